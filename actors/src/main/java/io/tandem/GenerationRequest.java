@@ -1,0 +1,74 @@
+package io.tandem;
+
+import io.tandem.sampling.SamplingParams;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * One generation: a prompt in one of three forms and how to continue it. {@code n} choices are {@code n} requests with
+ * seeds of their own.
+ *
+ * @param model name of a served model
+ * @param prompt what to continue
+ * @param maxNewTokens output tokens at most; 0 = up to the context limit
+ * @param sampling how tokens are chosen
+ * @param stop texts that end the output and are not part of it; at most 16
+ * @param ignoreEos go on past end-of-sequence tokens
+ * @param cacheSalt keeps prefix caches of tenants apart; empty = shared
+ * @param timeout end to end; zero = the node's default
+ */
+public record GenerationRequest(
+        String model,
+        Prompt prompt,
+        int maxNewTokens,
+        SamplingParams sampling,
+        List<String> stop,
+        boolean ignoreEos,
+        String cacheSalt,
+        Duration timeout) {
+
+    public static final int MAX_STOP_TEXTS = 16;
+
+    public GenerationRequest {
+        stop = List.copyOf(stop);
+        if (stop.size() > MAX_STOP_TEXTS) {
+            throw new IllegalArgumentException("stop takes at most " + MAX_STOP_TEXTS + " texts, not " + stop.size());
+        }
+    }
+
+    /** What is to be continued. */
+    public sealed interface Prompt {}
+
+    /** Raw text, encoded with the model's begin token where it expects one; special tokens in it are recognised. */
+    public record Text(String text) implements Prompt {}
+
+    /** Token ids, taken as they are. */
+    public record TokenIds(int[] ids) implements Prompt {}
+
+    /**
+     * A conversation, rendered by the model's own chat template.
+     *
+     * @param messages OpenAI-style messages as plain values ("role", "content", ...)
+     * @param extra further template variables ("tools", ...)
+     */
+    public record Chat(List<Map<String, Object>> messages, Map<String, Object> extra) implements Prompt {
+        public Chat {
+            messages = List.copyOf(messages);
+            extra = Map.copyOf(extra);
+        }
+    }
+
+    /** A greedy continuation of a one-message conversation. */
+    public static GenerationRequest chat(String model, String userMessage, int maxNewTokens) {
+        return new GenerationRequest(
+                model,
+                new Chat(List.of(Map.of("role", "user", "content", userMessage)), Map.of()),
+                maxNewTokens,
+                SamplingParams.greedy(),
+                List.of(),
+                false,
+                "",
+                Duration.ZERO);
+    }
+}

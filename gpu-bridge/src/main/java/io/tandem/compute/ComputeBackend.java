@@ -1,0 +1,41 @@
+package io.tandem.compute;
+
+import io.tandem.kvcache.KvLayout;
+import io.tandem.kvcache.KvMemory;
+import io.tandem.model.ModelConfig;
+
+/**
+ * The one seam between the engine and what computes: a forward pass over a batch of sequences with paged KV. Used by one
+ * thread at a time (the engine's); it may use further threads inside.
+ *
+ * <p>A backend is batch-invariant when a row's result depends on that row alone, never on the batch, the chunking or the
+ * tile; see {@link BackendInfo#batchInvariant()}.
+ */
+public interface ComputeBackend extends AutoCloseable {
+
+    BackendInfo info();
+
+    ModelConfig model();
+
+    KvLayout kvLayout();
+
+    /** Allocates the KV blocks of this worker. Once in a backend's life; closed by the caller before the backend. */
+    KvMemory allocateKv(int blocks);
+
+    /** Largest number of tokens one {@link #forward} takes. */
+    int maxBatchTokens();
+
+    /**
+     * Computes the batch: writes keys and values of every new token into its blocks, then the logits (or the chosen
+     * token) of each sequence that wants them. Synchronous; allocates nothing after warm-up.
+     */
+    void forward(ForwardBatch batch, KvMemory kv, ForwardOutput output);
+
+    /** True when the backend fills {@link ForwardOutput#tokens} and leaves the logits alone. */
+    default boolean choosesTokens() {
+        return false;
+    }
+
+    @Override
+    void close();
+}

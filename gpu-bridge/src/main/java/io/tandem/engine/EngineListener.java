@@ -1,0 +1,45 @@
+package io.tandem.engine;
+
+/**
+ * What an engine reports, on the engine's own thread between and after steps. Implementations copy what they keep and
+ * never block: the next step waits for them.
+ */
+public interface EngineListener {
+
+    /** The tokens of one step, in one flyweight that is reused: copy before returning. */
+    void onStep(StepTokens tokens);
+
+    /**
+     * A sequence is over on this engine. {@code detail} is for people and empty unless the reason is ERROR. For
+     * {@link FinishReason#PREFILLED} its blocks are still held.
+     */
+    void onFinished(long key, FinishReason reason, SequenceStats stats, String detail);
+
+    /** Prompt blocks {@code [firstBlock, endBlock)} of a prefill-only sequence are whole; ids via the same indices. */
+    void onPrefillProgress(long key, int firstBlock, int endBlock, int[] blockIds);
+
+    /**
+     * Blocks stand ready for a reserved sequence.
+     *
+     * @param cachedBlocks leading blocks whose content this engine has already
+     * @param blockIds all blocks of the sequence's tokens; {@code [cachedBlocks, length)} are to be filled
+     */
+    void onReserved(long key, int cachedBlocks, int[] blockIds);
+
+    /** A command could not be taken: a limit is reached or the sequence does not fit. Nothing is held. */
+    void onRefused(long key, RefusalReason reason, String detail);
+
+    /** Why an engine refuses. */
+    enum RefusalReason {
+        /** More sequences than the engine's limit. */
+        TOO_MANY_SEQUENCES,
+        /** Not enough free KV blocks now. */
+        NO_BLOCKS,
+        /** Longer than the context or than all blocks together: it can never run here. */
+        TOO_LONG,
+        /** The command queue is full. */
+        QUEUE_FULL,
+        /** The key is in use, or unknown where it must be known. */
+        BAD_KEY
+    }
+}

@@ -1,0 +1,92 @@
+package io.tandem.transfer;
+
+import java.lang.foreign.MemorySegment;
+
+/**
+ * Moves KV blocks between workers: reserve at the receiver, stream from the sender, acknowledge by length and checksum.
+ * All calls are safe from any thread, never block, and are bounded: a full queue is an explicit result. Listeners run on
+ * the transport's own threads and must not block.
+ */
+public interface BlockTransport extends AutoCloseable {
+
+    /** Where this side receives; to be told to senders. */
+    TransferEndpoint endpoint();
+
+    /**
+     * Opens a lease to receive into. The memory of {@code slots} must stay valid until the listener's terminal call, which
+     * comes exactly once: all blocks verified, or failed (deadline and abort included).
+     *
+     * @param slots destination of each block to be received, by the position the sender will name; each as long as a block
+     * @param deadlineNanos by System.nanoTime()
+     */
+    OpenResult openReceive(LeaseId lease, MemorySegment[] slots, long deadlineNanos, ReceiveListener listener);
+
+    /** Ends a receive from this side; the sender is told. No more bytes are written once the listener was called. */
+    void abortReceive(LeaseId lease);
+
+    /**
+     * Opens a lease to send on.
+     *
+     * @param blocks how many blocks will be sent in all
+     * @param deadlineNanos by System.nanoTime()
+     */
+    OpenResult openSend(LeaseId lease, TransferEndpoint to, int blocks, long deadlineNanos, SendListener listener);
+
+    /**
+     * Queues one block; its memory must stay valid and unchanged until the listener's terminal call.
+     *
+     * @param slot position in the receiver's {@code slots}
+     */
+    SendResult send(LeaseId lease, int slot, MemorySegment source);
+
+    /** Ends a send from this side; the receiver is told. */
+    void abortSend(LeaseId lease);
+
+    TransportCounters counters();
+
+    @Override
+    void close();
+
+    /** Answer to opening a lease. */
+    enum OpenResult {
+        OPENED,
+        TOO_MANY_LEASES,
+        DUPLICATE,
+        UNREACHABLE,
+        CLOSED
+    }
+
+    /** Answer to queueing a block. */
+    enum SendResult {
+        QUEUED,
+        BACK_PRESSURED,
+        NO_SUCH_LEASE,
+        CLOSED
+    }
+
+    /** The end of a receive: exactly one of the two calls. */
+    interface ReceiveListener {
+        void onComplete(LeaseId lease, TransferStats stats);
+
+        void onFailed(LeaseId lease, TransferFailure failure, TransferStats stats);
+    }
+
+    /** The end of a send: exactly one of the two calls, after which the source memory is no longer read. */
+    interface SendListener {
+        void onAcknowledged(LeaseId lease, TransferStats stats);
+
+        void onFailed(LeaseId lease, TransferFailure failure, TransferStats stats);
+    }
+
+    /** Totals since start. */
+    record TransportCounters(
+            long blocksSent,
+            long bytesSent,
+            long blocksReceived,
+            long bytesReceived,
+            long checksumFailures,
+            long leasesFailed,
+            int openReceives,
+            int openSends,
+            long backPressured) {}
+}
