@@ -35,7 +35,7 @@ public interface BlockTransport extends AutoCloseable {
     /**
      * Queues one block; its memory must stay valid and unchanged until the listener's terminal call.
      *
-     * @param slot position in the receiver's {@code slots}
+     * @param slot index of the block's destination, as both sides agreed
      */
     SendResult send(LeaseId lease, int slot, MemorySegment source);
 
