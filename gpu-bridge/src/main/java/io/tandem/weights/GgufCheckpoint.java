@@ -1,0 +1,185 @@
+package io.tandem.weights;
+
+import io.tandem.model.ModelConfig;
+import io.tandem.model.RopeScaling;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/** A mapped GGUF file of the Llama family under Hugging Face's tensor names. */
+public final class GgufCheckpoint implements Checkpoint {
+    /** GGUF architectures this reader understands. */
+    public static final Set<String> ARCHITECTURES = Set.of("llama");
+
+    private static final Pattern LAYER = Pattern.compile("blk\\.(\\d+)\\.(.+)");
+    private static final Map<String, String> OUTSIDE_LAYERS = Map.of(
+            "token_embd.weight", "model.embed_tokens.weight",
+            "output_norm.weight", "model.norm.weight",
+            "output.weight", "lm_head.weight");
+    private static final Map<String, String> IN_LAYER = Map.of(
+            "attn_norm.weight", "input_layernorm.weight",
+            "attn_q.weight", "self_attn.q_proj.weight",
+            "attn_k.weight", "self_attn.k_proj.weight",
+            "attn_v.weight", "self_attn.v_proj.weight",
+            "attn_output.weight", "self_attn.o_proj.weight",
+            "ffn_norm.weight", "post_attention_layernorm.weight",
+            "ffn_gate.weight", "mlp.gate_proj.weight",
+            "ffn_up.weight", "mlp.up_proj.weight",
+            "ffn_down.weight", "mlp.down_proj.weight");
+    private static final ValueLayout.OfFloat F32 = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+    private final Path path;
+    private final Arena arena;
+    private final GgufMetadata metadata;
+    private final Map<String, Tensor> tensors;
+    private final ModelConfig config;
+
+    private GgufCheckpoint(Path path, Arena arena, GgufReader.Header header) {
+        this.path = path;
+        this.arena = arena;
+        this.metadata = header.metadata();
+        this.tensors = rename(header.tensors());
+        this.config = readConfig();
+    }
+
+    /**
+     * Maps a file; its pages are read as they are touched and shared between processes.
+     *
+     * @throws IllegalArgumentException when it is no GGUF file, is damaged, or holds what is not supported
+     */
+    public static GgufCheckpoint open(Path path) throws IOException {
+        Arena arena = Arena.ofShared();
+        try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
+            MemorySegment file = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
+            return new GgufCheckpoint(path, arena, new GgufReader(path.toString(), file).read());
+        } catch (IOException | RuntimeException | Error e) {
+            arena.close();
+            throw e;
+        }
+    }
+
+    public GgufMetadata metadata() {
+        return metadata;
+    }
+
+    private static Map<String, Tensor> rename(Map<String, Tensor> stored) {
+        Map<String, Tensor> renamed = new LinkedHashMap<>();
+        stored.forEach((name, tensor) -> renamed.put(huggingFaceName(name), tensor));
+        return renamed;
+    }
+
+    private static String huggingFaceName(String name) {
+        Matcher layer = LAYER.matcher(name);
+        if (layer.matches() && IN_LAYER.containsKey(layer.group(2))) {
+            return "model.layers." + layer.group(1) + "." + IN_LAYER.get(layer.group(2));
+        }
+        return OUTSIDE_LAYERS.getOrDefault(name, name);
+    }
+
+    private ModelConfig readConfig() {
+        String architecture = metadata.string("general.architecture");
+        if (!ARCHITECTURES.contains(architecture)) {
+            throw new IllegalArgumentException(path + " holds a model of the architecture '" + architecture
+                    + "'; supported in GGUF files: " + ARCHITECTURES);
+        }
+        String p = architecture + ".";
+        int hidden = metadata.integer(p + "embedding_length");
+        int heads = metadata.integer(p + "attention.head_count");
+        int headDim = metadata.integer(p + "attention.key_length", hidden / heads);
+        return new ModelConfig(
+                architecture,
+                tensor("model.embed_tokens.weight").rows(),
+                hidden,
+                metadata.integer(p + "block_count"),
+                heads,
+                metadata.integer(p + "attention.head_count_kv", heads),
+                headDim,
+                metadata.integer(p + "feed_forward_length"),
+                (float) metadata.number(p + "attention.layer_norm_rms_epsilon", 1e-5),
+                metadata.number(p + "rope.freq_base", 10_000),
+                ropeScaling(p),
+                true,
+                metadata.integer(p + "context_length"),
+                find("lm_head.weight").isEmpty(),
+                metadata.integer("tokenizer.ggml.bos_token_id", -1),
+                eosIds());
+    }
+
+    private List<Integer> eosIds() {
+        List<Integer> ids = new ArrayList<>();
+        for (String key : List.of("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id")) {
+            int id = metadata.integer(key, -1);
+            if (id >= 0 && !ids.contains(id)) {
+                ids.add(id);
+            }
+        }
+        return ids;
+    }
+
+    private RopeScaling ropeScaling(String p) {
+        Optional<Tensor> divisors = find("rope_freqs.weight");
+        if (divisors.isPresent()) {
+            List<Float> values = new ArrayList<>();
+            for (int i = 0; i < divisors.get().cols(); i++) {
+                values.add(divisors.get().data().get(F32, 4L * i));
+            }
+            return new RopeScaling.Divisors(values);
+        }
+        String type = metadata.optionalString(p + "rope.scaling.type").orElse("none");
+        return switch (type) {
+            case "none" -> new RopeScaling.None();
+            case "linear" -> new RopeScaling.Linear(metadata.number(p + "rope.scaling.factor", 1));
+            default ->
+                throw new IllegalArgumentException(
+                        path + ": rope scaling '" + type + "' is not supported; supported: none, linear, llama3");
+        };
+    }
+
+    @Override
+    public ModelConfig config() {
+        return config;
+    }
+
+    @Override
+    public Optional<Tensor> find(String name) {
+        return Optional.ofNullable(tensors.get(name));
+    }
+
+    @Override
+    public Tensor tensor(String name) {
+        return find(name).orElseThrow(() -> new IllegalArgumentException(path + " has no tensor '" + name + "'"));
+    }
+
+    @Override
+    public Set<String> tensorNames() {
+        return Set.copyOf(tensors.keySet());
+    }
+
+    @Override
+    public String fingerprint() {
+        return Fingerprint.of(config, tensors);
+    }
+
+    @Override
+    public long weightBytes() {
+        return tensors.values().stream().mapToLong(t -> t.data().byteSize()).sum();
+    }
+
+    @Override
+    public void close() {
+        arena.close();
+    }
+}

@@ -1,0 +1,207 @@
+package io.tandem.weights;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Parses the header of a GGUF file (versions 2 and 3, little-endian) over its mapping. Every length is checked against the
+ * bytes that are left before anything is allocated, so a damaged file is an error and never a crash.
+ */
+final class GgufReader {
+    private static final int MAGIC = 0x46554747;
+    private static final int MAX_TENSORS = 1 << 16;
+    private static final int MAX_KEYS = 1 << 16;
+    private static final int MAX_ARRAY_DEPTH = 2;
+    private static final int MAX_DIMENSIONS = 4;
+    private static final ValueLayout.OfShort U16 = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final ValueLayout.OfInt U32 = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final ValueLayout.OfLong U64 = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final ValueLayout.OfFloat F32 = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+    private static final ValueLayout.OfDouble F64 =
+            ValueLayout.JAVA_DOUBLE_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+    private final String source;
+    private final MemorySegment file;
+    private long position;
+
+    /** What a header says. */
+    record Header(GgufMetadata metadata, Map<String, Tensor> tensors) {}
+
+    private record TensorInfo(String name, long[] shape, int type, long offset) {}
+
+    GgufReader(String source, MemorySegment file) {
+        this.source = source;
+        this.file = file;
+    }
+
+    Header read() {
+        if (file.byteSize() < 24 || u32() != MAGIC) {
+            throw broken("is not a GGUF file");
+        }
+        int version = u32();
+        if (version != 2 && version != 3) {
+            throw broken("has GGUF version " + version + "; versions 2 and 3 are supported");
+        }
+        int tensorCount = count("tensors", MAX_TENSORS);
+        int keyCount = count("metadata entries", MAX_KEYS);
+        Map<String, Object> values = new LinkedHashMap<>();
+        for (int i = 0; i < keyCount; i++) {
+            String key = string();
+            values.put(key, value(u32(), 0));
+        }
+        List<TensorInfo> infos = new ArrayList<>();
+        for (int i = 0; i < tensorCount; i++) {
+            infos.add(tensorInfo());
+        }
+        GgufMetadata metadata = new GgufMetadata(source, values);
+        int alignment = metadata.integer("general.alignment", 32);
+        if (alignment <= 0 || Integer.bitCount(alignment) != 1) {
+            throw broken("has alignment " + alignment + ", which is no power of two");
+        }
+        long dataStart = (position + alignment - 1) / alignment * alignment;
+        Map<String, Tensor> tensors = new LinkedHashMap<>();
+        for (TensorInfo info : infos) {
+            tensors.put(info.name(), tensor(info, dataStart));
+        }
+        return new Header(metadata, tensors);
+    }
+
+    private TensorInfo tensorInfo() {
+        String name = string();
+        int dimensions = u32();
+        if (dimensions < 1 || dimensions > MAX_DIMENSIONS) {
+            throw broken("gives tensor '" + name + "' " + dimensions + " dimensions");
+        }
+        long[] shape = new long[dimensions];
+        for (int d = 0; d < dimensions; d++) {
+            shape[d] = u64();
+            if (shape[d] < 1 || shape[d] > Integer.MAX_VALUE) {
+                throw broken("gives tensor '" + name + "' a dimension of " + shape[d]);
+            }
+        }
+        return new TensorInfo(name, shape, u32(), u64());
+    }
+
+    private Tensor tensor(TensorInfo info, long dataStart) {
+        TensorType type = type(info);
+        long rows = 1;
+        for (int d = 1; d < info.shape().length; d++) {
+            rows = Math.multiplyExact(rows, info.shape()[d]);
+        }
+        int cols = (int) info.shape()[0];
+        if (rows > Integer.MAX_VALUE) {
+            throw broken("gives tensor '" + info.name() + "' " + rows + " rows");
+        }
+        long bytes = Math.multiplyExact(rows, type.rowBytes(cols));
+        long start = dataStart + info.offset();
+        if (info.offset() < 0 || start < 0 || bytes > file.byteSize() - start) {
+            throw broken("ends before tensor '" + info.name() + "' does: the file is cut short or damaged");
+        }
+        return new Tensor(info.name(), type, (int) rows, cols, file.asSlice(start, bytes));
+    }
+
+    private TensorType type(TensorInfo info) {
+        return switch (info.type()) {
+            case 0 -> TensorType.F32;
+            case 1 -> TensorType.F16;
+            case 2 -> TensorType.Q4_0;
+            case 3 -> TensorType.Q4_1;
+            case 8 -> TensorType.Q8_0;
+            case 30 -> TensorType.BF16;
+            default ->
+                throw broken("stores tensor '" + info.name() + "' as " + typeName(info.type())
+                        + "; supported are F32, F16, BF16, Q4_0, Q4_1 and Q8_0");
+        };
+    }
+
+    private static String typeName(int type) {
+        return switch (type) {
+            case 6 -> "Q5_0";
+            case 7 -> "Q5_1";
+            case 10 -> "Q2_K";
+            case 11 -> "Q3_K";
+            case 12 -> "Q4_K";
+            case 13 -> "Q5_K";
+            case 14 -> "Q6_K";
+            default -> "type " + type;
+        };
+    }
+
+    private Object value(int type, int depth) {
+        return switch (type) {
+            case 0 -> (int) take(1).get(ValueLayout.JAVA_BYTE, 0) & 0xff;
+            case 1 -> (int) take(1).get(ValueLayout.JAVA_BYTE, 0);
+            case 2 -> take(2).get(U16, 0) & 0xffff;
+            case 3 -> (int) take(2).get(U16, 0);
+            case 4 -> u32() & 0xffffffffL;
+            case 5 -> u32();
+            case 6 -> take(4).get(F32, 0);
+            case 7 -> take(1).get(ValueLayout.JAVA_BYTE, 0) != 0;
+            case 8 -> string();
+            case 9 -> array(depth);
+            case 10, 11 -> u64();
+            case 12 -> take(8).get(F64, 0);
+            default -> throw broken("has a metadata value of unknown type " + type);
+        };
+    }
+
+    private List<Object> array(int depth) {
+        if (depth >= MAX_ARRAY_DEPTH) {
+            throw broken("nests metadata arrays deeper than " + MAX_ARRAY_DEPTH);
+        }
+        int type = u32();
+        long length = u64();
+        // Every element takes at least one byte, so a longer array cannot be in the file.
+        if (length < 0 || length > file.byteSize() - position) {
+            throw broken("announces a metadata array of " + length + " elements, more than the file holds");
+        }
+        List<Object> list = new ArrayList<>((int) Math.min(length, 1 << 16));
+        for (long i = 0; i < length; i++) {
+            list.add(value(type, depth + 1));
+        }
+        return list;
+    }
+
+    private int count(String what, int limit) {
+        long count = u64();
+        if (count < 0 || count > limit) {
+            throw broken("announces " + count + " " + what + "; at most " + limit + " are accepted");
+        }
+        return (int) count;
+    }
+
+    private String string() {
+        long length = u64();
+        if (length < 0 || length > file.byteSize() - position) {
+            throw broken("announces a text of " + length + " bytes, more than the file holds");
+        }
+        return new String(take(length).toArray(ValueLayout.JAVA_BYTE), StandardCharsets.UTF_8);
+    }
+
+    private int u32() {
+        return take(4).get(U32, 0);
+    }
+
+    private long u64() {
+        return take(8).get(U64, 0);
+    }
+
+    private MemorySegment take(long bytes) {
+        if (bytes > file.byteSize() - position) {
+            throw broken("is cut short at byte " + position);
+        }
+        MemorySegment slice = file.asSlice(position, bytes);
+        position += bytes;
+        return slice;
+    }
+
+    private IllegalArgumentException broken(String what) {
+        return new IllegalArgumentException(source + " " + what);
+    }
+}
