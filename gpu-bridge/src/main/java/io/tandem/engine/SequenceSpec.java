@@ -30,8 +30,9 @@ public record SequenceSpec(
         if (promptTokens < 1 || promptTokens > tokens.length) {
             throw new IllegalArgumentException("promptTokens " + promptTokens + " of " + tokens.length + " tokens");
         }
-        if (maxNewTokens < 1) {
-            throw new IllegalArgumentException("maxNewTokens must be at least 1, not " + maxNewTokens);
+        if (maxNewTokens <= tokens.length - promptTokens) {
+            throw new IllegalArgumentException("maxNewTokens must exceed the " + (tokens.length - promptTokens)
+                    + " tokens generated already, not be " + maxNewTokens);
         }
     }
 

@@ -1,0 +1,286 @@
+package io.tandem.scheduling;
+
+import io.tandem.compute.ForwardBatch;
+import io.tandem.engine.EngineRole;
+import io.tandem.engine.EngineSettings;
+import io.tandem.kvcache.BlockHash;
+import io.tandem.kvcache.BlockPool;
+import io.tandem.scheduling.Sequence.Phase;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Who runs in the next step. Continuous batching without stalls, after Sarathi-Serve (OSDI 2024): every running decode
+ * gets its token in every step; what the role's chunk budget leaves goes to prompts already begun, then to waiting ones in
+ * order of arrival. So a decode waits for at most one chunk. A prompt gets all its blocks when it is admitted, which keeps
+ * half-done prompts from blocking each other. When a decode finds no block, the newest running sequence is preempted: its
+ * blocks go (whole ones stay findable), and it runs again from its tokens.
+ */
+public final class Scheduler {
+    private final EngineSettings settings;
+    private final BlockPool pool;
+    private final BlockHash hash;
+
+    /** In order of arrival. */
+    private final List<Sequence> running;
+
+    private final ArrayDeque<Sequence> waiting;
+
+    /** By index in the latest batch. */
+    private final Sequence[] scheduled;
+
+    private int reserved;
+    private long preemptions;
+    private long cacheHitTokens;
+
+    public Scheduler(EngineSettings settings, BlockPool pool, BlockHash hash) {
+        this.settings = settings;
+        this.pool = pool;
+        this.hash = hash;
+        running = new ArrayList<>(settings.maxSequences());
+        waiting = new ArrayDeque<>(settings.maxWaitingSequences());
+        scheduled = new Sequence[settings.maxSequences()];
+    }
+
+    public List<Sequence> running() {
+        return running;
+    }
+
+    public ArrayDeque<Sequence> waiting() {
+        return waiting;
+    }
+
+    /** The sequence at an index of the latest batch. */
+    public Sequence scheduled(int batchIndex) {
+        return scheduled[batchIndex];
+    }
+
+    /** Sequences whose KV is on its way here. */
+    public int reserved() {
+        return reserved;
+    }
+
+    public long preemptions() {
+        return preemptions;
+    }
+
+    public long cacheHitTokens() {
+        return cacheHitTokens;
+    }
+
+    /** Fills the batch for one step; empty when nothing can run. */
+    public void schedule(EngineRole role, ForwardBatch batch) {
+        batch.clear();
+        scheduleDecodes(batch);
+        int budget = schedulePrompts(batch, settings.chunkTokens(role));
+        admit(batch, budget);
+    }
+
+    private void scheduleDecodes(ForwardBatch batch) {
+        for (int i = 0; i < running.size(); i++) {
+            Sequence s = running.get(i);
+            s.scheduled = 0;
+            if (s.isDecoding() && ensureBlocks(s)) {
+                s.scheduled = 1;
+            }
+        }
+        for (int i = 0; i < running.size(); i++) {
+            Sequence s = running.get(i);
+            if (s.scheduled == 1) {
+                add(batch, s, 1);
+            }
+        }
+    }
+
+    private int schedulePrompts(ForwardBatch batch, int budget) {
+        int left = budget;
+        for (int i = 0; i < running.size() && left > 0; i++) {
+            Sequence s = running.get(i);
+            if (!s.isDecoding()) {
+                left -= addChunk(batch, s, left);
+            }
+        }
+        return left;
+    }
+
+    private void admit(ForwardBatch batch, int budget) {
+        int left = budget;
+        while (left > 0
+                && !waiting.isEmpty()
+                && running.size() + reserved < settings.maxSequences()
+                && batch.hasRoomFor(1)) {
+            Sequence s = waiting.peekFirst();
+            if (!takeBlocks(s)) {
+                return;
+            }
+            waiting.pollFirst();
+            s.phase = Phase.RUNNING;
+            running.add(s);
+            left -= addChunk(batch, s, left);
+        }
+    }
+
+    private int addChunk(ForwardBatch batch, Sequence s, int budget) {
+        int chunk = Math.min(Math.min(s.pending(), budget), batch.maxTokens - batch.tokens);
+        if (chunk <= 0 || batch.sequences >= batch.maxSequences) {
+            return 0;
+        }
+        add(batch, s, chunk);
+        return chunk;
+    }
+
+    private void add(ForwardBatch batch, Sequence s, int count) {
+        s.scheduled = count;
+        scheduled[batch.sequences] = s;
+        boolean last = s.computed + count == s.length;
+        batch.add(
+                s.tokens,
+                s.computed,
+                count,
+                s.blockTable,
+                last,
+                s.spec.sampling().seed());
+    }
+
+    /** Blocks for all tokens of a sequence, cached ones first; false, with nothing held, when they are not to be had. */
+    private boolean takeBlocks(Sequence s) {
+        attachCached(s);
+        int missing = blocksFor(s.length) - s.blocks;
+        if (pool.availableBlocks() < missing + watermark() || !growTo(s, s.length)) {
+            releaseBlocks(s);
+            return false;
+        }
+        if (s.preemptions == 0) {
+            s.cachedTokens = s.computed;
+            cacheHitTokens += s.computed;
+        }
+        return true;
+    }
+
+    /** Blocks kept free at admission so that running sequences can grow a little before one must be preempted. */
+    private int watermark() {
+        return Math.min(running.size(), pool.blocks() / 100 + 1);
+    }
+
+    /** Takes whole blocks that hold the sequence's first tokens already; at least one token is left to run. */
+    private void attachCached(Sequence s) {
+        if (!settings.prefixCache()) {
+            return;
+        }
+        int blockTokens = settings.blockTokens();
+        hash.root(s.spec.cacheSalt());
+        int whole = (s.length - 1) / blockTokens;
+        while (s.blocks < whole) {
+            hash.next(s.tokens, s.blocks * blockTokens);
+            int block = pool.find(hash.high(), hash.low());
+            if (block == BlockPool.NONE) {
+                break;
+            }
+            pool.retain(block);
+            s.blockTable[s.blocks++] = block;
+            s.hashHigh = hash.high();
+            s.hashLow = hash.low();
+        }
+        s.publishedBlocks = s.blocks;
+        s.computed = s.blocks * blockTokens;
+    }
+
+    /** A block for the next token, preempting the newest sequence while there is none; false when that is this one. */
+    private boolean ensureBlocks(Sequence s) {
+        while (!growTo(s, s.length)) {
+            Sequence victim = running.getLast();
+            preempt(victim);
+            if (victim == s) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private boolean growTo(Sequence s, int tokens) {
+        int wanted = blocksFor(tokens);
+        while (s.blocks < wanted) {
+            int block = pool.allocate();
+            if (block == BlockPool.NONE) {
+                return false;
+            }
+            s.blockTable[s.blocks++] = block;
+        }
+        return true;
+    }
+
+    private void preempt(Sequence s) {
+        running.remove(s);
+        releaseBlocks(s);
+        s.scheduled = 0;
+        s.preemptions++;
+        preemptions++;
+        s.phase = Phase.WAITING;
+        waiting.addFirst(s);
+    }
+
+    /** Gives all blocks of a sequence back, last first, so that the start of a prompt is evicted last. */
+    public void releaseBlocks(Sequence s) {
+        while (s.blocks > 0) {
+            pool.release(s.blockTable[--s.blocks]);
+        }
+        s.computed = 0;
+        s.publishedBlocks = 0;
+    }
+
+    /** Sets blocks aside for KV that comes from elsewhere; false, with nothing held, when they are not to be had now. */
+    public boolean reserve(Sequence s) {
+        if (!takeBlocks(s)) {
+            return false;
+        }
+        s.phase = Phase.RESERVED;
+        reserved++;
+        return true;
+    }
+
+    /** Ends a reservation: the sequence runs from now on. */
+    public void adopt(Sequence s) {
+        reserved--;
+        s.phase = Phase.RUNNING;
+        running.add(s);
+    }
+
+    /** Takes a sequence out of whatever list holds it and frees its blocks. */
+    public void drop(Sequence s) {
+        switch (s.phase) {
+            case WAITING -> waiting.remove(s);
+            case RUNNING -> running.remove(s);
+            case RESERVED -> reserved--;
+            case HELD -> {}
+            case FINISHED -> throw new IllegalStateException("sequence " + s.key + " ends twice");
+        }
+        releaseBlocks(s);
+        s.phase = Phase.FINISHED;
+    }
+
+    /** Makes the blocks that have become whole findable. */
+    public void publish(Sequence s) {
+        int blockTokens = settings.blockTokens();
+        int whole = s.computed / blockTokens;
+        if (!settings.prefixCache() || s.publishedBlocks >= whole) {
+            return;
+        }
+        if (s.publishedBlocks == 0) {
+            hash.root(s.spec.cacheSalt());
+        } else {
+            hash.resume(s.hashHigh, s.hashLow);
+        }
+        while (s.publishedBlocks < whole) {
+            hash.next(s.tokens, s.publishedBlocks * blockTokens);
+            pool.publish(s.blockTable[s.publishedBlocks], hash.high(), hash.low());
+            s.publishedBlocks++;
+        }
+        s.hashHigh = hash.high();
+        s.hashLow = hash.low();
+    }
+
+    public int blocksFor(int tokens) {
+        return (tokens + settings.blockTokens() - 1) / settings.blockTokens();
+    }
+}

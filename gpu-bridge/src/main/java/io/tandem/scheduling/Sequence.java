@@ -1,0 +1,106 @@
+package io.tandem.scheduling;
+
+import io.tandem.engine.SequenceSpec;
+import io.tandem.engine.SequenceStats;
+
+/**
+ * One sequence's state on an engine: its tokens, how far its KV reaches, and the blocks that hold it. All memory is made
+ * when it is admitted, so a step allocates nothing.
+ */
+public final class Sequence {
+
+    /** What the sequence is here for. */
+    public enum Purpose {
+        GENERATE,
+        PREFILL_ONLY,
+        ADOPTED
+    }
+
+    /** Where it stands. */
+    public enum Phase {
+        /** Not scheduled yet, or preempted; holds no blocks. */
+        WAITING,
+        /** In the running set. */
+        RUNNING,
+        /** Its blocks wait for KV from elsewhere. */
+        RESERVED,
+        /** A finished prefill whose blocks wait for their transfer. */
+        HELD,
+        /** Gone. */
+        FINISHED
+    }
+
+    public final long key;
+    public final SequenceSpec spec;
+    public final Purpose purpose;
+    public Phase phase = Phase.WAITING;
+
+    /** Prompt and output; shape [promptTokens + maxNewTokens, cut at the context]. */
+    public final int[] tokens;
+
+    /** Tokens in use. */
+    public int length;
+
+    /** Tokens whose KV is in the blocks; {@code length - computed} are still to be run. */
+    public int computed;
+
+    /** Block ids by position / blockTokens. */
+    public final int[] blockTable;
+
+    public int blocks;
+
+    /** Leading blocks that are findable by their hash. */
+    public int publishedBlocks;
+
+    /** Chain hash of the last published block. */
+    public long hashHigh;
+
+    public long hashLow;
+
+    /** Prompt blocks reported as whole so far. */
+    public int reportedBlocks;
+
+    /** Tokens of this step's batch. */
+    public int scheduled;
+
+    /** True when this step chose a token. */
+    public boolean advanced;
+
+    public int cachedTokens;
+    public int computedTokens;
+    public int preemptions;
+    public final long submittedNanos;
+    public long startedNanos;
+
+    public Sequence(long key, SequenceSpec spec, Purpose purpose, int blockTokens, int maxTokens, long nowNanos) {
+        this.key = key;
+        this.spec = spec;
+        this.purpose = purpose;
+        tokens = new int[maxTokens];
+        System.arraycopy(spec.tokens(), 0, tokens, 0, spec.tokens().length);
+        length = spec.tokens().length;
+        blockTable = new int[(maxTokens + blockTokens - 1) / blockTokens];
+        submittedNanos = nowNanos;
+    }
+
+    /** Tokens to be run before the next one can be chosen. */
+    public int pending() {
+        return length - computed;
+    }
+
+    /** True when a step of one token yields the next: it must never wait for more than one chunk. */
+    public boolean isDecoding() {
+        return pending() == 1 && length > spec.promptTokens();
+    }
+
+    /** Tokens chosen so far, those before a resumption included. */
+    public int outputTokens() {
+        return length - spec.promptTokens();
+    }
+
+    public SequenceStats stats(long nowNanos) {
+        long started = startedNanos == 0 ? nowNanos : startedNanos;
+        return new SequenceStats(
+                cachedTokens, computedTokens, preemptions, started - submittedNanos, nowNanos - started);
+    }
+}
