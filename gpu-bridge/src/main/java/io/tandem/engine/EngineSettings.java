@@ -66,7 +66,7 @@ public record EngineSettings(
 
     /** KV blocks of a worker whose blocks have the given size. */
     public int blocks(long blockBytes) {
-        return kvBlocks > 0 ? kvBlocks : (int) Math.clamp(kvMemoryBytes / blockBytes, 1, Integer.MAX_VALUE / 4);
+        return kvBlocks > 0 ? kvBlocks : Math.clamp(kvMemoryBytes / blockBytes, 1, Integer.MAX_VALUE / 4);
     }
 
     private static void range(String key, long value, long min, long max) {

@@ -1,0 +1,91 @@
+package io.tandem.compute.cpu;
+
+import io.tandem.compute.BackendInfo;
+import io.tandem.compute.ComputeBackend;
+import io.tandem.compute.ForwardBatch;
+import io.tandem.compute.ForwardOutput;
+import io.tandem.kvcache.KvLayout;
+import io.tandem.kvcache.KvMemory;
+import io.tandem.model.ModelConfig;
+import io.tandem.weights.Checkpoint;
+import java.util.List;
+
+/** Computes on the host's cores, with float32 activations and weights as they are stored. Batch-invariant. */
+public final class CpuBackend implements ComputeBackend {
+    private final Checkpoint checkpoint;
+    private final CpuOps ops;
+    private final LlamaForward model;
+    private final KvLayout layout;
+    private final int maxTokens;
+    private final BackendInfo info;
+
+    private CpuBackend(
+            Checkpoint checkpoint,
+            CpuOps ops,
+            int blockTokens,
+            int maxTokens,
+            int maxSequences,
+            List<String> refusals) {
+        this.checkpoint = checkpoint;
+        this.ops = ops;
+        this.maxTokens = maxTokens;
+        ModelConfig c = checkpoint.config();
+        layout = new KvLayout(c.layers(), c.kvHeads(), c.headDim(), blockTokens, KvLayout.Dtype.F32);
+        model = new LlamaForward(checkpoint, ops, maxTokens, maxSequences);
+        info = new BackendInfo(
+                ops.name(), ops.device(), refusals, true, Runtime.getRuntime().maxMemory());
+    }
+
+    /** The reference, on one thread. Owns the checkpoint. */
+    public static CpuBackend scalar(
+            Checkpoint checkpoint, int blockTokens, int maxTokens, int maxSequences, List<String> refusals) {
+        return new CpuBackend(checkpoint, new ScalarOps(), blockTokens, maxTokens, maxSequences, refusals);
+    }
+
+    /** The Vector API on a number of threads. Owns the checkpoint. The caller has checked that the module is there. */
+    public static CpuBackend vector(
+            Checkpoint checkpoint,
+            int threads,
+            int blockTokens,
+            int maxTokens,
+            int maxSequences,
+            List<String> refusals) {
+        return new CpuBackend(checkpoint, new VectorOps(threads), blockTokens, maxTokens, maxSequences, refusals);
+    }
+
+    @Override
+    public BackendInfo info() {
+        return info;
+    }
+
+    @Override
+    public ModelConfig model() {
+        return checkpoint.config();
+    }
+
+    @Override
+    public KvLayout kvLayout() {
+        return layout;
+    }
+
+    @Override
+    public KvMemory allocateKv(int blocks) {
+        return new CpuKvMemory(layout, blocks);
+    }
+
+    @Override
+    public int maxBatchTokens() {
+        return maxTokens;
+    }
+
+    @Override
+    public void forward(ForwardBatch batch, KvMemory kv, ForwardOutput output) {
+        model.forward(batch, kv, output);
+    }
+
+    @Override
+    public void close() {
+        ops.close();
+        checkpoint.close();
+    }
+}

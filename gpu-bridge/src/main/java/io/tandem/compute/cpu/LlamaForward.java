@@ -1,0 +1,153 @@
+package io.tandem.compute.cpu;
+
+import io.tandem.compute.ForwardBatch;
+import io.tandem.compute.ForwardOutput;
+import io.tandem.kvcache.KvMemory;
+import io.tandem.model.ModelConfig;
+import io.tandem.model.RopeTable;
+import io.tandem.weights.Checkpoint;
+import io.tandem.weights.Tensor;
+
+/** The Llama family (Llama, SmolLM2, Mistral): its weights and its forward pass, in the order of the paper. */
+final class LlamaForward {
+
+    private static final class Layer {
+        final float[] attentionNorm;
+        final Matrix q;
+        final Matrix k;
+        final Matrix v;
+        final Matrix o;
+        final float[] mlpNorm;
+        final Matrix gate;
+        final Matrix up;
+        final Matrix down;
+
+        Layer(Checkpoint c, int index) {
+            String p = "model.layers." + index + ".";
+            attentionNorm = vector(c.tensor(p + "input_layernorm.weight"));
+            q = new Matrix(c.tensor(p + "self_attn.q_proj.weight"));
+            k = new Matrix(c.tensor(p + "self_attn.k_proj.weight"));
+            v = new Matrix(c.tensor(p + "self_attn.v_proj.weight"));
+            o = new Matrix(c.tensor(p + "self_attn.o_proj.weight"));
+            mlpNorm = vector(c.tensor(p + "post_attention_layernorm.weight"));
+            gate = new Matrix(c.tensor(p + "mlp.gate_proj.weight"));
+            up = new Matrix(c.tensor(p + "mlp.up_proj.weight"));
+            down = new Matrix(c.tensor(p + "mlp.down_proj.weight"));
+        }
+    }
+
+    /** Arrays are padded by this much so that vector loops need no tail. */
+    private static final int PADDING = 64;
+
+    private final ModelConfig config;
+    private final CpuOps ops;
+    private final RopeTable ropeTable;
+    private final Matrix embedding;
+    private final Layer[] layers;
+    private final float[] finalNorm;
+    private final Matrix head;
+
+    private final float[] x;
+    private final float[] normed;
+    private final float[] queries;
+    private final float[] keys;
+    private final float[] values;
+    private final float[] attended;
+    private final float[] gate;
+    private final float[] up;
+    private final float[] cos;
+    private final float[] sin;
+    private final float[] lastRows;
+    private final float[] logits;
+    private final int[] lastIndex;
+
+    LlamaForward(Checkpoint checkpoint, CpuOps ops, int maxTokens, int maxSequences) {
+        this.config = checkpoint.config();
+        this.ops = ops;
+        ropeTable = new RopeTable(config);
+        embedding = new Matrix(checkpoint.tensor("model.embed_tokens.weight"));
+        layers = new Layer[config.layers()];
+        for (int i = 0; i < layers.length; i++) {
+            layers[i] = new Layer(checkpoint, i);
+        }
+        finalNorm = vector(checkpoint.tensor("model.norm.weight"));
+        head = config.tiedHead() ? embedding : new Matrix(checkpoint.tensor("lm_head.weight"));
+        x = rows(maxTokens, config.hiddenSize());
+        normed = rows(maxTokens, config.hiddenSize());
+        queries = rows(maxTokens, config.queryWidth());
+        keys = rows(maxTokens, config.kvWidth());
+        values = rows(maxTokens, config.kvWidth());
+        attended = rows(maxTokens, config.queryWidth());
+        gate = rows(maxTokens, config.intermediateSize());
+        up = rows(maxTokens, config.intermediateSize());
+        cos = rows(maxTokens, config.headDim() / 2);
+        sin = rows(maxTokens, config.headDim() / 2);
+        lastRows = rows(maxSequences, config.hiddenSize());
+        logits = rows(maxSequences, config.vocabSize());
+        lastIndex = new int[maxSequences];
+    }
+
+    private static float[] rows(int count, int width) {
+        return new float[Math.addExact(Math.multiplyExact(count, width), PADDING)];
+    }
+
+    private static float[] vector(Tensor tensor) {
+        Matrix matrix = new Matrix(tensor);
+        float[] out = new float[matrix.cols];
+        matrix.readRow(0, out, 0);
+        return out;
+    }
+
+    void forward(ForwardBatch batch, KvMemory kv, ForwardOutput output) {
+        int tokens = batch.tokens;
+        ropeTable.fill(batch.positions, tokens, cos, sin);
+        ops.embed(embedding, batch.tokenIds, tokens, x);
+        for (int layer = 0; layer < layers.length; layer++) {
+            attentionBlock(layers[layer], layer, batch, kv);
+            mlpBlock(layers[layer], tokens);
+        }
+        logits(batch, output);
+    }
+
+    private void attentionBlock(Layer w, int layer, ForwardBatch batch, KvMemory kv) {
+        int tokens = batch.tokens;
+        ops.rmsNorm(x, tokens, config.hiddenSize(), w.attentionNorm, config.normEps(), normed);
+        ops.matmul(w.q, normed, tokens, queries);
+        ops.matmul(w.k, normed, tokens, keys);
+        ops.matmul(w.v, normed, tokens, values);
+        ops.rope(queries, tokens, config.heads(), config.headDim(), cos, sin, config.ropeInterleaved());
+        ops.rope(keys, tokens, config.kvHeads(), config.headDim(), cos, sin, config.ropeInterleaved());
+        ops.storeKv(keys, values, batch, kv, layer);
+        ops.attention(queries, config.heads(), batch, kv, layer, attended);
+        ops.matmulAdd(w.o, attended, tokens, x);
+    }
+
+    private void mlpBlock(Layer w, int tokens) {
+        ops.rmsNorm(x, tokens, config.hiddenSize(), w.mlpNorm, config.normEps(), normed);
+        ops.matmul(w.gate, normed, tokens, gate);
+        ops.matmul(w.up, normed, tokens, up);
+        ops.siluMul(gate, up, tokens * config.intermediateSize());
+        ops.matmulAdd(w.down, gate, tokens, x);
+    }
+
+    /** Only the last token of a sequence that wants logits goes through the head. */
+    private void logits(ForwardBatch batch, ForwardOutput output) {
+        int hidden = config.hiddenSize();
+        int rows = 0;
+        for (int s = 0; s < batch.sequences; s++) {
+            if (batch.wantsLogits[s]) {
+                int last = batch.tokenStart[s] + batch.tokenCount[s] - 1;
+                System.arraycopy(x, last * hidden, lastRows, rows * hidden, hidden);
+                lastIndex[rows++] = s;
+            }
+        }
+        if (rows == 0) {
+            return;
+        }
+        ops.rmsNorm(lastRows, rows, hidden, finalNorm, config.normEps(), normed);
+        ops.matmul(head, normed, rows, logits);
+        for (int r = 0; r < rows; r++) {
+            System.arraycopy(logits, r * config.vocabSize(), output.logits[lastIndex[r]], 0, config.vocabSize());
+        }
+    }
+}
