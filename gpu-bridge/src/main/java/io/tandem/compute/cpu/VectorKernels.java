@@ -1,6 +1,7 @@
 package io.tandem.compute.cpu;
 
 import io.tandem.weights.TensorType;
+import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.Arrays;
 import jdk.incubator.vector.ByteVector;
@@ -25,6 +26,7 @@ final class VectorKernels {
     private static final VectorSpecies<Byte> B16 = ByteVector.SPECIES_128;
     private static final VectorSpecies<Short> S16 = ShortVector.SPECIES_256;
     private static final ByteOrder LE = ByteOrder.LITTLE_ENDIAN;
+    private static final ValueLayout.OfInt I32 = ValueLayout.JAVA_INT_UNALIGNED.withOrder(LE);
 
     /** Accumulators a tile hands to {@link #reduce} at once, with room for the tree. */
     static final int SUMS = 16 * LANES;
@@ -55,16 +57,15 @@ final class VectorKernels {
     /** One activation row against weight rows {@code [first, end)}, dequantising on the way. */
     static void fused(Matrix w, int first, int end, float[] x, float[] out, boolean add, float[] sums) {
         int o = first;
-        for (; o + 4 <= end; o += 4) {
+        for (; o + 2 <= end; o += 2) {
             switch (w.type) {
                 case Q4_1 -> fusedQ41(w, o, x, sums);
                 case Q4_0 -> fusedQ40(w, o, x, sums);
                 case Q8_0 -> fusedQ80(w, o, x, sums);
                 default -> fusedBf16(w, o, x, sums);
             }
-            for (int i = 0; i < 4; i++) {
-                put(out, o + i, reduce(sums, i * LANES), add);
-            }
+            put(out, o, reduce(sums, 0), add);
+            put(out, o + 1, reduce(sums, LANES), add);
         }
         for (; o < end; o++) {
             put(out, o, dotRow(w, o, x, sums), add);
@@ -75,146 +76,96 @@ final class VectorKernels {
         out[at] = add ? out[at] + value : value;
     }
 
+    // Two rows a kernel: with four, the compiler's node limit stops inlining and every vector is boxed (20 times
+    // slower).
+
     private static void fusedQ41(Matrix w, int row, float[] x, float[] sums) {
         long p0 = w.rowAddress(row);
         long p1 = p0 + w.rowBytes;
-        long p2 = p1 + w.rowBytes;
-        long p3 = p2 + w.rowBytes;
         FloatVector a0 = FloatVector.zero(F16);
         FloatVector a1 = a0;
-        FloatVector a2 = a0;
-        FloatVector a3 = a0;
         for (int k = 0; k < w.cols; k += 32) {
-            FloatVector low = FloatVector.fromArray(F16, x, k);
-            FloatVector high = FloatVector.fromArray(F16, x, k + 16);
+            FloatVector x0 = FloatVector.fromArray(F16, x, k);
+            FloatVector x1 = FloatVector.fromArray(F16, x, k + 16);
             IntVector q0 = bytes(p0 + 4);
             IntVector q1 = bytes(p1 + 4);
-            IntVector q2 = bytes(p2 + 4);
-            IntVector q3 = bytes(p3 + 4);
-            FloatVector d0 = FloatVector.broadcast(F16, Matrix.half(p0));
-            FloatVector d1 = FloatVector.broadcast(F16, Matrix.half(p1));
-            FloatVector d2 = FloatVector.broadcast(F16, Matrix.half(p2));
-            FloatVector d3 = FloatVector.broadcast(F16, Matrix.half(p3));
-            FloatVector m0 = FloatVector.broadcast(F16, Matrix.half(p0 + 2));
-            FloatVector m1 = FloatVector.broadcast(F16, Matrix.half(p1 + 2));
-            FloatVector m2 = FloatVector.broadcast(F16, Matrix.half(p2 + 2));
-            FloatVector m3 = FloatVector.broadcast(F16, Matrix.half(p3 + 2));
-            a0 = low(q0).fma(d0, m0).fma(low, a0);
-            a1 = low(q1).fma(d1, m1).fma(low, a1);
-            a2 = low(q2).fma(d2, m2).fma(low, a2);
-            a3 = low(q3).fma(d3, m3).fma(low, a3);
-            a0 = high(q0).fma(d0, m0).fma(high, a0);
-            a1 = high(q1).fma(d1, m1).fma(high, a1);
-            a2 = high(q2).fma(d2, m2).fma(high, a2);
-            a3 = high(q3).fma(d3, m3).fma(high, a3);
+            int scales0 = Matrix.MEMORY.get(I32, p0);
+            int scales1 = Matrix.MEMORY.get(I32, p1);
+            FloatVector d0 = FloatVector.broadcast(F16, Float.float16ToFloat((short) scales0));
+            FloatVector d1 = FloatVector.broadcast(F16, Float.float16ToFloat((short) scales1));
+            FloatVector m0 = FloatVector.broadcast(F16, Float.float16ToFloat((short) (scales0 >> 16)));
+            FloatVector m1 = FloatVector.broadcast(F16, Float.float16ToFloat((short) (scales1 >> 16)));
+            a0 = low(q0).fma(d0, m0).fma(x0, a0);
+            a1 = low(q1).fma(d1, m1).fma(x0, a1);
+            a0 = high(q0).fma(d0, m0).fma(x1, a0);
+            a1 = high(q1).fma(d1, m1).fma(x1, a1);
             p0 += 20;
             p1 += 20;
-            p2 += 20;
-            p3 += 20;
         }
-        store(sums, a0, a1, a2, a3);
+        a0.intoArray(sums, 0);
+        a1.intoArray(sums, LANES);
     }
 
     private static void fusedQ40(Matrix w, int row, float[] x, float[] sums) {
         long p0 = w.rowAddress(row);
         long p1 = p0 + w.rowBytes;
-        long p2 = p1 + w.rowBytes;
-        long p3 = p2 + w.rowBytes;
         FloatVector a0 = FloatVector.zero(F16);
         FloatVector a1 = a0;
-        FloatVector a2 = a0;
-        FloatVector a3 = a0;
         for (int k = 0; k < w.cols; k += 32) {
-            FloatVector low = FloatVector.fromArray(F16, x, k);
-            FloatVector high = FloatVector.fromArray(F16, x, k + 16);
+            FloatVector x0 = FloatVector.fromArray(F16, x, k);
+            FloatVector x1 = FloatVector.fromArray(F16, x, k + 16);
             IntVector q0 = bytes(p0 + 2);
             IntVector q1 = bytes(p1 + 2);
-            IntVector q2 = bytes(p2 + 2);
-            IntVector q3 = bytes(p3 + 2);
             float s0 = Matrix.half(p0);
             float s1 = Matrix.half(p1);
-            float s2 = Matrix.half(p2);
-            float s3 = Matrix.half(p3);
             FloatVector d0 = FloatVector.broadcast(F16, s0);
             FloatVector d1 = FloatVector.broadcast(F16, s1);
-            FloatVector d2 = FloatVector.broadcast(F16, s2);
-            FloatVector d3 = FloatVector.broadcast(F16, s3);
             FloatVector m0 = FloatVector.broadcast(F16, -8 * s0);
             FloatVector m1 = FloatVector.broadcast(F16, -8 * s1);
-            FloatVector m2 = FloatVector.broadcast(F16, -8 * s2);
-            FloatVector m3 = FloatVector.broadcast(F16, -8 * s3);
-            a0 = low(q0).fma(d0, m0).fma(low, a0);
-            a1 = low(q1).fma(d1, m1).fma(low, a1);
-            a2 = low(q2).fma(d2, m2).fma(low, a2);
-            a3 = low(q3).fma(d3, m3).fma(low, a3);
-            a0 = high(q0).fma(d0, m0).fma(high, a0);
-            a1 = high(q1).fma(d1, m1).fma(high, a1);
-            a2 = high(q2).fma(d2, m2).fma(high, a2);
-            a3 = high(q3).fma(d3, m3).fma(high, a3);
+            a0 = low(q0).fma(d0, m0).fma(x0, a0);
+            a1 = low(q1).fma(d1, m1).fma(x0, a1);
+            a0 = high(q0).fma(d0, m0).fma(x1, a0);
+            a1 = high(q1).fma(d1, m1).fma(x1, a1);
             p0 += 18;
             p1 += 18;
-            p2 += 18;
-            p3 += 18;
         }
-        store(sums, a0, a1, a2, a3);
+        a0.intoArray(sums, 0);
+        a1.intoArray(sums, LANES);
     }
 
     private static void fusedQ80(Matrix w, int row, float[] x, float[] sums) {
         long p0 = w.rowAddress(row);
         long p1 = p0 + w.rowBytes;
-        long p2 = p1 + w.rowBytes;
-        long p3 = p2 + w.rowBytes;
         FloatVector a0 = FloatVector.zero(F16);
         FloatVector a1 = a0;
-        FloatVector a2 = a0;
-        FloatVector a3 = a0;
         for (int k = 0; k < w.cols; k += 32) {
             FloatVector x0 = FloatVector.fromArray(F16, x, k);
             FloatVector x1 = FloatVector.fromArray(F16, x, k + 16);
-            float d0 = Matrix.half(p0);
-            float d1 = Matrix.half(p1);
-            float d2 = Matrix.half(p2);
-            float d3 = Matrix.half(p3);
+            FloatVector d0 = FloatVector.broadcast(F16, Matrix.half(p0));
+            FloatVector d1 = FloatVector.broadcast(F16, Matrix.half(p1));
             a0 = signed(p0 + 2).mul(d0).fma(x0, a0);
             a1 = signed(p1 + 2).mul(d1).fma(x0, a1);
-            a2 = signed(p2 + 2).mul(d2).fma(x0, a2);
-            a3 = signed(p3 + 2).mul(d3).fma(x0, a3);
             a0 = signed(p0 + 18).mul(d0).fma(x1, a0);
             a1 = signed(p1 + 18).mul(d1).fma(x1, a1);
-            a2 = signed(p2 + 18).mul(d2).fma(x1, a2);
-            a3 = signed(p3 + 18).mul(d3).fma(x1, a3);
             p0 += 34;
             p1 += 34;
-            p2 += 34;
-            p3 += 34;
         }
-        store(sums, a0, a1, a2, a3);
+        a0.intoArray(sums, 0);
+        a1.intoArray(sums, LANES);
     }
 
     private static void fusedBf16(Matrix w, int row, float[] x, float[] sums) {
         long p0 = w.rowAddress(row);
         long p1 = p0 + w.rowBytes;
-        long p2 = p1 + w.rowBytes;
-        long p3 = p2 + w.rowBytes;
         FloatVector a0 = FloatVector.zero(F16);
         FloatVector a1 = a0;
-        FloatVector a2 = a0;
-        FloatVector a3 = a0;
         for (int k = 0; k < w.cols; k += LANES) {
             FloatVector x0 = FloatVector.fromArray(F16, x, k);
             a0 = bfloats(p0 + 2L * k).fma(x0, a0);
             a1 = bfloats(p1 + 2L * k).fma(x0, a1);
-            a2 = bfloats(p2 + 2L * k).fma(x0, a2);
-            a3 = bfloats(p3 + 2L * k).fma(x0, a3);
         }
-        store(sums, a0, a1, a2, a3);
-    }
-
-    private static void store(float[] sums, FloatVector a0, FloatVector a1, FloatVector a2, FloatVector a3) {
         a0.intoArray(sums, 0);
         a1.intoArray(sums, LANES);
-        a2.intoArray(sums, 2 * LANES);
-        a3.intoArray(sums, 3 * LANES);
     }
 
     /** 16 bytes, zero-extended. */
@@ -233,8 +184,9 @@ final class VectorKernels {
 
     /** 16 signed bytes as floats. */
     private static FloatVector signed(long address) {
-        return (FloatVector)
-                ByteVector.fromMemorySegment(B16, Matrix.MEMORY, address, LE).convertShape(VectorOperators.B2F, F16, 0);
+        IntVector wide = (IntVector)
+                ByteVector.fromMemorySegment(B16, Matrix.MEMORY, address, LE).convertShape(VectorOperators.B2I, I16, 0);
+        return (FloatVector) wide.convert(VectorOperators.I2F, 0);
     }
 
     /** 16 bfloat16 as floats. */
