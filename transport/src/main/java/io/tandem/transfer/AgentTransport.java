@@ -1,0 +1,139 @@
+package io.tandem.transfer;
+
+import java.lang.foreign.MemorySegment;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
+
+/** The API in front of the two agents: bounds and book-keeping that need no agent's thread. */
+class AgentTransport implements BlockTransport {
+    private final TransferEndpoint endpoint;
+    private final TransferLimits limits;
+    private final Counters counters;
+    private final ConcurrentHashMap<LeaseId, SendLease> sends;
+    private final ConcurrentHashMap<Long, ReceiveLease> receives;
+    private final BlockSender sender;
+    private final BlockReceiver receiver;
+    private final AtomicLong lastSender = new AtomicLong(System.nanoTime());
+    private final AtomicBoolean closed = new AtomicBoolean();
+
+    AgentTransport(
+            TransferEndpoint endpoint,
+            TransferLimits limits,
+            Counters counters,
+            ConcurrentHashMap<LeaseId, SendLease> sends,
+            ConcurrentHashMap<Long, ReceiveLease> receives,
+            BlockSender sender,
+            BlockReceiver receiver) {
+        this.endpoint = endpoint;
+        this.limits = limits;
+        this.counters = counters;
+        this.sends = sends;
+        this.receives = receives;
+        this.sender = sender;
+        this.receiver = receiver;
+    }
+
+    @Override
+    public final TransferEndpoint endpoint() {
+        return endpoint;
+    }
+
+    @Override
+    public final OpenResult openReceive(
+            LeaseId lease, MemorySegment[] slots, long deadlineNanos, ReceiveListener listener) {
+        if (closed.get()) {
+            return OpenResult.CLOSED;
+        }
+        if (receives.size() >= limits.maxLeases()) {
+            return OpenResult.TOO_MANY_LEASES;
+        }
+        ReceiveLease opened = new ReceiveLease(lease, slots, deadlineNanos, listener);
+        if (receives.putIfAbsent(lease.id(), opened) != null) {
+            return OpenResult.DUPLICATE;
+        }
+        if (slots.length == 0 && !receiver.offerEmpty(opened)) {
+            receives.remove(lease.id(), opened);
+            return OpenResult.TOO_MANY_LEASES;
+        }
+        return closedMeanwhile() && receives.remove(lease.id(), opened) ? OpenResult.CLOSED : OpenResult.OPENED;
+    }
+
+    @Override
+    public final void abortReceive(LeaseId lease) {
+        while (!receiver.offerAbort(lease) && !closed.get()) {
+            Thread.onSpinWait();
+        }
+    }
+
+    @Override
+    public final OpenResult openSend(
+            LeaseId lease, TransferEndpoint to, int blocks, long deadlineNanos, SendListener listener) {
+        if (closed.get()) {
+            return OpenResult.CLOSED;
+        }
+        if (sends.size() >= limits.maxLeases()) {
+            return OpenResult.TOO_MANY_LEASES;
+        }
+        if (!canReach(to)) {
+            return OpenResult.UNREACHABLE;
+        }
+        SendLease opened = new SendLease(lease, lastSender.incrementAndGet(), to, blocks, deadlineNanos, listener);
+        if (sends.putIfAbsent(lease, opened) != null) {
+            return OpenResult.DUPLICATE;
+        }
+        if (!sender.offer(opened)) {
+            sends.remove(lease, opened);
+            return OpenResult.TOO_MANY_LEASES;
+        }
+        return closedMeanwhile() && sends.remove(lease, opened) ? OpenResult.CLOSED : OpenResult.OPENED;
+    }
+
+    /** Shared memory reaches the same host only. */
+    private boolean canReach(TransferEndpoint to) {
+        return !to.channels().isEmpty()
+                && (!to.wire().equals("ipc") || to.hostId().equals(endpoint.hostId()));
+    }
+
+    private boolean closedMeanwhile() {
+        return closed.get();
+    }
+
+    @Override
+    public final SendResult send(LeaseId lease, int slot, MemorySegment source) {
+        if (closed.get()) {
+            return SendResult.CLOSED;
+        }
+        SendLease opened = sends.get(lease);
+        if (opened == null) {
+            return SendResult.NO_SUCH_LEASE;
+        }
+        SendLease.Block block = new SendLease.Block(slot, source, source.asByteBuffer());
+        return opened.queue.offer(block) ? SendResult.QUEUED : SendResult.BACK_PRESSURED;
+    }
+
+    @Override
+    public final void abortSend(LeaseId lease) {
+        while (!sender.offerAbort(lease) && !closed.get()) {
+            Thread.onSpinWait();
+        }
+    }
+
+    @Override
+    public final TransportCounters counters() {
+        return counters.read(receives.size(), sends.size());
+    }
+
+    @Override
+    public final void close() {
+        if (closed.compareAndSet(false, true)) {
+            stop();
+        }
+    }
+
+    /** Ends the agents, once. */
+    void stop() {
+        sender.onClose();
+        receiver.onClose();
+    }
+}

@@ -1,0 +1,314 @@
+package io.tandem.transfer;
+
+import io.tandem.transfer.wire.AbortTransferDecoder;
+import io.tandem.transfer.wire.BlockChunkDecoder;
+import io.tandem.transfer.wire.MessageHeaderDecoder;
+import io.tandem.transfer.wire.MessageHeaderEncoder;
+import io.tandem.transfer.wire.OpenTransferDecoder;
+import io.tandem.transfer.wire.Outcome;
+import io.tandem.transfer.wire.TransferResultEncoder;
+import java.util.ArrayDeque;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
+import java.util.function.LongSupplier;
+import java.util.zip.CRC32C;
+import org.agrona.DirectBuffer;
+import org.agrona.concurrent.Agent;
+import org.agrona.concurrent.ManyToOneConcurrentArrayQueue;
+import org.agrona.concurrent.UnsafeBuffer;
+
+/**
+ * Receives blocks: copies each chunk straight to its place in the final slot and checks its sum while it is in the cache.
+ * A lease is complete when every slot has all its bytes, never because a stream ended. One thread; allocates nothing per
+ * chunk.
+ */
+final class BlockReceiver implements Agent {
+    private static final int HEADER = MessageHeaderDecoder.ENCODED_LENGTH;
+    private static final int CHUNK_HEADER = HEADER + BlockChunkDecoder.BLOCK_LENGTH;
+    private static final int POLL_LIMIT = 64;
+    private static final long DEADLINE_SCAN_NANOS = TimeUnit.MILLISECONDS.toNanos(5);
+    private static final long REPLY_PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(5);
+
+    /** A stream back to one sender. */
+    static final class Peer {
+        final Channels.Outbound stream;
+        long lastUsedNanos;
+
+        Peer(Channels.Outbound stream) {
+            this.stream = stream;
+        }
+    }
+
+    private record Reply(
+            Peer peer, LeaseId id, long senderId, Outcome outcome, TransferStats stats, long giveUpNanos) {}
+
+    private final Channels channels;
+    private final int maxPeers;
+    private final int maxReplies;
+    private final LongSupplier clock;
+    private final Counters counters;
+    private final ConcurrentHashMap<Long, ReceiveLease> open;
+    private final ManyToOneConcurrentArrayQueue<Runnable> commands;
+    private final Map<String, Peer> peers = new HashMap<>();
+    private final ArrayDeque<Reply> replies = new ArrayDeque<>();
+    private final UnsafeBuffer slot = new UnsafeBuffer(0, 0);
+    private final CRC32C crc = new CRC32C();
+    private final MessageHeaderDecoder header = new MessageHeaderDecoder();
+    private final OpenTransferDecoder openTransfer = new OpenTransferDecoder();
+    private final BlockChunkDecoder chunk = new BlockChunkDecoder();
+    private final AbortTransferDecoder abort = new AbortTransferDecoder();
+    private final MessageHeaderEncoder headerOut = new MessageHeaderEncoder();
+    private final TransferResultEncoder result = new TransferResultEncoder();
+    private final Channels.MessageHandler onMessage = this::onMessage;
+    private long lastScanNanos;
+
+    BlockReceiver(
+            Channels channels,
+            TransferLimits limits,
+            LongSupplier clock,
+            Counters counters,
+            ConcurrentHashMap<Long, ReceiveLease> open) {
+        this.channels = channels;
+        this.maxPeers = limits.maxPeers();
+        this.maxReplies = 4 * limits.maxLeases();
+        this.clock = clock;
+        this.counters = counters;
+        this.open = open;
+        commands = new ManyToOneConcurrentArrayQueue<>(limits.queueEntries());
+    }
+
+    /** Asks to end a receive; false when the queue is full. */
+    boolean offerAbort(LeaseId id) {
+        return commands.offer(() -> {
+            ReceiveLease lease = open.get(id.id());
+            if (lease != null && lease.id.equals(id)) {
+                fail(lease, TransferFailure.ABORTED_BY_RECEIVER);
+            }
+        });
+    }
+
+    /** Ends an empty lease on the agent's thread, like any other. */
+    boolean offerEmpty(ReceiveLease lease) {
+        return commands.offer(() -> complete(lease));
+    }
+
+    @Override
+    public int doWork() {
+        int work = channels.doWork() + commands.drain(Runnable::run, POLL_LIMIT);
+        work += channels.inbound().poll(onMessage, POLL_LIMIT);
+        work += sendReplies();
+        long now = clock.getAsLong();
+        if (now - lastScanNanos > DEADLINE_SCAN_NANOS) {
+            lastScanNanos = now;
+            for (ReceiveLease lease : open.values()) {
+                if (now - lease.deadlineNanos >= 0) {
+                    fail(lease, TransferFailure.DEADLINE);
+                }
+            }
+        }
+        return work;
+    }
+
+    private void onMessage(DirectBuffer buffer, int offset, int length) {
+        if (length < HEADER) {
+            return;
+        }
+        header.wrap(buffer, offset);
+        if (header.schemaId() != BlockChunkDecoder.SCHEMA_ID || length < HEADER + header.blockLength()) {
+            return;
+        }
+        switch (header.templateId()) {
+            case BlockChunkDecoder.TEMPLATE_ID -> onChunk(buffer, offset, length);
+            case OpenTransferDecoder.TEMPLATE_ID -> onOpen(buffer, offset);
+            case AbortTransferDecoder.TEMPLATE_ID -> onAbort(buffer, offset);
+            default -> {
+                // A later version's message; its sender learns nothing, and its lease ends by deadline.
+            }
+        }
+    }
+
+    private void onOpen(DirectBuffer buffer, int offset) {
+        openTransfer.wrapAndApplyHeader(buffer, offset, header);
+        LeaseId id = new LeaseId(openTransfer.leaseId(), openTransfer.epoch());
+        long senderId = openTransfer.senderId();
+        int blocks = openTransfer.blocks();
+        int stream = openTransfer.replyStreamId();
+        String wire = openTransfer.replyWire();
+        Peer peer = peer(wire, openTransfer.replyChannel(), stream);
+        if (peer == null) {
+            return;
+        }
+        ReceiveLease lease = open.get(id.id());
+        if (lease == null) {
+            reply(peer, id, senderId, Outcome.UNKNOWN_LEASE, Nothing.STATS);
+        } else if (lease.id.epoch() != id.epoch()) {
+            reply(peer, id, senderId, Outcome.WRONG_EPOCH, Nothing.STATS);
+        } else if (lease.peer != null || blocks != lease.slots.length) {
+            lease.peer = lease.peer == null ? peer : lease.peer;
+            lease.senderId = senderId;
+            fail(lease, TransferFailure.PROTOCOL_ERROR);
+        } else {
+            lease.peer = peer;
+            lease.senderId = senderId;
+        }
+    }
+
+    private Peer peer(String wire, String channel, int streamId) {
+        String key = wire + " " + channel + " " + streamId;
+        Peer known = peers.get(key);
+        if (known == null) {
+            if (peers.size() >= maxPeers) {
+                closeIdlest();
+            }
+            Channels.Outbound stream = channels.connect(wire, channel, streamId);
+            if (stream == null) {
+                return null;
+            }
+            known = new Peer(stream);
+            peers.put(key, known);
+        }
+        known.lastUsedNanos = clock.getAsLong();
+        return known;
+    }
+
+    /** Streams back carry one message a lease: closing one that is in use costs its sender a wait, not a block. */
+    private void closeIdlest() {
+        Map.Entry<String, Peer> idlest = null;
+        for (Map.Entry<String, Peer> p : peers.entrySet()) {
+            if (idlest == null || p.getValue().lastUsedNanos < idlest.getValue().lastUsedNanos) {
+                idlest = p;
+            }
+        }
+        if (idlest != null) {
+            idlest.getValue().stream.close();
+            peers.remove(idlest.getKey());
+        }
+    }
+
+    private void onChunk(DirectBuffer buffer, int offset, int length) {
+        chunk.wrapAndApplyHeader(buffer, offset, header);
+        ReceiveLease lease = open.get(chunk.leaseId());
+        if (lease == null || lease.id.epoch() != chunk.epoch() || lease.peer == null) {
+            return;
+        }
+        int to = chunk.slot();
+        int bytes = chunk.chunkBytes();
+        long at = chunk.blockOffset();
+        boolean fits = to >= 0
+                && to < lease.slots.length
+                && bytes > 0
+                && length == CHUNK_HEADER + bytes
+                && chunk.blockBytes() == lease.slots[to].byteSize()
+                && at == lease.received[to]
+                && at + bytes <= chunk.blockBytes();
+        if (!fits) {
+            fail(lease, TransferFailure.PROTOCOL_ERROR);
+            return;
+        }
+        lease.firstByteNanos = lease.firstByteNanos == 0 ? clock.getAsLong() : lease.firstByteNanos;
+        slot.wrap(lease.slots[to].address() + at, bytes);
+        slot.putBytes(0, buffer, offset + CHUNK_HEADER, bytes);
+        crc.reset();
+        crc.update(lease.views[to].limit((int) at + bytes).position((int) at));
+        if (crc.getValue() != chunk.crc32c()) {
+            lease.checksumFailures++;
+            counters.checksumFailures.incrementAndGet();
+            fail(lease, TransferFailure.CHECKSUM_MISMATCH);
+            return;
+        }
+        lease.received[to] += bytes;
+        lease.bytesDone += bytes;
+        counters.bytesReceived.lazySet(counters.bytesReceived.get() + bytes);
+        if (lease.received[to] == chunk.blockBytes()) {
+            lease.blocksDone++;
+            counters.blocksReceived.lazySet(counters.blocksReceived.get() + 1);
+            if (lease.complete()) {
+                complete(lease);
+            }
+        }
+    }
+
+    private void onAbort(DirectBuffer buffer, int offset) {
+        abort.wrapAndApplyHeader(buffer, offset, header);
+        ReceiveLease lease = open.get(abort.leaseId());
+        if (lease != null && lease.id.epoch() == abort.epoch()) {
+            fail(lease, TransferFailure.ABORTED_BY_SENDER);
+        }
+    }
+
+    private void complete(ReceiveLease lease) {
+        if (open.remove(lease.id.id(), lease)) {
+            TransferStats stats = lease.stats(clock.getAsLong());
+            if (lease.peer != null) {
+                reply(lease.peer, lease.id, lease.senderId, Outcome.COMPLETE, stats);
+            }
+            lease.listener.onComplete(lease.id, stats);
+        }
+    }
+
+    private void fail(ReceiveLease lease, TransferFailure failure) {
+        if (open.remove(lease.id.id(), lease)) {
+            counters.leasesFailed.incrementAndGet();
+            TransferStats stats = lease.stats(clock.getAsLong());
+            if (lease.peer != null && failure != TransferFailure.ABORTED_BY_SENDER) {
+                reply(lease.peer, lease.id, lease.senderId, Outcomes.outcome(failure), stats);
+            }
+            lease.listener.onFailed(lease.id, failure, stats);
+        }
+    }
+
+    private void reply(Peer peer, LeaseId id, long senderId, Outcome outcome, TransferStats stats) {
+        if (replies.size() < maxReplies) {
+            replies.add(new Reply(peer, id, senderId, outcome, stats, clock.getAsLong() + REPLY_PATIENCE_NANOS));
+        }
+    }
+
+    private int sendReplies() {
+        int sent = 0;
+        for (int i = replies.size(); i > 0; i--) {
+            Reply r = replies.poll();
+            long position = r.peer().stream.tryClaim(HEADER + TransferResultEncoder.BLOCK_LENGTH);
+            if (position > 0) {
+                Channels.Outbound stream = r.peer().stream;
+                result.wrapAndApplyHeader(stream.buffer(), stream.offset(), headerOut)
+                        .leaseId(r.id().id())
+                        .epoch(r.id().epoch())
+                        .senderId(r.senderId())
+                        .bytes(r.stats().bytes())
+                        .blocks(r.stats().blocks())
+                        .checksumFailures(r.stats().checksumFailures())
+                        .outcome(r.outcome());
+                stream.commit();
+                sent++;
+            } else if (position == Channels.Outbound.CLOSED) {
+                peers.values().remove(r.peer());
+            } else if (clock.getAsLong() - r.giveUpNanos() < 0) {
+                replies.add(r);
+            }
+        }
+        return sent;
+    }
+
+    @Override
+    public void onClose() {
+        for (ReceiveLease lease : List.copyOf(open.values())) {
+            fail(lease, TransferFailure.CLOSED);
+        }
+        sendReplies();
+        peers.values().forEach(p -> p.stream.close());
+        channels.close();
+    }
+
+    @Override
+    public String roleName() {
+        return "block-receiver";
+    }
+
+    /** Figures of a transfer that never began. */
+    private static final class Nothing {
+        static final TransferStats STATS = new TransferStats(0, 0, 0, 0);
+    }
+}

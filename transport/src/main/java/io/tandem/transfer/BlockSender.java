@@ -1,0 +1,364 @@
+package io.tandem.transfer;
+
+import io.tandem.transfer.wire.AbortTransferEncoder;
+import io.tandem.transfer.wire.BlockChunkEncoder;
+import io.tandem.transfer.wire.MessageHeaderDecoder;
+import io.tandem.transfer.wire.MessageHeaderEncoder;
+import io.tandem.transfer.wire.OpenTransferEncoder;
+import io.tandem.transfer.wire.Outcome;
+import io.tandem.transfer.wire.TransferResultDecoder;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.LongSupplier;
+import java.util.zip.CRC32C;
+import org.agrona.DirectBuffer;
+import org.agrona.concurrent.Agent;
+import org.agrona.concurrent.ManyToOneConcurrentArrayQueue;
+import org.agrona.concurrent.UnsafeBuffer;
+
+/**
+ * Sends blocks: claims room in the stream, copies a chunk straight from the block's memory, moves on. All transfers take
+ * turns, a few chunks each, so a large one does not hold up a small one. One thread; allocates nothing per chunk.
+ */
+final class BlockSender implements Agent {
+    private static final int HEADER = MessageHeaderEncoder.ENCODED_LENGTH;
+    private static final int CHUNK_HEADER = HEADER + BlockChunkEncoder.BLOCK_LENGTH;
+    private static final int CHUNKS_A_TURN = 16;
+    private static final int POLL_LIMIT = 32;
+
+    /** A stream to one receiver. */
+    static final class Peer {
+        final String key;
+        final Channels.Outbound stream;
+        int leases;
+        long lastUsedNanos;
+
+        Peer(String key, Channels.Outbound stream) {
+            this.key = key;
+            this.stream = stream;
+        }
+    }
+
+    private final Channels channels;
+    private final TransferEndpoint replyTo;
+    private final int replyStreamId;
+    private final int maxPeers;
+    private final long connectTimeoutNanos;
+    private final LongSupplier clock;
+    private final Counters counters;
+    private final ConcurrentHashMap<LeaseId, SendLease> open;
+    private final ManyToOneConcurrentArrayQueue<Runnable> commands;
+    private final Map<String, Peer> peers = new HashMap<>();
+    private final List<SendLease> active = new ArrayList<>();
+    private final UnsafeBuffer source = new UnsafeBuffer(0, 0);
+    private final CRC32C crc = new CRC32C();
+    private final MessageHeaderEncoder header = new MessageHeaderEncoder();
+    private final OpenTransferEncoder openTransfer = new OpenTransferEncoder();
+    private final BlockChunkEncoder chunk = new BlockChunkEncoder();
+    private final AbortTransferEncoder abort = new AbortTransferEncoder();
+    private final MessageHeaderDecoder headerIn = new MessageHeaderDecoder();
+    private final TransferResultDecoder result = new TransferResultDecoder();
+    private final Channels.MessageHandler onReply = this::onReply;
+
+    BlockSender(
+            Channels channels,
+            TransferEndpoint replyTo,
+            int replyStreamId,
+            TransferLimits limits,
+            LongSupplier clock,
+            Counters counters,
+            ConcurrentHashMap<LeaseId, SendLease> open) {
+        this.channels = channels;
+        this.replyTo = replyTo;
+        this.replyStreamId = replyStreamId;
+        this.maxPeers = limits.maxPeers();
+        this.connectTimeoutNanos = limits.connectTimeoutNanos();
+        this.clock = clock;
+        this.counters = counters;
+        this.open = open;
+        commands = new ManyToOneConcurrentArrayQueue<>(limits.queueEntries());
+    }
+
+    /** Queues a lease that is already in {@link #open}; false when the queue is full. */
+    boolean offer(SendLease lease) {
+        return commands.offer(() -> begin(lease));
+    }
+
+    /** Asks to end a send; false when the queue is full. */
+    boolean offerAbort(LeaseId id) {
+        return commands.offer(() -> {
+            SendLease lease = open.get(id);
+            if (lease != null && !lease.aborting) {
+                if (lease.opened) {
+                    lease.aborting = true;
+                } else {
+                    fail(lease, TransferFailure.ABORTED_BY_SENDER, 0);
+                }
+            }
+        });
+    }
+
+    @Override
+    public int doWork() {
+        int work = channels.doWork() + commands.drain(Runnable::run, POLL_LIMIT);
+        work += channels.inbound().poll(onReply, POLL_LIMIT);
+        if (!active.isEmpty()) {
+            long now = clock.getAsLong();
+            for (int i = active.size() - 1; i >= 0; i--) {
+                if (i < active.size()) {
+                    work += turn(active.get(i), now);
+                }
+            }
+        }
+        return work;
+    }
+
+    private void begin(SendLease lease) {
+        if (open.get(lease.id) != lease) {
+            return;
+        }
+        active.add(lease);
+        lease.disconnectedSinceNanos = clock.getAsLong();
+        lease.peer = peer(lease.to);
+        if (lease.peer == null) {
+            fail(lease, TransferFailure.NOT_CONNECTED, 0);
+        } else {
+            lease.peer.leases++;
+        }
+    }
+
+    private Peer peer(TransferEndpoint to) {
+        String channel = to.channels().getFirst();
+        String key = to.wire() + " " + channel + " " + to.streamId();
+        Peer known = peers.get(key);
+        if (known != null) {
+            return known;
+        }
+        if (peers.size() >= maxPeers && !closeIdlest()) {
+            return null;
+        }
+        Channels.Outbound stream = channels.connect(to.wire(), channel, to.streamId());
+        if (stream == null) {
+            return null;
+        }
+        Peer peer = new Peer(key, stream);
+        peers.put(key, peer);
+        return peer;
+    }
+
+    private boolean closeIdlest() {
+        Peer idlest = null;
+        for (Peer p : peers.values()) {
+            if (p.leases == 0 && (idlest == null || p.lastUsedNanos < idlest.lastUsedNanos)) {
+                idlest = p;
+            }
+        }
+        if (idlest == null) {
+            return false;
+        }
+        peers.remove(idlest.key);
+        idlest.stream.close();
+        return true;
+    }
+
+    /** One lease's share of a duty cycle. */
+    private int turn(SendLease lease, long now) {
+        Channels.Outbound stream = lease.peer.stream;
+        if (stream.isConnected()) {
+            lease.disconnectedSinceNanos = 0;
+        } else if (lease.disconnectedSinceNanos == 0) {
+            lease.disconnectedSinceNanos = now;
+        } else if (now - lease.disconnectedSinceNanos > connectTimeoutNanos) {
+            dropPeer(lease.peer);
+            fail(lease, TransferFailure.NOT_CONNECTED, 0);
+            return 1;
+        }
+        if (now - lease.deadlineNanos >= 0) {
+            if (!lease.opened || sendAbort(lease) != 0) {
+                fail(lease, TransferFailure.DEADLINE, 0);
+            }
+            return 1;
+        }
+        if (lease.disconnectedSinceNanos != 0) {
+            return 0;
+        }
+        if (lease.aborting) {
+            if (sendAbort(lease) != 0) {
+                fail(lease, TransferFailure.ABORTED_BY_SENDER, 0);
+            }
+            return 1;
+        }
+        if (!lease.opened && !sendOpen(lease)) {
+            return 0;
+        }
+        int chunks = 0;
+        while (chunks < CHUNKS_A_TURN && sendChunk(lease, now)) {
+            chunks++;
+        }
+        return chunks;
+    }
+
+    /** A stream whose receiver is gone is never used again: a receiver that comes back gets a new one. */
+    private void dropPeer(Peer peer) {
+        if (peers.remove(peer.key, peer)) {
+            peer.stream.close();
+        }
+    }
+
+    private boolean claimed(SendLease lease, int length) {
+        long position = lease.peer.stream.tryClaim(length);
+        if (position > 0) {
+            return true;
+        }
+        if (position == Channels.Outbound.CLOSED) {
+            dropPeer(lease.peer);
+            fail(lease, TransferFailure.NOT_CONNECTED, 0);
+        } else {
+            counters.backPressured.lazySet(counters.backPressured.get() + 1);
+        }
+        return false;
+    }
+
+    private boolean sendOpen(SendLease lease) {
+        String channel = replyTo.channels().getFirst();
+        int length = HEADER
+                + OpenTransferEncoder.BLOCK_LENGTH
+                + OpenTransferEncoder.replyWireHeaderLength()
+                + replyTo.wire().length()
+                + OpenTransferEncoder.replyChannelHeaderLength()
+                + channel.length();
+        if (!claimed(lease, length)) {
+            return false;
+        }
+        Channels.Outbound stream = lease.peer.stream;
+        openTransfer
+                .wrapAndApplyHeader(stream.buffer(), stream.offset(), header)
+                .leaseId(lease.id.id())
+                .epoch(lease.id.epoch())
+                .senderId(lease.senderId)
+                .blocks(lease.blocks)
+                .replyStreamId(replyStreamId)
+                .replyWire(replyTo.wire())
+                .replyChannel(channel);
+        stream.commit();
+        lease.opened = true;
+        return true;
+    }
+
+    /** Answers 0 for "not now". */
+    private int sendAbort(SendLease lease) {
+        Channels.Outbound stream = lease.peer.stream;
+        long position = stream.tryClaim(HEADER + AbortTransferEncoder.BLOCK_LENGTH);
+        if (position > 0) {
+            abort.wrapAndApplyHeader(stream.buffer(), stream.offset(), header)
+                    .leaseId(lease.id.id())
+                    .epoch(lease.id.epoch());
+            stream.commit();
+            return 1;
+        }
+        return position == Channels.Outbound.CLOSED || clock.getAsLong() - lease.deadlineNanos > 0 ? -1 : 0;
+    }
+
+    private boolean sendChunk(SendLease lease, long now) {
+        if (lease.current == null) {
+            lease.current = lease.queue.poll();
+            lease.sentOfCurrent = 0;
+            if (lease.current == null) {
+                return false;
+            }
+        }
+        SendLease.Block block = lease.current;
+        long size = block.memory().byteSize();
+        int bytes = (int) Math.min(size - lease.sentOfCurrent, lease.peer.stream.maxPayload() - CHUNK_HEADER);
+        if (!claimed(lease, CHUNK_HEADER + bytes)) {
+            return false;
+        }
+        lease.firstByteNanos = lease.firstByteNanos == 0 ? now : lease.firstByteNanos;
+        int from = (int) lease.sentOfCurrent;
+        crc.reset();
+        crc.update(block.view().limit(from + bytes).position(from));
+        source.wrap(block.memory().address() + from, bytes);
+        Channels.Outbound stream = lease.peer.stream;
+        chunk.wrapAndApplyHeader(stream.buffer(), stream.offset(), header)
+                .leaseId(lease.id.id())
+                .epoch(lease.id.epoch())
+                .slot(block.slot())
+                .chunkBytes(bytes)
+                .blockBytes(size)
+                .blockOffset(from)
+                .crc32c(crc.getValue())
+                .reserved(0);
+        stream.buffer().putBytes(stream.offset() + CHUNK_HEADER, source, 0, bytes);
+        stream.commit();
+        lease.sentOfCurrent += bytes;
+        lease.bytesSent += bytes;
+        counters.bytesSent.lazySet(counters.bytesSent.get() + bytes);
+        if (lease.sentOfCurrent == size) {
+            lease.blocksSent++;
+            lease.current = null;
+            counters.blocksSent.lazySet(counters.blocksSent.get() + 1);
+        }
+        return true;
+    }
+
+    private void onReply(DirectBuffer buffer, int offset, int length) {
+        headerIn.wrap(buffer, offset);
+        if (length < HEADER + TransferResultDecoder.BLOCK_LENGTH
+                || headerIn.templateId() != TransferResultDecoder.TEMPLATE_ID
+                || headerIn.schemaId() != TransferResultDecoder.SCHEMA_ID) {
+            return;
+        }
+        result.wrapAndApplyHeader(buffer, offset, headerIn);
+        SendLease lease = open.get(new LeaseId(result.leaseId(), result.epoch()));
+        if (lease == null || lease.senderId != result.senderId()) {
+            return;
+        }
+        Outcome outcome = result.outcome();
+        if (outcome == Outcome.COMPLETE) {
+            if (lease.blocksSent == lease.blocks && result.bytes() == lease.bytesSent) {
+                close(lease);
+                lease.listener.onAcknowledged(lease.id, lease.stats(clock.getAsLong(), 0));
+            } else {
+                fail(lease, TransferFailure.PROTOCOL_ERROR, 0);
+            }
+        } else {
+            fail(lease, Outcomes.failure(outcome), result.checksumFailures());
+        }
+    }
+
+    private void fail(SendLease lease, TransferFailure failure, int checksumFailures) {
+        if (close(lease)) {
+            counters.leasesFailed.incrementAndGet();
+            lease.listener.onFailed(lease.id, failure, lease.stats(clock.getAsLong(), checksumFailures));
+        }
+    }
+
+    private boolean close(SendLease lease) {
+        if (!open.remove(lease.id, lease)) {
+            return false;
+        }
+        active.remove(lease);
+        if (lease.peer != null) {
+            lease.peer.leases--;
+            lease.peer.lastUsedNanos = clock.getAsLong();
+        }
+        return true;
+    }
+
+    @Override
+    public void onClose() {
+        for (SendLease lease : List.copyOf(open.values())) {
+            fail(lease, TransferFailure.CLOSED, 0);
+        }
+        peers.values().forEach(p -> p.stream.close());
+        channels.close();
+    }
+
+    @Override
+    public String roleName() {
+        return "block-sender";
+    }
+}

@@ -1,0 +1,43 @@
+package io.tandem.transfer;
+
+import io.tandem.transfer.BlockTransport.ReceiveListener;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+
+/** One transfer on the receiving side. */
+final class ReceiveLease {
+    final LeaseId id;
+    final MemorySegment[] slots;
+    final ByteBuffer[] views;
+    final long[] received;
+    final long deadlineNanos;
+    final ReceiveListener listener;
+
+    BlockReceiver.Peer peer;
+    long senderId;
+    int blocksDone;
+    long bytesDone;
+    int checksumFailures;
+    long firstByteNanos;
+
+    ReceiveLease(LeaseId id, MemorySegment[] slots, long deadlineNanos, ReceiveListener listener) {
+        this.id = id;
+        this.slots = slots.clone();
+        this.deadlineNanos = deadlineNanos;
+        this.listener = listener;
+        received = new long[slots.length];
+        views = new ByteBuffer[slots.length];
+        for (int i = 0; i < slots.length; i++) {
+            views[i] = slots[i].asByteBuffer();
+        }
+    }
+
+    boolean complete() {
+        return blocksDone == slots.length;
+    }
+
+    TransferStats stats(long nowNanos) {
+        return new TransferStats(
+                blocksDone, bytesDone, firstByteNanos == 0 ? 0 : nowNanos - firstByteNanos, checksumFailures);
+    }
+}
