@@ -1,0 +1,72 @@
+package io.tandem.http.openai;
+
+import io.tandem.GenerationRequest;
+import io.tandem.GenerationRequest.Prompt;
+import io.tandem.model.ModelBundle;
+import io.tandem.sampling.SamplingParams;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * A checked completion request.
+ *
+ * @param chat whether the answer is a chat completion
+ * @param model what is to run
+ * @param prompts at least one; a chat has exactly one
+ * @param n choices of each prompt
+ * @param sampling of the first choice; choice i has its seed plus i
+ * @param maxNewTokens of each choice; 0 = up to the context limit
+ * @param stop texts that end a choice
+ * @param ignoreEos go on past end-of-sequence tokens
+ * @param cacheSalt keeps prefix caches apart
+ * @param stream answer as server-sent events
+ * @param includeUsage a last chunk with the usage
+ * @param returnTokenIds token ids in the answer
+ */
+record CompletionSpec(
+        boolean chat,
+        ModelBundle model,
+        List<Prompt> prompts,
+        int n,
+        SamplingParams sampling,
+        int maxNewTokens,
+        List<String> stop,
+        boolean ignoreEos,
+        String cacheSalt,
+        boolean stream,
+        boolean includeUsage,
+        boolean returnTokenIds) {
+
+    int choices() {
+        return prompts.size() * n;
+    }
+
+    /** One generation a choice, prompt by prompt. */
+    List<GenerationRequest> generations(Duration timeout) {
+        List<GenerationRequest> requests = new ArrayList<>(choices());
+        for (Prompt prompt : prompts) {
+            for (int i = 0; i < n; i++) {
+                requests.add(new GenerationRequest(
+                        model.name(), prompt, maxNewTokens, seeded(i), stop, ignoreEos, cacheSalt, timeout));
+            }
+        }
+        return requests;
+    }
+
+    private SamplingParams seeded(int i) {
+        SamplingParams s = sampling;
+        return new SamplingParams(
+                s.temperature(),
+                s.topK(),
+                s.topP(),
+                s.minP(),
+                s.repetitionPenalty(),
+                s.presencePenalty(),
+                s.frequencyPenalty(),
+                s.biasTokenIds(),
+                s.biases(),
+                s.seed() + i,
+                s.topLogprobs());
+    }
+}

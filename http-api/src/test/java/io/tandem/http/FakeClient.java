@@ -1,0 +1,258 @@
+package io.tandem.http;
+
+import io.tandem.ClusterStatus;
+import io.tandem.GenerationEvent;
+import io.tandem.GenerationEvent.TokenLogprob;
+import io.tandem.GenerationException;
+import io.tandem.GenerationRequest;
+import io.tandem.GenerationResult;
+import io.tandem.RequestReport;
+import io.tandem.TandemClient;
+import io.tandem.compute.BackendInfo;
+import io.tandem.engine.EngineRole;
+import io.tandem.engine.EngineStats;
+import io.tandem.engine.FinishReason;
+import io.tandem.model.ModelBundle;
+import io.tandem.model.ModelConfig;
+import io.tandem.model.RopeScaling;
+import io.tandem.tokenizer.IncrementalDetokenizer;
+import io.tandem.tokenizer.Tokenizer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Flow;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/** A cluster that says the words it is told to, one token a UTF-8 byte of the prompt, without computing anything. */
+final class FakeClient implements TandemClient {
+
+    /** What a request's generation does. */
+    enum Mode {
+        ANSWER,
+        HANG,
+        FAIL_AT_ONCE,
+        FAIL_ACCEPTED,
+        FAIL_MIDWAY
+    }
+
+    final List<GenerationRequest> requests = new CopyOnWriteArrayList<>();
+    final Map<String, RequestReport> reports = new ConcurrentHashMap<>();
+    final CountDownLatch cancelled = new CountDownLatch(1);
+    final AtomicInteger active = new AtomicInteger();
+    final AtomicInteger ids = new AtomicInteger();
+    volatile Mode mode = Mode.ANSWER;
+    volatile GenerationException failure = new GenerationException(GenerationException.Kind.INTERNAL, "broken");
+    volatile List<String> words = List.of("Hello", " \"wörld\"\n", "🦜");
+    volatile boolean ready = true;
+    volatile EngineRole role = EngineRole.MIXED;
+
+    @Override
+    public Generation start(GenerationRequest request, GenerationObserver observer) {
+        requests.add(request);
+        if (mode == Mode.FAIL_AT_ONCE) {
+            throw failure;
+        }
+        String id = "r" + ids.incrementAndGet();
+        active.incrementAndGet();
+        AtomicBoolean over = new AtomicBoolean();
+        Thread.ofVirtual().start(() -> run(request, observer, id, over));
+        return new Generation() {
+            @Override
+            public String requestId() {
+                return id;
+            }
+
+            @Override
+            public void cancel() {
+                if (over.compareAndSet(false, true)) {
+                    active.decrementAndGet();
+                    cancelled.countDown();
+                    observer.onEvent(new GenerationEvent.Finished("", FinishReason.CANCELLED, report(id, 0)));
+                }
+            }
+        };
+    }
+
+    private void run(GenerationRequest request, GenerationObserver observer, String id, AtomicBoolean over) {
+        if (mode == Mode.FAIL_ACCEPTED) {
+            fail(observer, over);
+            return;
+        }
+        observer.onEvent(new GenerationEvent.Started(id, new int[] {1, 2, 3}));
+        if (mode == Mode.HANG) {
+            return;
+        }
+        int token = 'a';
+        for (String word : words) {
+            if (over.get()) {
+                return;
+            }
+            List<TokenLogprob> logprobs = request.sampling().wantsLogprobs()
+                    ? List.of(new TokenLogprob(
+                            token, -0.5f, new int[] {token, 0xc3}, new float[] {-0.5f, Float.NEGATIVE_INFINITY}))
+                    : List.of();
+            observer.onEvent(new GenerationEvent.Tokens(word, new int[] {token++}, logprobs));
+        }
+        if (mode == Mode.FAIL_MIDWAY) {
+            fail(observer, over);
+        } else if (over.compareAndSet(false, true)) {
+            active.decrementAndGet();
+            RequestReport report = report(id, words.size());
+            reports.put(id, report);
+            observer.onEvent(new GenerationEvent.Finished("", FinishReason.STOP, report));
+        }
+    }
+
+    private void fail(GenerationObserver observer, AtomicBoolean over) {
+        if (over.compareAndSet(false, true)) {
+            active.decrementAndGet();
+            observer.onError(failure);
+        }
+    }
+
+    static RequestReport report(String id, int tokens) {
+        return new RequestReport(id, 3, tokens, 2, 1.5, 2.5, "g0", "g1", true, 4, 4096, 0.25, 0, 0, "long prompt");
+    }
+
+    @Override
+    public GenerationResult generate(GenerationRequest request) {
+        throw new UnsupportedOperationException("the HTTP layer does not block");
+    }
+
+    @Override
+    public CompletionStage<GenerationResult> generateAsync(GenerationRequest request) {
+        throw new UnsupportedOperationException("the HTTP layer uses start");
+    }
+
+    @Override
+    public Flow.Publisher<GenerationEvent> stream(GenerationRequest request) {
+        throw new UnsupportedOperationException("the HTTP layer uses start");
+    }
+
+    @Override
+    public List<ModelBundle> models() {
+        ModelConfig config = new ModelConfig(
+                "llama",
+                256,
+                8,
+                1,
+                1,
+                1,
+                8,
+                16,
+                1e-5f,
+                10000,
+                new RopeScaling.None(),
+                false,
+                512,
+                true,
+                -1,
+                List.of(0));
+        return List.of(new ModelBundle(
+                "org/tiny", Path.of("tiny"), config, new Bytes(), Optional.of(context -> ""), "f".repeat(64), 1));
+    }
+
+    @Override
+    public ClusterStatus clusterStatus() {
+        EngineStats stats = new EngineStats(role, 1, 2, 0, 0, 5, 10, 6, 1, 100, 200, 50, 20, 0, 1_000_000);
+        ClusterStatus.Worker worker = new ClusterStatus.Worker(
+                "g0",
+                "n:1",
+                1,
+                "org/tiny",
+                "f",
+                "kv",
+                new BackendInfo("cpu-scalar", "1 thread", List.of("cuda: no device"), true, 1024),
+                "ipc",
+                false,
+                true,
+                stats);
+        return new ClusterStatus(
+                "n:1",
+                ready,
+                ready ? "" : "no worker can decode",
+                List.of(new ClusterStatus.Member("n:1", List.of("gpu"), "Up")),
+                List.of(worker));
+    }
+
+    @Override
+    public CompletionStage<EngineRole> setRole(String gpuId, EngineRole newRole) {
+        role = newRole;
+        return CompletableFuture.completedFuture(newRole);
+    }
+
+    @Override
+    public CompletionStage<Void> drain(String gpuId) {
+        return CompletableFuture.completedFuture(null);
+    }
+
+    @Override
+    public CompletionStage<Void> undrain(String gpuId) {
+        return CompletableFuture.completedFuture(null);
+    }
+
+    @Override
+    public Optional<RequestReport> report(String requestId) {
+        return Optional.ofNullable(reports.get(requestId));
+    }
+
+    @Override
+    public int activeRequests() {
+        return active.get();
+    }
+
+    /** One token a byte. */
+    private static final class Bytes implements Tokenizer {
+        @Override
+        public int vocabSize() {
+            return 256;
+        }
+
+        @Override
+        public int[] encode(String text, boolean addSpecial, boolean parseSpecial) {
+            byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+            int[] ids = new int[bytes.length];
+            for (int i = 0; i < ids.length; i++) {
+                ids[i] = bytes[i] & 0xff;
+            }
+            return ids;
+        }
+
+        @Override
+        public String decode(int[] tokens) {
+            byte[] bytes = new byte[tokens.length];
+            for (int i = 0; i < bytes.length; i++) {
+                bytes[i] = (byte) tokens[i];
+            }
+            return new String(bytes, StandardCharsets.UTF_8);
+        }
+
+        @Override
+        public byte[] tokenBytes(int id, boolean special) {
+            return new byte[] {(byte) id};
+        }
+
+        @Override
+        public int specialTokenId(String text) {
+            return -1;
+        }
+
+        @Override
+        public boolean isSpecial(int id) {
+            return false;
+        }
+
+        @Override
+        public IncrementalDetokenizer newDetokenizer(boolean renderSpecial) {
+            throw new UnsupportedOperationException("the HTTP layer gets text");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+package io.tandem.http;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.tandem.engine.EngineRole;
+import io.tandem.http.security.ApiKeys;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class OperatorRoutesTest {
+
+    private static final String CHAT = "{'model':'org/tiny','messages':[{'role':'user','content':'hi'}]}";
+
+    @Test
+    void shouldReportHealthReadinessAndTheCluster() throws Exception {
+        try (TestServer server = new TestServer()) {
+            JsonNode health = TestServer.json(server.get("/health"));
+            assertEquals("ok", health.path("status").asText());
+            assertEquals(
+                    "cuda: no device",
+                    health.at("/workers/0/backend/refusals/0").asText());
+            assertEquals(200, server.get("/alive").statusCode());
+            assertEquals(200, server.get("/ready").statusCode());
+            server.fake.ready = false;
+            assertEquals(503, server.get("/ready").statusCode());
+            assertEquals(
+                    "no worker can decode",
+                    TestServer.json(server.get("/ready")).path("reason").asText());
+            JsonNode cluster = TestServer.json(server.get("/admin/cluster"));
+            assertEquals(3, cluster.at("/workers/0/stats/used_blocks").asInt());
+            assertEquals("Up", cluster.at("/members/0/status").asText());
+        }
+    }
+
+    @Test
+    void shouldChangeRolesAndDrain() throws Exception {
+        try (TestServer server = new TestServer()) {
+            JsonNode answer = TestServer.json(server.post("/admin/workers/g0/role", "{'role':'prefill'}"));
+            assertEquals("prefill", answer.path("role").asText());
+            assertEquals(EngineRole.PREFILL, server.fake.role);
+            assertEquals(
+                    400, server.post("/admin/workers/g0/role", "{'role':'x'}").statusCode());
+            assertEquals(
+                    404,
+                    server.post("/admin/workers/g9/role", "{'role':'mixed'}").statusCode());
+            assertEquals(200, server.post("/admin/workers/g0/drain", "").statusCode());
+            assertEquals(200, server.post("/admin/workers/g0/undrain", "").statusCode());
+            assertEquals(404, server.get("/admin/requests/none").statusCode());
+            assertEquals(
+                    403,
+                    server.post("/admin/workers/g0/drain", "", "Origin", "http://elsewhere")
+                            .statusCode());
+        }
+    }
+
+    @Test
+    void shouldCountWhatHappensInPrometheusForm() throws Exception {
+        try (TestServer server = new TestServer()) {
+            server.post("/v1/chat/completions", CHAT);
+            String text = server.get("/metrics").body();
+            for (String line : List.of(
+                    "tandem_http_requests_total{route=\"v1/chat/completions\",status=\"200\"} 1.0",
+                    "tandem_output_tokens_total 3.0",
+                    "tandem_time_to_first_token_seconds_count 1",
+                    "tandem_inter_token_latency_seconds_count 2",
+                    "tandem_kv_transfer_bytes_total 4096.0",
+                    "tandem_worker_kv_blocks{gpu=\"g0\"} 10.0",
+                    "tandem_http_active_generation_requests 0.0",
+                    "process_resident_memory_bytes")) {
+                assertTrue(text.contains(line), line + " is missing in\n" + text);
+            }
+        }
+    }
+
+    @Test
+    void shouldAskForTheRightKey() throws Exception {
+        try (TestServer server =
+                new TestServer("tandem.http { api-keys = [client-key-1], admin-keys = [admin-key-1] }")) {
+            assertEquals(401, server.get("/v1/models").statusCode());
+            assertEquals(
+                    401,
+                    server.get("/v1/models", "Authorization", "Bearer wrong").statusCode());
+            assertEquals(
+                    200,
+                    server.get("/v1/models", "Authorization", "Bearer client-key-1")
+                            .statusCode());
+            assertEquals(
+                    401,
+                    server.get("/admin/cluster", "Authorization", "Bearer client-key-1")
+                            .statusCode());
+            assertEquals(
+                    200,
+                    server.get("/admin/cluster", "Authorization", "bearer admin-key-1")
+                            .statusCode());
+            assertEquals(200, server.get("/health").statusCode());
+            JsonNode error = TestServer.json(server.get("/v1/models")).path("error");
+            assertEquals("invalid_api_key", error.path("code").asText());
+        }
+    }
+
+    @Test
+    void shouldNotListenOpenlyWithoutAKey() {
+        IllegalArgumentException e = assertThrows(
+                IllegalArgumentException.class, () -> new ApiKeys("0.0.0.0", List.of(), List.of("admin-key-1")));
+        assertTrue(e.getMessage().contains("tandem.http.api-keys"), e.getMessage());
+    }
+}
