@@ -51,6 +51,9 @@ final class FakeClient implements TandemClient {
     volatile Mode mode = Mode.ANSWER;
     volatile GenerationException failure = new GenerationException(GenerationException.Kind.INTERNAL, "broken");
     volatile List<String> words = List.of("Hello", " \"wörld\"\n", "🦜");
+    /** Words, and then no end. */
+    volatile boolean endless;
+
     volatile boolean ready = true;
     volatile EngineRole role = EngineRole.MIXED;
 
@@ -100,6 +103,9 @@ final class FakeClient implements TandemClient {
                             token, -0.5f, new int[] {token, 0xc3}, new float[] {-0.5f, Float.NEGATIVE_INFINITY}))
                     : List.of();
             observer.onEvent(new GenerationEvent.Tokens(word, new int[] {token++}, logprobs));
+        }
+        if (endless) {
+            return;
         }
         if (mode == Mode.FAIL_MIDWAY) {
             fail(observer, over);

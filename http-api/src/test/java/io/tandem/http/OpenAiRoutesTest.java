@@ -16,7 +16,9 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -328,6 +330,46 @@ class OpenAiRoutesTest {
             status = server.post(CHAT, chat("")).statusCode();
         }
         assertEquals(200, status);
+    }
+
+    @Test
+    void shouldGiveWhatIsNoHttpTheSameErrorBody() throws Exception {
+        try (Socket socket = new Socket(
+                InetAddress.getLoopbackAddress(), server.server.address().getPort())) {
+            socket.getOutputStream().write("GET /v1/models HTTP/9.9\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+            socket.getOutputStream().flush();
+            String answer = new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            assertTrue(answer.contains("{\"error\":{\"message\":"), answer);
+        }
+    }
+
+    @Test
+    void shouldCancelForAClientThatTakesNothing() throws Exception {
+        try (TestServer own = new TestServer("tandem.http { slow-client-timeout = 1 s, slow-client-chars = 64 MiB }")) {
+            own.fake.words = Collections.nCopies(64, "x".repeat(256 * 1024));
+            own.fake.endless = true;
+            try (Socket unread = open(own, chat(",'stream':true"))) {
+                assertTrue(own.fake.cancelled.await(60, TimeUnit.SECONDS));
+                assertTrue(unread.isConnected());
+            }
+            awaitActive(own, 0);
+        }
+    }
+
+    @Test
+    void shouldRefuseNewRequestsWhileItDrains() throws Exception {
+        try (TestServer own = new TestServer("tandem.http.drain-timeout = 60 s")) {
+            own.fake.mode = FakeClient.Mode.HANG;
+            try (Socket running = open(own, chat(",'stream':true"))) {
+                awaitActive(own, 1);
+                CompletableFuture<Void> stopped = own.server.drainAndStop().toCompletableFuture();
+                assertEquals(503, own.post(CHAT, chat("")).statusCode());
+                assertEquals(503, own.get("/ready").statusCode());
+                assertFalse(stopped.isDone());
+                assertTrue(running.isConnected());
+            }
+            own.server.drainAndStop().toCompletableFuture().get(60, TimeUnit.SECONDS);
+        }
     }
 
     @Test
