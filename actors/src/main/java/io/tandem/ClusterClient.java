@@ -1,0 +1,348 @@
+package io.tandem;
+
+import com.typesafe.config.Config;
+import io.tandem.GenerationException.Kind;
+import io.tandem.chat.ChatTemplateException;
+import io.tandem.engine.EngineRole;
+import io.tandem.engine.SequenceSpec;
+import io.tandem.model.ModelBundle;
+import io.tandem.request.RequestHub;
+import io.tandem.request.RequestMessage;
+import io.tandem.request.RequestServices;
+import io.tandem.request.RequestSettings;
+import io.tandem.routing.Registries;
+import io.tandem.routing.Route;
+import io.tandem.routing.RoutingPolicy;
+import io.tandem.routing.RoutingSettings;
+import io.tandem.routing.WorkerDirectory;
+import io.tandem.supervisor.SupervisorMessage;
+import io.tandem.worker.WorkerMessage;
+import io.tandem.worker.WorkerReport;
+import io.tandem.worker.WorkerShards;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.Flow;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.zip.CRC32C;
+import org.apache.pekko.actor.typed.ActorRef;
+import org.apache.pekko.actor.typed.ActorSystem;
+import org.apache.pekko.actor.typed.javadsl.AskPattern;
+import org.apache.pekko.cluster.typed.Cluster;
+
+/** The embedding API on one node: checks requests on the caller's thread and hands them to the request actors. */
+final class ClusterClient implements TandemClient, RequestServices {
+    private static final Duration ROLE_TIMEOUT = Duration.ofSeconds(30);
+
+    private final ModelBundle model;
+    private final WorkerDirectory directory;
+    private final RequestSettings settings;
+    private final RoutingPolicy routing;
+    private final Duration drainTimeout;
+    private final AtomicLong lastRequest = new AtomicLong();
+    private final AtomicInteger active = new AtomicInteger();
+    private final Map<String, RequestReport> reports;
+    private final String nodeTag = Long.toString(ThreadLocalRandom.current().nextLong() >>> 24, 36);
+    private volatile boolean stopped;
+    private ActorSystem<?> system;
+    private ActorRef<RequestMessage> hub;
+    private ActorRef<SupervisorMessage> supervisor;
+    private WorkerShards workers;
+    private String self = "";
+
+    ClusterClient(Config config, ModelBundle model, WorkerDirectory directory) {
+        this.model = model;
+        this.directory = directory;
+        settings = RequestSettings.from(config);
+        routing = new RoutingPolicy(RoutingSettings.from(config));
+        drainTimeout = config.getDuration("tandem.node.drain-timeout");
+        int kept = settings.keptReports();
+        reports = new LinkedHashMap<>() {
+            @Override
+            protected boolean removeEldestEntry(Map.Entry<String, RequestReport> eldest) {
+                return size() > kept;
+            }
+        };
+    }
+
+    void attach(
+            ActorSystem<?> running,
+            ActorRef<RequestMessage> requestHub,
+            ActorRef<SupervisorMessage> supervisorProxy,
+            WorkerShards shards) {
+        system = running;
+        hub = requestHub;
+        supervisor = supervisorProxy;
+        workers = shards;
+        self = Registries.node(Cluster.get(running).selfMember().address());
+    }
+
+    /** Refuses new requests and ends those that run. */
+    void stop() {
+        stopped = true;
+        hub.tell(new RequestHub.EndAll());
+    }
+
+    // ---- TandemClient
+
+    @Override
+    public Generation start(GenerationRequest request, GenerationObserver observer) {
+        long accepted = System.nanoTime();
+        if (stopped) {
+            throw new GenerationException(Kind.UNAVAILABLE, "this node is going down");
+        }
+        SequenceSpec spec = RequestChecks.check(request, model, maxTokens());
+        if (active.incrementAndGet() > settings.maxActive()) {
+            active.decrementAndGet();
+            throw new GenerationException(
+                    Kind.OVERLOADED, settings.maxActive() + " requests are running on this node already");
+        }
+        long id = lastRequest.incrementAndGet();
+        String name = nodeTag + "-" + id;
+        Duration timeout = request.timeout().isZero() ? settings.defaultTimeout() : request.timeout();
+        hub.tell(new RequestHub.Launch(id, name, spec, request.stop(), model, accepted, timeout.toNanos(), observer));
+        return new Generation() {
+            @Override
+            public String requestId() {
+                return name;
+            }
+
+            @Override
+            public void cancel() {
+                hub.tell(new RequestHub.Cancel(id));
+            }
+        };
+    }
+
+    /** The longest sequence some worker takes, or the model's own limit while none is known. */
+    private int maxTokens() {
+        int limit = 0;
+        for (WorkerDirectory.Entry e : directory.entries()) {
+            limit = Math.max(limit, e.report().maxTokens());
+        }
+        int context = model.config().maxContextTokens();
+        return limit == 0 ? context : Math.min(limit, context);
+    }
+
+    @Override
+    public GenerationResult generate(GenerationRequest request) {
+        try {
+            return generateAsync(request).toCompletableFuture().join();
+        } catch (CompletionException e) {
+            if (e.getCause() instanceof GenerationException refused) {
+                throw refused;
+            }
+            throw e;
+        }
+    }
+
+    @Override
+    public CompletionStage<GenerationResult> generateAsync(GenerationRequest request) {
+        ResultCollector collector = new ResultCollector();
+        try {
+            collector.running(start(request, collector));
+        } catch (GenerationException e) {
+            collector.onError(e);
+        }
+        return collector.result();
+    }
+
+    @Override
+    public Flow.Publisher<GenerationEvent> stream(GenerationRequest request) {
+        return new EventPublisher(this, request);
+    }
+
+    @Override
+    public List<ModelBundle> models() {
+        return List.of(model);
+    }
+
+    @Override
+    public ClusterStatus clusterStatus() {
+        return StatusView.of(system, self, directory, model.name());
+    }
+
+    @Override
+    public CompletionStage<EngineRole> setRole(String gpuId, EngineRole role) {
+        return outcome(ref -> new SupervisorMessage.SetRole(gpuId, role, ref), ROLE_TIMEOUT)
+                .thenApply(SupervisorMessage.Outcome::role);
+    }
+
+    @Override
+    public CompletionStage<Void> drain(String gpuId) {
+        return outcome(ref -> new SupervisorMessage.Drain(gpuId, true, ref), drainTimeout.plus(ROLE_TIMEOUT))
+                .thenApply(done -> null);
+    }
+
+    @Override
+    public CompletionStage<Void> undrain(String gpuId) {
+        return outcome(ref -> new SupervisorMessage.Drain(gpuId, false, ref), ROLE_TIMEOUT)
+                .thenApply(done -> null);
+    }
+
+    private interface Question {
+        SupervisorMessage to(ActorRef<SupervisorMessage.Outcome> replyTo);
+    }
+
+    private CompletionStage<SupervisorMessage.Outcome> outcome(Question question, Duration timeout) {
+        return AskPattern.<SupervisorMessage, SupervisorMessage.Outcome>ask(
+                        supervisor, question::to, timeout, system.scheduler())
+                .handle((outcome, failure) -> {
+                    if (failure != null) {
+                        throw new GenerationException(Kind.UNAVAILABLE, "the supervisor does not answer");
+                    }
+                    if (!outcome.error().isEmpty()) {
+                        throw new GenerationException(Kind.INVALID_REQUEST, outcome.error(), "gpu", 1);
+                    }
+                    return outcome;
+                });
+    }
+
+    @Override
+    public Optional<RequestReport> report(String requestId) {
+        synchronized (reports) {
+            return Optional.ofNullable(reports.get(requestId));
+        }
+    }
+
+    @Override
+    public int activeRequests() {
+        return active.get();
+    }
+
+    // ---- RequestServices
+
+    @Override
+    public RequestSettings settings() {
+        return settings;
+    }
+
+    @Override
+    public Optional<Route> route(String modelName, int promptTokens, Set<String> avoid) {
+        List<WorkerReport> candidates = directory.entries().stream()
+                .filter(WorkerDirectory.Entry::live)
+                .map(WorkerDirectory.Entry::report)
+                .filter(w -> !w.draining() && w.modelFingerprint().equals(model.fingerprint()))
+                .toList();
+        return routing.route(promptTokens, candidates, directory::inFlight, avoid);
+    }
+
+    @Override
+    public void tellWorker(String gpuId, WorkerMessage.Remote message) {
+        if (directory.live(gpuId).isPresent()) {
+            workers.worker(gpuId).tell(message);
+        }
+    }
+
+    @Override
+    public void countInFlight(String gpuId, int change) {
+        directory.countInFlight(gpuId, change);
+    }
+
+    @Override
+    public void keep(RequestReport report) {
+        synchronized (reports) {
+            reports.put(report.requestId(), report);
+        }
+    }
+
+    @Override
+    public void onRequestOver() {
+        active.decrementAndGet();
+    }
+
+    /** The checks of a request before anything is held for it. */
+    private static final class RequestChecks {
+        static SequenceSpec check(GenerationRequest request, ModelBundle model, int maxTokens) {
+            if (!request.model().equals(model.name())) {
+                throw new GenerationException(
+                        Kind.MODEL_NOT_FOUND,
+                        "the model '" + request.model() + "' does not exist; served here: " + model.name(),
+                        "model",
+                        1);
+            }
+            int[] prompt = prompt(request.prompt(), model);
+            if (prompt.length == 0) {
+                throw new GenerationException(Kind.INVALID_REQUEST, "the prompt is empty", "prompt", 1);
+            }
+            for (int id : prompt) {
+                if (id < 0 || id >= model.config().vocabSize()) {
+                    throw new GenerationException(
+                            Kind.INVALID_REQUEST,
+                            "token id " + id + " is outside the vocabulary of "
+                                    + model.config().vocabSize(),
+                            "prompt",
+                            1);
+                }
+            }
+            int wanted = request.maxNewTokens();
+            if (prompt.length + Math.max(1, (long) wanted) > maxTokens) {
+                throw new GenerationException(
+                        Kind.CONTEXT_OVERFLOW,
+                        "this model's maximum context length is " + maxTokens + " tokens; the prompt has "
+                                + prompt.length + " and " + Math.max(1, wanted)
+                                + " were asked for as output: shorten the prompt or lower max_tokens",
+                        "messages",
+                        1);
+            }
+            int maxNew = wanted == 0 ? maxTokens - prompt.length : wanted;
+            int[] stops = request.ignoreEos() ? new int[0] : model.config().eosTokenIdArray();
+            return new SequenceSpec(
+                    prompt, prompt.length, maxNew, request.sampling(), stops, salt(request.cacheSalt()), 0);
+        }
+
+        private static int[] prompt(GenerationRequest.Prompt prompt, ModelBundle model) {
+            return switch (prompt) {
+                case GenerationRequest.TokenIds p -> p.ids();
+                case GenerationRequest.Text p -> model.tokenizer().encode(p.text(), true, true);
+                case GenerationRequest.Chat p -> model.tokenizer().encode(rendered(p, model), false, true);
+            };
+        }
+
+        private static String rendered(GenerationRequest.Chat chat, ModelBundle model) {
+            if (model.chatTemplate().isEmpty()) {
+                throw new GenerationException(
+                        Kind.INVALID_REQUEST,
+                        model.name() + " has no chat template: it is a base model; use /v1/completions",
+                        "messages",
+                        1);
+            }
+            Map<String, Object> context = new HashMap<>(chat.extra());
+            context.put("messages", chat.messages());
+            context.putIfAbsent("add_generation_prompt", true);
+            int bos = model.config().bosTokenId();
+            context.putIfAbsent("bos_token", bos < 0 ? "" : tokenText(model, bos));
+            List<Integer> eos = model.config().eosTokenIds();
+            context.putIfAbsent("eos_token", eos.isEmpty() ? "" : tokenText(model, eos.getFirst()));
+            try {
+                return model.chatTemplate().get().render(context);
+            } catch (ChatTemplateException e) {
+                throw new GenerationException(
+                        Kind.INVALID_REQUEST, "the model's chat template refuses: " + e.getMessage(), "messages", 1);
+            }
+        }
+
+        private static String tokenText(ModelBundle model, int id) {
+            return new String(model.tokenizer().tokenBytes(id, true), StandardCharsets.UTF_8);
+        }
+
+        private static long salt(String text) {
+            if (text.isEmpty()) {
+                return 0;
+            }
+            CRC32C low = new CRC32C();
+            byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+            low.update(bytes);
+            return low.getValue() | (long) (text.hashCode() | 1) << 32;
+        }
+    }
+}

@@ -1,0 +1,76 @@
+package io.tandem;
+
+import io.tandem.engine.EngineRole;
+import io.tandem.routing.Registries;
+import io.tandem.routing.WorkerDirectory;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import org.apache.pekko.actor.typed.ActorSystem;
+import org.apache.pekko.cluster.ClusterEvent;
+import org.apache.pekko.cluster.Member;
+import org.apache.pekko.cluster.MemberStatus;
+import org.apache.pekko.cluster.typed.Cluster;
+
+/** Makes a {@link ClusterStatus} out of what this node knows. */
+final class StatusView {
+    private StatusView() {}
+
+    static ClusterStatus of(ActorSystem<?> system, String self, WorkerDirectory directory, String model) {
+        ClusterEvent.CurrentClusterState state = Cluster.get(system).state();
+        Set<Member> unreachable = new HashSet<>(state.getUnreachable());
+        List<ClusterStatus.Member> members = new ArrayList<>();
+        boolean up = false;
+        for (Member member : state.getMembers()) {
+            String address = Registries.node(member.address());
+            boolean reachable = !unreachable.contains(member);
+            up |= address.equals(self) && member.status().equals(MemberStatus.up());
+            members.add(new ClusterStatus.Member(
+                    address,
+                    List.copyOf(new TreeSet<>(member.getRoles())),
+                    reachable ? member.status().toString() : "Unreachable"));
+        }
+        List<ClusterStatus.Worker> workers =
+                directory.entries().stream().map(StatusView::worker).toList();
+        String missing = missing(up, workers, model);
+        return new ClusterStatus(self, missing.isEmpty(), missing, members, workers);
+    }
+
+    private static ClusterStatus.Worker worker(WorkerDirectory.Entry e) {
+        var r = e.report();
+        return new ClusterStatus.Worker(
+                r.gpuId(),
+                r.node(),
+                r.epoch(),
+                r.model(),
+                r.modelFingerprint(),
+                r.kvSignature(),
+                r.backend(),
+                r.transferWire(),
+                r.draining(),
+                e.live(),
+                r.stats());
+    }
+
+    private static String missing(boolean up, List<ClusterStatus.Worker> workers, String model) {
+        if (!up) {
+            return "this node has not joined the cluster yet";
+        }
+        boolean prefill = false;
+        boolean decode = false;
+        for (ClusterStatus.Worker w : workers) {
+            if (w.live() && !w.draining()) {
+                prefill |= w.role() != EngineRole.DECODE;
+                decode |= w.role() != EngineRole.PREFILL;
+            }
+        }
+        if (!prefill && !decode) {
+            return "no worker serves " + model + " yet";
+        }
+        return prefill
+                ? decode ? "" : "no worker in the role decode or mixed"
+                : "no worker in the role prefill or mixed";
+    }
+}

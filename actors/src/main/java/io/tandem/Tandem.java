@@ -1,0 +1,273 @@
+package io.tandem;
+
+import com.typesafe.config.Config;
+import com.typesafe.config.ConfigFactory;
+import io.tandem.compute.Backends;
+import io.tandem.model.ModelBundle;
+import io.tandem.model.Models;
+import io.tandem.request.RequestHub;
+import io.tandem.request.RequestMessage;
+import io.tandem.routing.Registries;
+import io.tandem.routing.WorkerDirectory;
+import io.tandem.routing.WorkerRegistry;
+import io.tandem.supervisor.SupervisorActor;
+import io.tandem.supervisor.SupervisorMessage;
+import io.tandem.transfer.AeronTransport;
+import io.tandem.transfer.TransferSettings;
+import io.tandem.worker.GpuHost;
+import io.tandem.worker.WorkerMessage;
+import io.tandem.worker.WorkerSettings;
+import io.tandem.worker.WorkerShards;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.apache.pekko.Done;
+import org.apache.pekko.actor.CoordinatedShutdown;
+import org.apache.pekko.actor.typed.ActorRef;
+import org.apache.pekko.actor.typed.ActorSystem;
+import org.apache.pekko.actor.typed.Behavior;
+import org.apache.pekko.actor.typed.javadsl.ActorContext;
+import org.apache.pekko.actor.typed.javadsl.Adapter;
+import org.apache.pekko.actor.typed.javadsl.Behaviors;
+import org.apache.pekko.cluster.typed.Cluster;
+import org.apache.pekko.cluster.typed.ClusterSingleton;
+import org.apache.pekko.cluster.typed.SingletonActor;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One node of a Tandem cluster inside this JVM. What it is — its GPUs, whom it joins, its model — is said by {@code
+ * tandem.node} of the configuration; without GPUs it is a client node. Close it to leave the cluster.
+ */
+public final class Tandem implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(Tandem.class);
+    private static final Duration STOP_TIMEOUT = Duration.ofSeconds(30);
+
+    private final ActorSystem<Void> system;
+    private final ClusterClient client;
+    private final Config config;
+    private final NodeSettings node;
+
+    private Tandem(ActorSystem<Void> system, ClusterClient client, Config config, NodeSettings node) {
+        this.system = system;
+        this.client = client;
+        this.config = config;
+        this.node = node;
+    }
+
+    /** What the guardian starts, handed out of it. */
+    private record Parts(ActorRef<RequestMessage> hub, ActorRef<SupervisorMessage> supervisor, WorkerShards workers) {}
+
+    /**
+     * Starts a node and joins (or founds) the cluster. Returns at once; see {@link #awaitReady}.
+     *
+     * @param config overrides of the modules' reference.conf; at least {@code tandem.node.model.path}
+     * @throws IllegalArgumentException when a setting or the model is wrong, naming it and the fix
+     */
+    public static Tandem start(Config config) {
+        Config full = fullConfig(config);
+        NodeSettings node = NodeSettings.from(full);
+        ModelBundle model = openModel(node);
+        WorkerDirectory directory = new WorkerDirectory();
+        ClusterClient client = new ClusterClient(full, model, directory);
+        Parts[] parts = new Parts[1];
+        ActorSystem<Void> system =
+                ActorSystem.create(guardian(full, node, model, directory, client, parts), node.clusterName(), full);
+        try {
+            // The guardian runs before create returns or soon after; nothing else is done on this thread until then.
+            awaitParts(parts, node.startTimeout());
+            client.attach(system, parts[0].hub(), parts[0].supervisor(), parts[0].workers());
+            LOG.info(
+                    "node {} of cluster '{}' with {}",
+                    Cluster.get(system).selfMember().address(),
+                    node.clusterName(),
+                    node.gpus().isEmpty() ? "no GPU" : "GPUs " + node.gpus());
+            return new Tandem(system, client, full, node);
+        } catch (RuntimeException e) {
+            system.terminate();
+            throw e;
+        }
+    }
+
+    private static ModelBundle openModel(NodeSettings node) {
+        try {
+            return Models.open(node.modelPath(), node.modelName());
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot read the model " + node.modelPath(), e);
+        }
+    }
+
+    /** The user's settings over those that make Pekko fit Tandem, over each module's reference.conf. */
+    private static Config fullConfig(Config user) {
+        Config merged = ConfigFactory.load(user.withFallback(ConfigFactory.parseResources("tandem-cluster.conf")));
+        NodeSettings node = NodeSettings.from(merged);
+        List<String> roles = new ArrayList<>(node.roles());
+        if (!node.gpus().isEmpty()) {
+            roles.add(WorkerShards.WORKER_ROLE);
+            node.gpus().keySet().forEach(id -> roles.add(WorkerShards.gpuRole(id)));
+        }
+        Map<String, Object> derived = new LinkedHashMap<>();
+        derived.put("pekko.remote.artery.canonical.hostname", node.host());
+        derived.put("pekko.remote.artery.canonical.port", node.port());
+        derived.put("pekko.cluster.roles", roles);
+        derived.put(
+                "pekko.cluster.seed-nodes",
+                node.seeds().stream()
+                        .map(seed -> "pekko://" + node.clusterName() + "@" + seed)
+                        .toList());
+        return ConfigFactory.parseMap(derived, "derived from tandem.node")
+                .withFallback(merged)
+                .resolve();
+    }
+
+    private static Behavior<Void> guardian(
+            Config config,
+            NodeSettings node,
+            ModelBundle model,
+            WorkerDirectory directory,
+            ClusterClient client,
+            Parts[] parts) {
+        return Behaviors.setup(context -> {
+            Registries registries = new Registries(context.getSystem());
+            ActorRef<RequestMessage> hub = context.spawn(RequestHub.create(client), "requests");
+            context.spawn(
+                    WorkerRegistry.create(
+                            directory,
+                            node.workerTimeout(),
+                            (gpu, epoch) -> hub.tell(new RequestHub.WorkerLost(gpu, epoch))),
+                    Registries.NAME);
+            GpuHost host = node.gpus().isEmpty() ? null : host(config, node, model);
+            WorkerShards workers = new WorkerShards(context.getSystem(), host, registries);
+            ActorRef<SupervisorMessage> supervisor = ClusterSingleton.get(context.getSystem())
+                    .init(SingletonActor.of(
+                            SupervisorActor.create(directory, workers, registries, node.drainTimeout()), "supervisor"));
+            keepAwake(context, config, node, workers);
+            Cluster cluster = Cluster.get(context.getSystem());
+            if (node.seeds().isEmpty()) {
+                cluster.manager()
+                        .tell(org.apache.pekko.cluster.typed.Join.create(
+                                cluster.selfMember().address()));
+            }
+            synchronized (parts) {
+                parts[0] = new Parts(hub, supervisor, workers);
+                parts.notifyAll();
+            }
+            return Behaviors.empty();
+        });
+    }
+
+    private static GpuHost host(Config config, NodeSettings node, ModelBundle model) {
+        return new GpuHost(
+                config,
+                model,
+                node.gpus(),
+                gpuId -> Backends.open(node.modelPath(), config),
+                gpuId -> AeronTransport.start(TransferSettings.from(config)));
+    }
+
+    /** An entity starts on its first message: the owner sends one now and then, which also revives it after a failure. */
+    private static void keepAwake(ActorContext<Void> context, Config config, NodeSettings node, WorkerShards workers) {
+        if (node.gpus().isEmpty()) {
+            return;
+        }
+        Duration interval = WorkerSettings.from(config).wakeInterval();
+        context.getSystem()
+                .scheduler()
+                .scheduleWithFixedDelay(
+                        Duration.ofMillis(50),
+                        interval,
+                        () -> node.gpus()
+                                .keySet()
+                                .forEach(id -> workers.worker(id).tell(new WorkerMessage.Wake())),
+                        context.getExecutionContext());
+    }
+
+    private static void awaitParts(Parts[] parts, Duration timeout) {
+        long end = System.nanoTime() + timeout.toNanos();
+        synchronized (parts) {
+            while (parts[0] == null) {
+                long millis = TimeUnit.NANOSECONDS.toMillis(end - System.nanoTime());
+                if (millis <= 0) {
+                    throw new IllegalStateException("the actor system did not start within " + timeout);
+                }
+                try {
+                    parts.wait(millis);
+                } catch (InterruptedException e) {
+                    Thread.currentThread().interrupt();
+                    throw new IllegalStateException("interrupted while starting", e);
+                }
+            }
+        }
+    }
+
+    /** Sends generations through this node. */
+    public TandemClient client() {
+        return client;
+    }
+
+    /** The actor system, for code that lives beside Tandem in it (the HTTP server does). */
+    public ActorSystem<Void> system() {
+        return system;
+    }
+
+    /** All settings in force. */
+    public Config config() {
+        return config;
+    }
+
+    /** This node's own settings. */
+    public NodeSettings node() {
+        return node;
+    }
+
+    /**
+     * Waits until the cluster can serve.
+     *
+     * @return whether it can; else {@link ClusterStatus#reason()} says what is missing
+     */
+    public boolean awaitReady(Duration timeout) throws InterruptedException {
+        long end = System.nanoTime() + timeout.toNanos();
+        while (!client.clusterStatus().ready()) {
+            if (System.nanoTime() - end > 0 || system.whenTerminated().isCompleted()) {
+                return false;
+            }
+            Thread.sleep(20);
+        }
+        return true;
+    }
+
+    /** Waits until the node has stopped, whoever stopped it. */
+    public void awaitStop() throws InterruptedException {
+        try {
+            system.getWhenTerminated().toCompletableFuture().get();
+        } catch (ExecutionException e) {
+            LOG.error("the node stopped with an error", e.getCause());
+        }
+    }
+
+    /** Ends running requests, leaves the cluster and frees everything. */
+    @Override
+    public void close() {
+        client.stop();
+        try {
+            CoordinatedShutdown.get(Adapter.toClassic(system))
+                    .runAll(CoordinatedShutdown.unknownReason())
+                    .thenApply(done -> Done.getInstance())
+                    .toCompletableFuture()
+                    .get(STOP_TIMEOUT.toSeconds(), TimeUnit.SECONDS);
+        } catch (ExecutionException | TimeoutException e) {
+            LOG.warn("the node did not leave the cluster in order", e);
+            system.terminate();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            system.terminate();
+        }
+    }
+}

@@ -1,0 +1,219 @@
+package io.tandem.request;
+
+import io.tandem.GenerationEvent;
+import io.tandem.GenerationException;
+import io.tandem.RequestReport;
+import io.tandem.TandemClient.GenerationObserver;
+import io.tandem.engine.FinishReason;
+import io.tandem.tokenizer.Tokenizer;
+import java.time.Duration;
+import java.util.List;
+import org.apache.pekko.actor.typed.ActorRef;
+import org.apache.pekko.actor.typed.Behavior;
+import org.apache.pekko.actor.typed.PostStop;
+import org.apache.pekko.actor.typed.javadsl.AbstractBehavior;
+import org.apache.pekko.actor.typed.javadsl.ActorContext;
+import org.apache.pekko.actor.typed.javadsl.Behaviors;
+import org.apache.pekko.actor.typed.javadsl.Receive;
+import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Carries out what {@link RequestLifecycle} decides for one request, and turns its tokens into text for the observer. */
+final class RequestActor extends AbstractBehavior<RequestActor.Message> {
+    private static final Logger LOG = LoggerFactory.getLogger(RequestActor.class);
+
+    /** What a request hears. */
+    sealed interface Message {}
+
+    record Token(String gpuId, int attempt, int token, int index, float logprob, int[] topIds, float[] topLogprobs)
+            implements Message {}
+
+    record FromWorker(RequestMessage.OfRequest message) implements Message {}
+
+    record Lost(String gpuId, long epoch) implements Message {}
+
+    record Cancelled() implements Message {}
+
+    private record Retry() implements Message {}
+
+    private record TimeOver() implements Message {}
+
+    private final RequestHub.Launch launch;
+    private final ActorRef<RequestMessage> hub;
+    private final RequestServices services;
+    private final TimerScheduler<Message> timers;
+    private final GenerationObserver observer;
+    private final Tokenizer tokenizer;
+    private final OutputText text;
+    private final RequestLifecycle life;
+    private int attempts;
+    private long firstTokenNanos;
+    private boolean terminal;
+
+    private RequestActor(
+            ActorContext<Message> context,
+            TimerScheduler<Message> timers,
+            RequestHub.Launch launch,
+            ActorRef<RequestMessage> hub,
+            RequestServices services) {
+        super(context);
+        this.launch = launch;
+        this.hub = hub;
+        this.services = services;
+        this.timers = timers;
+        observer = launch.observer();
+        tokenizer = launch.model().tokenizer();
+        text = new OutputText(tokenizer.newDetokenizer(false), launch.stopTexts());
+        long millis = Math.max(1, launch.timeoutNanos() / 1_000_000);
+        life = new RequestLifecycle(
+                launch.spec(),
+                System.currentTimeMillis() + millis,
+                services.settings().maxAttempts());
+        timers.startSingleTimer(new TimeOver(), Duration.ofMillis(millis));
+    }
+
+    static Behavior<Message> create(RequestHub.Launch launch, ActorRef<RequestMessage> hub, RequestServices services) {
+        return Behaviors.setup(context -> Behaviors.withTimers(timers -> {
+            RequestActor actor = new RequestActor(context, timers, launch, hub, services);
+            actor.observer.onEvent(
+                    new GenerationEvent.Started(launch.name(), launch.spec().tokens()));
+            actor.route();
+            return actor.terminal ? Behaviors.stopped() : actor;
+        }));
+    }
+
+    @Override
+    public Receive<Message> createReceive() {
+        return newReceiveBuilder()
+                .onMessage(
+                        Token.class,
+                        m -> run(life.onToken(
+                                m.attempt(),
+                                m.gpuId(),
+                                m.token(),
+                                m.index(),
+                                m.logprob(),
+                                m.topIds(),
+                                m.topLogprobs())))
+                .onMessage(FromWorker.class, m -> run(fromWorker(m.message())))
+                .onMessage(Retry.class, m -> {
+                    route();
+                    return next();
+                })
+                .onMessage(Lost.class, m -> run(life.onWorkerLost(m.gpuId(), m.epoch())))
+                .onMessage(Cancelled.class, m -> run(life.onCancel()))
+                .onMessage(TimeOver.class, m -> run(life.onDeadline()))
+                .onSignal(PostStop.class, s -> onPostStop())
+                .build();
+    }
+
+    private List<RequestEffect> fromWorker(RequestMessage.OfRequest message) {
+        return switch (message) {
+            case RequestMessage.Ended m -> life.onEnded(m);
+            case RequestMessage.KvReserved m -> life.onKvReserved(m);
+            case RequestMessage.KvAdopted m -> life.onKvAdopted(m);
+            case RequestMessage.KvFailed m -> life.onKvFailed(m);
+            case RequestMessage.Refused m -> life.onRefused(m);
+        };
+    }
+
+    private void route() {
+        attempts++;
+        RequestTarget target = new RequestTarget(hub, launch.requestId(), attempts);
+        run(life.onRoute(services.route(launch.model().name(), life.tokensToCompute(), life.avoid()), target));
+    }
+
+    private Behavior<Message> run(List<RequestEffect> effects) {
+        for (RequestEffect effect : effects) {
+            switch (effect) {
+                case RequestEffect.Tell e -> services.tellWorker(e.gpuId(), e.message());
+                case RequestEffect.Count e -> services.countInFlight(e.gpuId(), e.change());
+                case RequestEffect.Emit e -> emit(e);
+                case RequestEffect.RetryLater ignored ->
+                    timers.startSingleTimer(
+                            new Retry(),
+                            attempts == 1
+                                    ? Duration.ofMillis(1)
+                                    : services.settings().retryDelay());
+                case RequestEffect.Finish e -> finish(e.reason());
+                case RequestEffect.Fail e -> fail(e);
+            }
+        }
+        return next();
+    }
+
+    private Behavior<Message> next() {
+        return terminal ? Behaviors.stopped() : this;
+    }
+
+    private void emit(RequestEffect.Emit e) {
+        if (firstTokenNanos == 0) {
+            firstTokenNanos = System.nanoTime();
+        }
+        String piece = text.append(e.token());
+        List<GenerationEvent.TokenLogprob> logprobs = launch.spec().sampling().wantsLogprobs()
+                ? List.of(new GenerationEvent.TokenLogprob(
+                        e.token(),
+                        e.logprob(),
+                        e.topIds() == null ? new int[0] : e.topIds(),
+                        e.topLogprobs() == null ? new float[0] : e.topLogprobs()))
+                : List.of();
+        observer.onEvent(new GenerationEvent.Tokens(piece, new int[] {e.token()}, logprobs));
+        if (text.stopped() && !life.over()) {
+            run(life.onStopText());
+        }
+    }
+
+    private void finish(FinishReason reason) {
+        if (terminal) {
+            return;
+        }
+        terminal = true;
+        String rest = text.finish();
+        RequestReport report = report();
+        services.keep(report);
+        observer.onEvent(new GenerationEvent.Finished(rest, text.stopped() ? FinishReason.STOP : reason, report));
+    }
+
+    private void fail(RequestEffect.Fail e) {
+        if (terminal) {
+            return;
+        }
+        terminal = true;
+        services.keep(report());
+        if (e.kind() == GenerationException.Kind.INTERNAL) {
+            LOG.warn("request {} failed: {}", launch.name(), e.message());
+        }
+        observer.onError(new GenerationException(e.kind(), e.message()));
+    }
+
+    private RequestReport report() {
+        RequestLifecycle.Figures f = life.figures();
+        long now = System.nanoTime();
+        return new RequestReport(
+                launch.name(),
+                launch.spec().promptTokens(),
+                life.outputTokens(),
+                f.cachedTokens(),
+                firstTokenNanos == 0 ? 0 : (firstTokenNanos - launch.acceptedNanos()) / 1e6,
+                (now - launch.acceptedNanos()) / 1e6,
+                f.prefillGpu(),
+                f.decodeGpu(),
+                f.split(),
+                f.kvBlocks(),
+                f.kvBytes(),
+                f.kvNanos() / 1e6,
+                f.checksumFailures(),
+                f.resumes(),
+                f.reason());
+    }
+
+    /** Stopped from outside (the node goes down): the observer still gets its one end, and workers are told. */
+    private Behavior<Message> onPostStop() {
+        if (!terminal) {
+            run(life.onCancel());
+        }
+        return this;
+    }
+}

@@ -1,0 +1,27 @@
+package io.tandem.request;
+
+import io.tandem.GenerationException;
+import io.tandem.engine.FinishReason;
+import io.tandem.worker.WorkerMessage;
+
+/** What {@link RequestLifecycle} wants done; carried out by {@link RequestActor} in order. */
+sealed interface RequestEffect {
+
+    /** Tell a worker. */
+    record Tell(String gpuId, WorkerMessage.Remote message) implements RequestEffect {}
+
+    /** Count work given to a GPU (+1) or over (-1). */
+    record Count(String gpuId, int change) implements RequestEffect {}
+
+    /** New output token {@code index}. */
+    record Emit(int index, int token, float logprob, int[] topIds, float[] topLogprobs) implements RequestEffect {}
+
+    /** Route again after a while. */
+    record RetryLater() implements RequestEffect {}
+
+    /** The one terminal state: finished. */
+    record Finish(FinishReason reason) implements RequestEffect {}
+
+    /** The one terminal state: failed. */
+    record Fail(GenerationException.Kind kind, String message) implements RequestEffect {}
+}

@@ -1,0 +1,144 @@
+package io.tandem.request;
+
+import io.tandem.GenerationException;
+import io.tandem.TandemClient.GenerationObserver;
+import io.tandem.engine.SequenceSpec;
+import io.tandem.model.ModelBundle;
+import io.tandem.worker.WorkerMessage;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.apache.pekko.actor.typed.ActorRef;
+import org.apache.pekko.actor.typed.Behavior;
+import org.apache.pekko.actor.typed.javadsl.AbstractBehavior;
+import org.apache.pekko.actor.typed.javadsl.ActorContext;
+import org.apache.pekko.actor.typed.javadsl.Behaviors;
+import org.apache.pekko.actor.typed.javadsl.Receive;
+
+/**
+ * A node's door for what workers say about its requests: one message a step and worker comes in and is handed to the
+ * requests it concerns. Tells workers that go on with a request that is over to stop.
+ */
+public final class RequestHub extends AbstractBehavior<RequestMessage> {
+
+    /** Events of this node. */
+    public sealed interface Local extends RequestMessage {}
+
+    /** A request to run; it was checked already. */
+    public record Launch(
+            long requestId,
+            String name,
+            SequenceSpec spec,
+            List<String> stopTexts,
+            ModelBundle model,
+            long acceptedNanos,
+            long timeoutNanos,
+            GenerationObserver observer)
+            implements Local {}
+
+    /** The client wants no more. */
+    public record Cancel(long requestId) implements Local {}
+
+    /** A worker is lost. */
+    public record WorkerLost(String gpuId, long epoch) implements Local {}
+
+    /** Ends every request: the node goes down. */
+    public record EndAll() implements Local {}
+
+    private record RequestOver(long requestId) implements Local {}
+
+    private final RequestServices services;
+    private final Map<Long, ActorRef<RequestActor.Message>> requests = new HashMap<>();
+
+    private RequestHub(ActorContext<RequestMessage> context, RequestServices services) {
+        super(context);
+        this.services = services;
+    }
+
+    public static Behavior<RequestMessage> create(RequestServices services) {
+        return Behaviors.setup(context -> new RequestHub(context, services));
+    }
+
+    @Override
+    public Receive<RequestMessage> createReceive() {
+        return newReceiveBuilder()
+                .onMessage(RequestMessage.Tokens.class, this::onTokens)
+                .onMessage(RequestMessage.OfRequest.class, this::onOfRequest)
+                .onMessage(Launch.class, this::onLaunch)
+                .onMessage(Cancel.class, m -> forward(m.requestId(), new RequestActor.Cancelled()))
+                .onMessage(WorkerLost.class, m -> {
+                    RequestActor.Lost lost = new RequestActor.Lost(m.gpuId(), m.epoch());
+                    requests.values().forEach(r -> r.tell(lost));
+                    return this;
+                })
+                .onMessage(EndAll.class, m -> {
+                    requests.values().forEach(r -> r.tell(new RequestActor.Cancelled()));
+                    return this;
+                })
+                .onMessage(RequestOver.class, m -> {
+                    requests.remove(m.requestId());
+                    services.onRequestOver();
+                    return this;
+                })
+                .build();
+    }
+
+    private Behavior<RequestMessage> onLaunch(Launch launch) {
+        try {
+            ActorRef<RequestActor.Message> request = getContext()
+                    .spawn(
+                            RequestActor.create(launch, getContext().getSelf(), services),
+                            "request-" + launch.requestId());
+            requests.put(launch.requestId(), request);
+            getContext().watchWith(request, new RequestOver(launch.requestId()));
+        } catch (RuntimeException e) {
+            services.onRequestOver();
+            launch.observer().onError(new GenerationException(GenerationException.Kind.INTERNAL, "cannot start: " + e));
+        }
+        return this;
+    }
+
+    private Behavior<RequestMessage> onTokens(RequestMessage.Tokens m) {
+        boolean logprobs = m.logprobs().length > 0;
+        for (int i = 0; i < m.requestIds().length; i++) {
+            ActorRef<RequestActor.Message> request = requests.get(m.requestIds()[i]);
+            if (request == null) {
+                stop(m.gpuId(), m.requestIds()[i], m.attempts()[i]);
+            } else {
+                request.tell(new RequestActor.Token(
+                        m.gpuId(),
+                        m.attempts()[i],
+                        m.tokens()[i],
+                        m.outputIndex()[i],
+                        logprobs ? m.logprobs()[i] : Float.NaN,
+                        logprobs ? m.topIds()[i] : null,
+                        logprobs ? m.topLogprobs()[i] : null));
+            }
+        }
+        return this;
+    }
+
+    private Behavior<RequestMessage> onOfRequest(RequestMessage.OfRequest m) {
+        ActorRef<RequestActor.Message> request = requests.get(m.requestId());
+        if (request != null) {
+            request.tell(new RequestActor.FromWorker(m));
+        } else if (!(m instanceof RequestMessage.Refused) && !(m instanceof RequestMessage.KvFailed)) {
+            stop(m.gpuId(), m.requestId(), m.attempt());
+        }
+        return this;
+    }
+
+    private Behavior<RequestMessage> forward(long requestId, RequestActor.Message message) {
+        ActorRef<RequestActor.Message> request = requests.get(requestId);
+        if (request != null) {
+            request.tell(message);
+        }
+        return this;
+    }
+
+    private void stop(String gpuId, long requestId, int attempt) {
+        services.tellWorker(
+                gpuId,
+                new WorkerMessage.CancelWork(new RequestTarget(getContext().getSelf(), requestId, attempt)));
+    }
+}

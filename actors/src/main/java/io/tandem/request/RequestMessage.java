@@ -1,0 +1,67 @@
+package io.tandem.request;
+
+import io.tandem.engine.EngineListener.RefusalReason;
+import io.tandem.engine.FinishReason;
+import io.tandem.engine.SequenceStats;
+import io.tandem.serialization.WireMessage;
+import io.tandem.transfer.LeaseId;
+import io.tandem.transfer.TransferEndpoint;
+import io.tandem.transfer.TransferFailure;
+import io.tandem.transfer.TransferStats;
+
+/** What a node's {@link RequestHub} receives about its requests. */
+public sealed interface RequestMessage permits RequestMessage.FromWorker, RequestHub.Local {
+
+    /** From a worker, possibly in another JVM. */
+    sealed interface FromWorker extends RequestMessage, WireMessage {
+        String gpuId();
+    }
+
+    /** About one request. */
+    sealed interface OfRequest extends FromWorker {
+        long requestId();
+
+        int attempt();
+    }
+
+    /**
+     * All tokens one step chose for the requests of one node, as parallel arrays. {@code logprobs} and what follows are
+     * empty when nobody asked for log-probabilities.
+     */
+    record Tokens(
+            String gpuId,
+            long[] requestIds,
+            int[] attempts,
+            int[] tokens,
+            int[] outputIndex,
+            float[] logprobs,
+            int[][] topIds,
+            float[][] topLogprobs)
+            implements FromWorker {}
+
+    /** The sequence is over on that worker; PREFILLED means that its blocks wait there for their transfer. */
+    record Ended(String gpuId, long requestId, int attempt, FinishReason reason, SequenceStats stats, String detail)
+            implements OfRequest {}
+
+    /** The decode worker has room: push the blocks {@code [cachedBlocks, totalBlocks)} there. */
+    record KvReserved(
+            String gpuId,
+            long requestId,
+            int attempt,
+            LeaseId lease,
+            TransferEndpoint endpoint,
+            int cachedBlocks,
+            int totalBlocks)
+            implements OfRequest {}
+
+    /** The decode worker has all blocks and goes on from them. */
+    record KvAdopted(String gpuId, long requestId, int attempt, TransferStats stats) implements OfRequest {}
+
+    /** Blocks did not arrive whole; nothing of them is used. */
+    record KvFailed(String gpuId, long requestId, int attempt, TransferFailure failure, TransferStats stats)
+            implements OfRequest {}
+
+    /** The worker does not take the work; nothing is held there. */
+    record Refused(String gpuId, long requestId, int attempt, RefusalReason reason, String detail)
+            implements OfRequest {}
+}

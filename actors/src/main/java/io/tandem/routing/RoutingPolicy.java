@@ -1,0 +1,73 @@
+package io.tandem.routing;
+
+import io.tandem.engine.EngineRole;
+import io.tandem.worker.WorkerReport;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.function.ToIntFunction;
+
+/**
+ * Least loaded, and "don't split" when the prompt is short: a split costs a transfer and a second queue, and spares the
+ * decode GPU the prompt. Plain arithmetic over the snapshot given; no clock, no randomness.
+ */
+public final class RoutingPolicy {
+    private final RoutingSettings settings;
+
+    public RoutingPolicy(RoutingSettings settings) {
+        this.settings = settings;
+    }
+
+    /**
+     * @param promptTokens tokens to compute before the first output token
+     * @param workers live workers of the model that are not draining
+     * @param inFlight work this node has given to a GPU and not seen the end of
+     * @param avoid GPUs that refused this request; used only when there is no other
+     * @return empty when there is no worker at all
+     */
+    public Optional<Route> route(
+            int promptTokens, List<WorkerReport> workers, ToIntFunction<String> inFlight, Set<String> avoid) {
+        if (workers.isEmpty()) {
+            return Optional.empty();
+        }
+        List<WorkerReport> willing =
+                workers.stream().filter(w -> !avoid.contains(w.gpuId())).toList();
+        List<WorkerReport> candidates = willing.isEmpty() ? workers : willing;
+        Comparator<WorkerReport> byLoad =
+                Comparator.<WorkerReport>comparingDouble(w -> load(w, inFlight)).thenComparing(WorkerReport::gpuId);
+        WorkerReport decode = candidates.stream()
+                .min(Comparator.<WorkerReport>comparingInt(w -> w.role() == EngineRole.PREFILL ? 1 : 0)
+                        .thenComparing(byLoad))
+                .orElseThrow();
+        if (!settings.split()) {
+            return Optional.of(together(decode, "splitting is off"));
+        }
+        if (promptTokens < settings.splitFromTokens()) {
+            return Optional.of(together(
+                    decode,
+                    promptTokens + " prompt tokens are below the " + settings.splitFromTokens() + " of a split"));
+        }
+        Optional<WorkerReport> prefill = candidates.stream()
+                .filter(w -> w.role() == EngineRole.PREFILL && !w.gpuId().equals(decode.gpuId()))
+                .filter(w -> w.kvSignature().equals(decode.kvSignature())
+                        && w.modelFingerprint().equals(decode.modelFingerprint()))
+                .min(byLoad);
+        return Optional.of(prefill.map(p -> new Route(
+                        p.gpuId(), p.epoch(), decode.gpuId(), decode.epoch(), promptTokens + " prompt tokens: split"))
+                .orElseGet(
+                        () -> together(decode, "no other worker in the role prefill with the same model and layout")));
+    }
+
+    private static Route together(WorkerReport worker, String reason) {
+        return new Route(worker.gpuId(), worker.epoch(), worker.gpuId(), worker.epoch(), reason);
+    }
+
+    /** Sequences here or on their way, plus the prompts before them in units of a full chunk, plus memory pressure. */
+    private static double load(WorkerReport w, ToIntFunction<String> inFlight) {
+        var s = w.stats();
+        int sequences = Math.max(s.waiting() + s.running() + s.reserved(), inFlight.applyAsInt(w.gpuId()));
+        double memory = s.totalBlocks() == 0 ? 0 : (double) s.usedBlocks() / s.totalBlocks();
+        return sequences + s.waitingPromptTokens() / 512.0 + memory;
+    }
+}

@@ -1,0 +1,2 @@
+/** The cluster's singleton that changes roles while requests run. */
+package io.tandem.supervisor;

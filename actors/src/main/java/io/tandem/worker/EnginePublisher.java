@@ -1,0 +1,138 @@
+package io.tandem.worker;
+
+import io.tandem.engine.EngineListener;
+import io.tandem.engine.FinishReason;
+import io.tandem.engine.SequenceStats;
+import io.tandem.engine.StepTokens;
+import io.tandem.request.RequestMessage;
+import io.tandem.request.RequestTarget;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
+import org.apache.pekko.actor.typed.ActorRef;
+
+/**
+ * Runs on the engine's thread: sends the tokens of a step to the nodes that own the requests, one message a node, and tells
+ * the worker's actor what else happened. Never blocks.
+ */
+final class EnginePublisher implements EngineListener {
+    private final String gpuId;
+    private final ConcurrentHashMap<Long, Work> works;
+    private final Consumer<WorkerActor.Internal> actor;
+    private final Map<ActorRef<RequestMessage>, Batch> batches = new HashMap<>();
+    private final List<Batch> touched = new ArrayList<>();
+
+    EnginePublisher(String gpuId, ConcurrentHashMap<Long, Work> works, Consumer<WorkerActor.Internal> actor) {
+        this.gpuId = gpuId;
+        this.works = works;
+        this.actor = actor;
+    }
+
+    @Override
+    public void onStep(StepTokens step) {
+        for (int i = 0; i < step.count; i++) {
+            Work work = works.get(step.keys[i]);
+            if (work == null) {
+                continue;
+            }
+            Batch batch = batches.computeIfAbsent(work.target.hub(), hub -> new Batch());
+            if (batch.count == 0) {
+                batch.hub = work.target.hub();
+                touched.add(batch);
+            }
+            batch.add(work.target, step, i, work.wantsLogprobs);
+        }
+        for (Batch batch : touched) {
+            batch.hub.tell(batch.take(gpuId));
+        }
+        touched.clear();
+    }
+
+    @Override
+    public void onFinished(long key, FinishReason reason, SequenceStats stats, String detail) {
+        Work work = works.get(key);
+        if (work != null) {
+            RequestTarget t = work.target;
+            t.hub().tell(new RequestMessage.Ended(gpuId, t.requestId(), t.attempt(), reason, stats, detail));
+        }
+        actor.accept(new WorkerActor.SequenceEnded(key, reason));
+    }
+
+    @Override
+    public void onPrefillProgress(long key, int firstBlock, int endBlock, int[] blockIds) {
+        actor.accept(new WorkerActor.PrefillProgress(key, endBlock, Arrays.copyOf(blockIds, endBlock)));
+    }
+
+    @Override
+    public void onReserved(long key, int cachedBlocks, int[] blockIds) {
+        actor.accept(new WorkerActor.Reserved(key, cachedBlocks, blockIds));
+    }
+
+    @Override
+    public void onRefused(long key, RefusalReason reason, String detail) {
+        actor.accept(new WorkerActor.EngineRefused(key, reason, detail));
+    }
+
+    /** The tokens of one step for one node. */
+    private static final class Batch {
+        private static final int[][] NO_IDS = {};
+        private static final float[][] NO_LOGPROBS = {};
+        private static final float[] NONE = {};
+
+        ActorRef<RequestMessage> hub;
+        int count;
+        private boolean logprobs;
+        private long[] requestIds = new long[16];
+        private int[] attempts = new int[16];
+        private int[] tokens = new int[16];
+        private int[] indices = new int[16];
+        private float[] chosen = new float[16];
+        private int[][] topIds = new int[16][];
+        private float[][] topLogprobs = new float[16][];
+
+        void add(RequestTarget target, StepTokens step, int i, boolean wantsLogprobs) {
+            if (count == tokens.length) {
+                grow(2 * count);
+            }
+            requestIds[count] = target.requestId();
+            attempts[count] = target.attempt();
+            tokens[count] = step.tokens[i];
+            indices[count] = step.outputIndex[i];
+            chosen[count] = step.logprobs[i];
+            topIds[count] = wantsLogprobs ? step.topIds[i] : null;
+            topLogprobs[count] = wantsLogprobs ? step.topLogprobs[i] : null;
+            logprobs |= wantsLogprobs;
+            count++;
+        }
+
+        /** Bounded by the engine's largest batch. */
+        private void grow(int size) {
+            requestIds = Arrays.copyOf(requestIds, size);
+            attempts = Arrays.copyOf(attempts, size);
+            tokens = Arrays.copyOf(tokens, size);
+            indices = Arrays.copyOf(indices, size);
+            chosen = Arrays.copyOf(chosen, size);
+            topIds = Arrays.copyOf(topIds, size);
+            topLogprobs = Arrays.copyOf(topLogprobs, size);
+        }
+
+        RequestMessage.Tokens take(String gpuId) {
+            RequestMessage.Tokens message = new RequestMessage.Tokens(
+                    gpuId,
+                    Arrays.copyOf(requestIds, count),
+                    Arrays.copyOf(attempts, count),
+                    Arrays.copyOf(tokens, count),
+                    Arrays.copyOf(indices, count),
+                    logprobs ? Arrays.copyOf(chosen, count) : NONE,
+                    logprobs ? Arrays.copyOf(topIds, count) : NO_IDS,
+                    logprobs ? Arrays.copyOf(topLogprobs, count) : NO_LOGPROBS);
+            count = 0;
+            logprobs = false;
+            return message;
+        }
+    }
+}

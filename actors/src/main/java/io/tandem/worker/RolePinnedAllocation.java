@@ -1,0 +1,78 @@
+package io.tandem.worker;
+
+import java.util.HashSet;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import org.apache.pekko.actor.ActorRef;
+import org.apache.pekko.actor.Address;
+import org.apache.pekko.cluster.Cluster;
+import org.apache.pekko.cluster.Member;
+import org.apache.pekko.cluster.MemberStatus;
+import org.apache.pekko.cluster.sharding.ShardCoordinator;
+import scala.collection.immutable.IndexedSeq;
+import scala.concurrent.Future;
+import scala.concurrent.Future$;
+import scala.jdk.javaapi.CollectionConverters;
+
+/**
+ * Puts a worker's shard on the node whose cluster roles name its GPU and nowhere else. While that node is away the
+ * allocation fails and the coordinator tries again; nothing starts on a node without the device.
+ */
+final class RolePinnedAllocation extends ShardCoordinator.AbstractShardAllocationStrategy {
+    static final String GPU_ROLE_PREFIX = "gpu-";
+
+    private final Cluster cluster;
+
+    RolePinnedAllocation(Cluster cluster) {
+        this.cluster = cluster;
+    }
+
+    static String gpuRole(String gpuId) {
+        return GPU_ROLE_PREFIX + gpuId;
+    }
+
+    @Override
+    public Future<ActorRef> allocateShard(
+            ActorRef requester, String shardId, Map<ActorRef, IndexedSeq<String>> current) {
+        Optional<Address> owner = owner(shardId);
+        for (ActorRef region : current.keySet()) {
+            if (owner.isPresent() && owner.get().equals(address(region))) {
+                return Future$.MODULE$.successful(region);
+            }
+        }
+        return Future$.MODULE$.failed(new IllegalStateException("no node of the cluster owns GPU " + shardId + " now"));
+    }
+
+    @Override
+    public Future<Set<String>> rebalance(Map<ActorRef, IndexedSeq<String>> current, Set<String> inProgress) {
+        Set<String> misplaced = new HashSet<>();
+        current.forEach((region, shards) -> {
+            for (String shard : CollectionConverters.asJava(shards)) {
+                Optional<Address> owner = owner(shard);
+                if (owner.isPresent() && !owner.get().equals(address(region)) && !inProgress.contains(shard)) {
+                    misplaced.add(shard);
+                }
+            }
+        });
+        return Future$.MODULE$.successful(misplaced);
+    }
+
+    private Optional<Address> owner(String gpuId) {
+        var state = cluster.state();
+        for (Member member : state.getMembers()) {
+            if (member.status().equals(MemberStatus.up())
+                    && member.hasRole(gpuRole(gpuId))
+                    && !state.getUnreachable().contains(member)) {
+                return Optional.of(member.address());
+            }
+        }
+        return Optional.empty();
+    }
+
+    /** A local region's path has no host. */
+    private Address address(ActorRef region) {
+        Address address = region.path().address();
+        return address.hasLocalScope() ? cluster.selfAddress() : address;
+    }
+}

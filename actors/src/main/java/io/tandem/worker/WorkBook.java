@@ -1,0 +1,443 @@
+package io.tandem.worker;
+
+import io.tandem.engine.EngineCommand;
+import io.tandem.engine.EngineListener.RefusalReason;
+import io.tandem.engine.EngineLoop;
+import io.tandem.engine.FinishReason;
+import io.tandem.engine.SequenceSpec;
+import io.tandem.kvcache.KvMemory;
+import io.tandem.request.RequestMessage;
+import io.tandem.request.RequestTarget;
+import io.tandem.transfer.BlockTransport;
+import io.tandem.transfer.BlockTransport.OpenResult;
+import io.tandem.transfer.BlockTransport.SendResult;
+import io.tandem.transfer.LeaseId;
+import io.tandem.transfer.TransferFailure;
+import io.tandem.transfer.TransferStats;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
+import org.apache.pekko.actor.typed.ActorRef;
+
+/**
+ * The works of one GPU and the rule that keeps their memory safe: a sequence's blocks are let go only when no transfer
+ * touches them. A cancelled work therefore ends in two steps: its transfer is aborted, and once the transport has said that
+ * it is over, the engine is told.
+ */
+final class WorkBook {
+    /** The engine's own deadline comes this much after the request's, so that a transfer is always ended first. */
+    private static final long ENGINE_GRACE_NANOS = TimeUnit.SECONDS.toNanos(60);
+
+    private final String gpuId;
+    private final long epoch;
+    private final ConcurrentHashMap<Long, Work> works;
+    private final Map<RequestTarget, Work> byTarget = new HashMap<>();
+    private final Map<ActorRef<RequestMessage>, Integer> worksOfHub = new HashMap<>();
+    private final ArrayDeque<EngineCommand> unsent = new ArrayDeque<>();
+    private final List<Work> unsentBlocks = new ArrayList<>();
+    private final EngineLoop loop;
+    private final KvMemory kv;
+    private final BlockTransport transport;
+    private final Watcher watcher;
+    private final int maxWorks;
+    private long lastKey;
+
+    /** The actor around. */
+    interface Watcher {
+        /** Callable from any thread. */
+        void tellSelf(WorkerActor.Internal message);
+
+        void watch(ActorRef<RequestMessage> hub);
+
+        void unwatch(ActorRef<RequestMessage> hub);
+    }
+
+    WorkBook(
+            String gpuId,
+            long epoch,
+            ConcurrentHashMap<Long, Work> works,
+            EngineLoop loop,
+            KvMemory kv,
+            BlockTransport transport,
+            Watcher watcher,
+            int maxWorks) {
+        this.gpuId = gpuId;
+        this.epoch = epoch;
+        this.works = works;
+        this.loop = loop;
+        this.kv = kv;
+        this.transport = transport;
+        this.watcher = watcher;
+        this.maxWorks = maxWorks;
+    }
+
+    // ---- commands of the cluster
+
+    void dispatch(WorkerMessage.Dispatch m) {
+        long leftMillis = m.deadlineEpochMillis() - System.currentTimeMillis();
+        if (leftMillis <= 0 || byTarget.containsKey(m.target())) {
+            return;
+        }
+        if (m.epoch() != epoch) {
+            refuse(m.target(), RefusalReason.BAD_KEY, "meant for an earlier incarnation of this worker");
+            return;
+        }
+        if (works.size() >= maxWorks) {
+            refuse(m.target(), RefusalReason.TOO_MANY_SEQUENCES, maxWorks + " works are here already");
+            return;
+        }
+        long deadline = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(leftMillis);
+        Work work =
+                new Work(++lastKey, m.target(), m.kind(), m.spec().sampling().wantsLogprobs(), deadline);
+        SequenceSpec spec = localSpec(m.spec(), deadline + ENGINE_GRACE_NANOS);
+        add(work);
+        if (!loop.offer(command(work.key, m.kind(), spec))) {
+            remove(work);
+            refuse(m.target(), RefusalReason.QUEUE_FULL, "the engine's command queue is full");
+        }
+    }
+
+    private static EngineCommand command(long key, WorkerMessage.Kind kind, SequenceSpec spec) {
+        return switch (kind) {
+            case GENERATE -> new EngineCommand.Generate(key, spec);
+            case PREFILL -> new EngineCommand.Prefill(key, spec);
+            case RESERVE -> new EngineCommand.Reserve(key, spec);
+        };
+    }
+
+    private static SequenceSpec localSpec(SequenceSpec s, long deadlineNanos) {
+        return new SequenceSpec(
+                s.tokens(),
+                s.promptTokens(),
+                s.maxNewTokens(),
+                s.sampling(),
+                s.stopTokenIds(),
+                s.cacheSalt(),
+                deadlineNanos);
+    }
+
+    void push(WorkerMessage.PushKv m) {
+        Work work = byTarget.get(m.target());
+        if (work == null || work.pushTo != null || work.cancelled || work.ended) {
+            return;
+        }
+        work.pushTo = m.endpoint();
+        work.cachedBlocks = m.cachedBlocks();
+        work.sentBlocks = m.cachedBlocks();
+        work.totalBlocks = m.totalBlocks();
+        int missing = m.totalBlocks() - m.cachedBlocks();
+        if (missing == 0) {
+            work.acknowledged = true;
+            releaseWhenDone(work);
+            return;
+        }
+        work.lease = m.lease();
+        work.transferring = true;
+        OpenResult opened = transport.openSend(
+                m.lease(), m.endpoint(), missing, work.deadlineNanos, new SendEnd(watcher, work.key));
+        if (opened != OpenResult.OPENED) {
+            onPushFailed(
+                    work.key,
+                    opened == OpenResult.UNREACHABLE ? TransferFailure.NOT_CONNECTED : TransferFailure.CLOSED,
+                    Work.NOTHING_MOVED);
+            return;
+        }
+        sendWholeBlocks(work);
+    }
+
+    void adopt(WorkerMessage.AdoptKv m) {
+        Work work = byTarget.get(m.target());
+        if (work != null && work.nextTokens == null) {
+            work.nextTokens = m.nextTokens();
+            adoptWhenComplete(work);
+        }
+    }
+
+    void cancel(RequestTarget target) {
+        Work work = byTarget.get(target);
+        if (work != null) {
+            cancel(work);
+        }
+    }
+
+    void cancelAllOf(ActorRef<RequestMessage> hub) {
+        List<Work> orphans =
+                works.values().stream().filter(w -> w.target.hub().equals(hub)).toList();
+        orphans.forEach(this::cancel);
+    }
+
+    /** Retries what did not fit, and ends what is past its deadline. */
+    void tick(long nowNanos) {
+        while (!unsent.isEmpty() && loop.offer(unsent.peek())) {
+            unsent.poll();
+        }
+        List<Work> waiting = List.copyOf(unsentBlocks);
+        unsentBlocks.clear();
+        waiting.forEach(this::sendWholeBlocks);
+        for (Work work : works.values()) {
+            if (!work.cancelled && nowNanos - work.deadlineNanos >= 0) {
+                cancel(work);
+            }
+        }
+    }
+
+    // ---- events of the engine
+
+    void onReserved(long key, int cachedBlocks, int[] blockIds) {
+        Work work = works.get(key);
+        if (work == null) {
+            return;
+        }
+        int missing = blockIds.length - cachedBlocks;
+        work.lease = new LeaseId(key, epoch);
+        if (work.cancelled) {
+            letGo(work);
+            return;
+        }
+        if (missing == 0) {
+            work.arrived = true;
+        } else {
+            MemorySegment[] slots = new MemorySegment[missing];
+            for (int i = 0; i < missing; i++) {
+                slots[i] = kv.block(blockIds[cachedBlocks + i]);
+            }
+            work.transferring = true;
+            OpenResult opened = transport.openReceive(work.lease, slots, work.deadlineNanos, new ReceiveEnd(watcher));
+            if (opened != OpenResult.OPENED) {
+                work.transferring = false;
+                refuse(work.target, RefusalReason.QUEUE_FULL, "no lease to receive KV: " + opened);
+                cancel(work);
+                return;
+            }
+        }
+        RequestTarget t = work.target;
+        t.hub()
+                .tell(new RequestMessage.KvReserved(
+                        gpuId,
+                        t.requestId(),
+                        t.attempt(),
+                        work.lease,
+                        transport.endpoint(),
+                        cachedBlocks,
+                        blockIds.length));
+        adoptWhenComplete(work);
+    }
+
+    void onPrefillProgress(long key, int wholeBlocks, int[] blockIds) {
+        Work work = works.get(key);
+        if (work != null) {
+            work.wholeBlocks = wholeBlocks;
+            work.blockIds = blockIds;
+            sendWholeBlocks(work);
+        }
+    }
+
+    void onSequenceEnded(long key, FinishReason reason) {
+        Work work = works.get(key);
+        if (work == null) {
+            return;
+        }
+        if (reason == FinishReason.PREFILLED) {
+            work.prefilled = true;
+            releaseWhenDone(work);
+            return;
+        }
+        work.ended = true;
+        if (work.transferring) {
+            abort(work);
+        } else {
+            remove(work);
+        }
+    }
+
+    void onEngineRefused(long key, RefusalReason reason, String detail) {
+        Work work = works.get(key);
+        if (work != null) {
+            remove(work);
+            refuse(work.target, reason, detail);
+        }
+    }
+
+    // ---- events of the transport
+
+    void onArrived(long key, TransferStats stats) {
+        Work work = works.get(key);
+        if (work == null) {
+            return;
+        }
+        work.transferring = false;
+        work.arrived = true;
+        work.stats = stats;
+        if (work.ended) {
+            remove(work);
+        } else if (work.cancelled) {
+            letGo(work);
+        } else {
+            adoptWhenComplete(work);
+        }
+    }
+
+    void onArrivalFailed(long key, TransferFailure failure, TransferStats stats) {
+        transferFailed(works.get(key), failure, stats);
+    }
+
+    void onAcknowledged(long key, TransferStats stats) {
+        Work work = works.get(key);
+        if (work == null) {
+            return;
+        }
+        work.transferring = false;
+        work.acknowledged = true;
+        work.stats = stats;
+        if (work.ended) {
+            remove(work);
+        } else if (work.cancelled) {
+            letGo(work);
+        } else {
+            releaseWhenDone(work);
+        }
+    }
+
+    void onPushFailed(long key, TransferFailure failure, TransferStats stats) {
+        transferFailed(works.get(key), failure, stats);
+    }
+
+    private void transferFailed(Work work, TransferFailure failure, TransferStats stats) {
+        if (work == null) {
+            return;
+        }
+        work.transferring = false;
+        if (!work.cancelled && !work.ended) {
+            RequestTarget t = work.target;
+            t.hub().tell(new RequestMessage.KvFailed(gpuId, t.requestId(), t.attempt(), failure, stats));
+        }
+        if (work.ended) {
+            remove(work);
+        } else {
+            work.cancelled = true;
+            letGo(work);
+        }
+    }
+
+    // ---- rules
+
+    private void sendWholeBlocks(Work work) {
+        if (!work.transferring || work.pushTo == null || work.cancelled || work.ended) {
+            return;
+        }
+        int end = Math.min(work.wholeBlocks, work.totalBlocks);
+        while (work.sentBlocks < end) {
+            int slot = work.sentBlocks - work.cachedBlocks;
+            SendResult sent = transport.send(work.lease, slot, kv.block(work.blockIds[work.sentBlocks]));
+            if (sent == SendResult.BACK_PRESSURED) {
+                unsentBlocks.add(work);
+                return;
+            }
+            if (sent != SendResult.QUEUED) {
+                return;
+            }
+            work.sentBlocks++;
+        }
+    }
+
+    private void adoptWhenComplete(Work work) {
+        if (!work.arrived || work.nextTokens == null || work.cancelled || work.ended) {
+            return;
+        }
+        RequestTarget t = work.target;
+        t.hub().tell(new RequestMessage.KvAdopted(gpuId, t.requestId(), t.attempt(), work.stats));
+        tellEngine(new EngineCommand.Adopt(work.key, work.nextTokens));
+    }
+
+    private void releaseWhenDone(Work work) {
+        if (work.prefilled && work.acknowledged && !work.ended) {
+            remove(work);
+            tellEngine(new EngineCommand.Release(work.key));
+        }
+    }
+
+    private void cancel(Work work) {
+        work.cancelled = true;
+        if (work.transferring) {
+            abort(work);
+        } else {
+            letGo(work);
+        }
+    }
+
+    private void abort(Work work) {
+        if (work.kind == WorkerMessage.Kind.RESERVE) {
+            transport.abortReceive(work.lease);
+        } else {
+            transport.abortSend(work.lease);
+        }
+    }
+
+    /** The engine ends the sequence and says so, except for what it only holds. */
+    private void letGo(Work work) {
+        if (!work.ended) {
+            tellEngine(new EngineCommand.Cancel(work.key));
+        }
+    }
+
+    private void tellEngine(EngineCommand command) {
+        if (!unsent.isEmpty() || !loop.offer(command)) {
+            unsent.add(command);
+        }
+    }
+
+    private void refuse(RequestTarget t, RefusalReason reason, String detail) {
+        t.hub().tell(new RequestMessage.Refused(gpuId, t.requestId(), t.attempt(), reason, detail));
+    }
+
+    private void add(Work work) {
+        works.put(work.key, work);
+        byTarget.put(work.target, work);
+        if (worksOfHub.merge(work.target.hub(), 1, Integer::sum) == 1) {
+            watcher.watch(work.target.hub());
+        }
+    }
+
+    private void remove(Work work) {
+        if (works.remove(work.key) == null) {
+            return;
+        }
+        byTarget.remove(work.target);
+        ActorRef<RequestMessage> hub = work.target.hub();
+        if (worksOfHub.merge(hub, -1, Integer::sum) == 0) {
+            worksOfHub.remove(hub);
+            watcher.unwatch(hub);
+        }
+    }
+
+    /** Carries the end of a receive from the transport's thread to the actor. */
+    private record ReceiveEnd(Watcher watcher) implements BlockTransport.ReceiveListener {
+        @Override
+        public void onComplete(LeaseId lease, TransferStats stats) {
+            watcher.tellSelf(new WorkerActor.Arrived(lease, stats));
+        }
+
+        @Override
+        public void onFailed(LeaseId lease, TransferFailure failure, TransferStats stats) {
+            watcher.tellSelf(new WorkerActor.ArrivalFailed(lease, failure, stats));
+        }
+    }
+
+    /** Carries the end of a send from the transport's thread to the actor. */
+    private record SendEnd(Watcher watcher, long key) implements BlockTransport.SendListener {
+        @Override
+        public void onAcknowledged(LeaseId lease, TransferStats stats) {
+            watcher.tellSelf(new WorkerActor.Acknowledged(lease, key, stats));
+        }
+
+        @Override
+        public void onFailed(LeaseId lease, TransferFailure failure, TransferStats stats) {
+            watcher.tellSelf(new WorkerActor.PushFailed(lease, key, failure, stats));
+        }
+    }
+}

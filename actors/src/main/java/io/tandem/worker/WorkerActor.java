@@ -1,0 +1,324 @@
+package io.tandem.worker;
+
+import io.tandem.compute.ComputeBackend;
+import io.tandem.engine.Engine;
+import io.tandem.engine.EngineListener.RefusalReason;
+import io.tandem.engine.EngineLoop;
+import io.tandem.engine.EngineRole;
+import io.tandem.engine.EngineSettings;
+import io.tandem.engine.FinishReason;
+import io.tandem.request.RequestMessage;
+import io.tandem.routing.Registries;
+import io.tandem.routing.RegistryMessage;
+import io.tandem.transfer.BlockTransport;
+import io.tandem.transfer.LeaseId;
+import io.tandem.transfer.TransferFailure;
+import io.tandem.transfer.TransferStats;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.BooleanSupplier;
+import org.apache.pekko.actor.typed.ActorRef;
+import org.apache.pekko.actor.typed.Behavior;
+import org.apache.pekko.actor.typed.DispatcherSelector;
+import org.apache.pekko.actor.typed.PostStop;
+import org.apache.pekko.actor.typed.javadsl.AbstractBehavior;
+import org.apache.pekko.actor.typed.javadsl.ActorContext;
+import org.apache.pekko.actor.typed.javadsl.Behaviors;
+import org.apache.pekko.actor.typed.javadsl.Receive;
+import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One GPU. It exchanges messages with the engine's thread and the transport's agents and never blocks: weights are opened
+ * elsewhere, and work that comes before they are is refused.
+ */
+public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
+    private static final Logger LOG = LoggerFactory.getLogger(WorkerActor.class);
+
+    /** What the actor hears from its own engine, transport and timers. */
+    sealed interface Internal extends WorkerMessage {}
+
+    record Opened(ComputeBackend backend, BlockTransport transport, Throwable failure) implements Internal {}
+
+    record Stop() implements Internal {}
+
+    record Tick() implements Internal {}
+
+    record Report() implements Internal {}
+
+    record HubGone(ActorRef<RequestMessage> hub) implements Internal {}
+
+    record SequenceEnded(long key, FinishReason reason) implements Internal {}
+
+    record PrefillProgress(long key, int wholeBlocks, int[] blockIds) implements Internal {}
+
+    record Reserved(long key, int cachedBlocks, int[] blockIds) implements Internal {}
+
+    record EngineRefused(long key, RefusalReason reason, String detail) implements Internal {}
+
+    record Arrived(LeaseId lease, TransferStats stats) implements Internal {}
+
+    record ArrivalFailed(LeaseId lease, TransferFailure failure, TransferStats stats) implements Internal {}
+
+    record Acknowledged(LeaseId lease, long key, TransferStats stats) implements Internal {}
+
+    record PushFailed(LeaseId lease, long key, TransferFailure failure, TransferStats stats) implements Internal {}
+
+    private final String gpuId;
+    private final GpuHost host;
+    private final WorkerSettings settings;
+    private final Registries registries;
+    private final long epoch = System.currentTimeMillis();
+    private final ConcurrentHashMap<Long, Work> works = new ConcurrentHashMap<>();
+    private final List<BooleanSupplier> awaited = new ArrayList<>();
+    private boolean draining;
+    private ComputeBackend backend;
+    private BlockTransport transport;
+    private EngineLoop loop;
+    private WorkBook book;
+
+    private WorkerActor(
+            ActorContext<WorkerMessage> context,
+            TimerScheduler<WorkerMessage> timers,
+            String gpuId,
+            GpuHost host,
+            Registries registries) {
+        super(context);
+        this.gpuId = gpuId;
+        this.host = host;
+        this.registries = registries;
+        settings = WorkerSettings.from(host.config());
+        timers.startTimerWithFixedDelay(new Tick(), settings.tick());
+        timers.startTimerWithFixedDelay(new Report(), settings.reportInterval());
+        context.pipeToSelf(
+                CompletableFuture.supplyAsync(
+                        () -> open(gpuId, host),
+                        context.getSystem().dispatchers().lookup(DispatcherSelector.blocking())),
+                (opened, failure) -> failure == null ? opened : new Opened(null, null, failure));
+    }
+
+    /** The behaviour of a GPU that this node owns. */
+    public static Behavior<WorkerMessage> create(String gpuId, GpuHost host, Registries registries) {
+        return Behaviors.setup(
+                context -> Behaviors.withTimers(timers -> new WorkerActor(context, timers, gpuId, host, registries)));
+    }
+
+    static WorkerMessage stopMessage() {
+        return new Stop();
+    }
+
+    private static Opened open(String gpuId, GpuHost host) {
+        ComputeBackend backend = null;
+        try {
+            backend = host.backends().open(gpuId);
+            return new Opened(backend, host.transports().open(gpuId), null);
+        } catch (IOException | RuntimeException | Error e) {
+            if (backend != null) {
+                backend.close();
+            }
+            return new Opened(null, null, e);
+        }
+    }
+
+    @Override
+    public Receive<WorkerMessage> createReceive() {
+        return newReceiveBuilder()
+                .onMessage(WorkerMessage.Dispatch.class, this::onDispatch)
+                .onMessage(WorkerMessage.PushKv.class, this::onPushKv)
+                .onMessage(WorkerMessage.AdoptKv.class, this::onAdoptKv)
+                .onMessage(WorkerMessage.CancelWork.class, this::onCancelWork)
+                .onMessage(Internal.class, this::onInternal)
+                .onMessage(WorkerMessage.ChangeRole.class, this::onChangeRole)
+                .onMessage(WorkerMessage.SetDraining.class, this::onSetDraining)
+                .onMessage(WorkerMessage.Wake.class, m -> this)
+                .onSignal(PostStop.class, s -> {
+                    close();
+                    return this;
+                })
+                .build();
+    }
+
+    private Behavior<WorkerMessage> onInternal(Internal message) {
+        if (message instanceof Opened opened) {
+            return onOpened(opened);
+        }
+        if (message instanceof Stop) {
+            return Behaviors.stopped();
+        }
+        if (book == null) {
+            return this;
+        }
+        switch (message) {
+            case Tick ignored -> onTick();
+            case Report ignored -> report();
+            case HubGone gone -> book.cancelAllOf(gone.hub());
+            case SequenceEnded m -> book.onSequenceEnded(m.key(), m.reason());
+            case PrefillProgress m -> book.onPrefillProgress(m.key(), m.wholeBlocks(), m.blockIds());
+            case Reserved m -> book.onReserved(m.key(), m.cachedBlocks(), m.blockIds());
+            case EngineRefused m -> book.onEngineRefused(m.key(), m.reason(), m.detail());
+            case Arrived m -> book.onArrived(m.lease().id(), m.stats());
+            case ArrivalFailed m -> book.onArrivalFailed(m.lease().id(), m.failure(), m.stats());
+            case Acknowledged m -> book.onAcknowledged(m.key(), m.stats());
+            case PushFailed m -> book.onPushFailed(m.key(), m.failure(), m.stats());
+            case Opened ignored -> throw new IllegalStateException("handled above");
+            case Stop ignored -> throw new IllegalStateException("handled above");
+        }
+        return this;
+    }
+
+    private Behavior<WorkerMessage> onOpened(Opened opened) {
+        if (opened.failure() != null) {
+            LOG.error("GPU {} cannot start: {}", gpuId, opened.failure().getMessage(), opened.failure());
+            return Behaviors.stopped();
+        }
+        backend = opened.backend();
+        transport = opened.transport();
+        EngineSettings engineSettings = EngineSettings.from(host.config());
+        EngineRole role = host.gpus().getOrDefault(gpuId, EngineRole.MIXED);
+        EnginePublisher publisher =
+                new EnginePublisher(gpuId, works, getContext().getSelf()::tell);
+        Engine engine = new Engine(backend, host.model().fingerprint(), engineSettings, role, publisher);
+        loop = new EngineLoop(gpuId, engine, engineSettings.commandQueueEntries());
+        book = new WorkBook(
+                gpuId,
+                epoch,
+                works,
+                loop,
+                engine.kvMemory(),
+                transport,
+                new WorkBook.Watcher() {
+                    @Override
+                    public void tellSelf(Internal message) {
+                        getContext().getSelf().tell(message);
+                    }
+
+                    @Override
+                    public void watch(ActorRef<RequestMessage> hub) {
+                        getContext().watchWith(hub, new HubGone(hub));
+                    }
+
+                    @Override
+                    public void unwatch(ActorRef<RequestMessage> hub) {
+                        getContext().unwatch(hub);
+                    }
+                },
+                settings.maxWorks());
+        LOG.info(
+                "GPU {} is up as {}: {} on {}, {} KV blocks of {} bytes, transfers by {}",
+                gpuId,
+                role,
+                backend.info().name(),
+                backend.info().device(),
+                loop.stats().totalBlocks(),
+                backend.kvLayout().blockBytes(),
+                transport.endpoint().channels());
+        report();
+        return this;
+    }
+
+    private Behavior<WorkerMessage> onDispatch(WorkerMessage.Dispatch m) {
+        if (book == null) {
+            m.target()
+                    .hub()
+                    .tell(new RequestMessage.Refused(
+                            gpuId,
+                            m.target().requestId(),
+                            m.target().attempt(),
+                            RefusalReason.QUEUE_FULL,
+                            "the worker is still starting"));
+        } else {
+            book.dispatch(m);
+        }
+        return this;
+    }
+
+    private Behavior<WorkerMessage> onPushKv(WorkerMessage.PushKv m) {
+        if (book != null) {
+            book.push(m);
+        }
+        return this;
+    }
+
+    private Behavior<WorkerMessage> onAdoptKv(WorkerMessage.AdoptKv m) {
+        if (book != null) {
+            book.adopt(m);
+        }
+        return this;
+    }
+
+    private Behavior<WorkerMessage> onCancelWork(WorkerMessage.CancelWork m) {
+        if (book != null) {
+            book.cancel(m.target());
+        }
+        return this;
+    }
+
+    private Behavior<WorkerMessage> onChangeRole(WorkerMessage.ChangeRole m) {
+        if (loop == null || !loop.offer(new io.tandem.engine.EngineCommand.SetRole(m.role()))) {
+            LOG.warn("GPU {} cannot take the role {} now", gpuId, m.role());
+            return this;
+        }
+        LOG.info("GPU {}: {} -> {}", gpuId, loop.stats().role(), m.role());
+        awaited.add(() -> answerWhen(loop.stats().role() == m.role(), m.replyTo()));
+        return this;
+    }
+
+    private Behavior<WorkerMessage> onSetDraining(WorkerMessage.SetDraining m) {
+        draining = m.draining();
+        report();
+        awaited.add(() -> answerWhen(!m.draining() || works.isEmpty(), m.replyTo()));
+        return this;
+    }
+
+    private boolean answerWhen(boolean reached, ActorRef<WorkerMessage.Done> replyTo) {
+        if (reached) {
+            report();
+            replyTo.tell(new WorkerMessage.Done(gpuId, loop.stats().role(), draining));
+        }
+        return reached;
+    }
+
+    private void onTick() {
+        book.tick(System.nanoTime());
+        awaited.removeIf(BooleanSupplier::getAsBoolean);
+    }
+
+    private void report() {
+        if (loop == null) {
+            return;
+        }
+        RegistryMessage report = new WorkerReport(
+                gpuId,
+                registries.selfNode(),
+                epoch,
+                host.model().name(),
+                host.model().fingerprint(),
+                backend.kvLayout().signature(),
+                backend.info(),
+                transport.endpoint().wire(),
+                draining,
+                (int) Math.min(
+                        backend.model().maxContextTokens(),
+                        (long) loop.stats().totalBlocks() * backend.kvLayout().blockTokens()),
+                loop.stats());
+        registries.tellAll(report);
+    }
+
+    /** Transfers end before the memory they touch goes. */
+    private void close() {
+        if (transport != null) {
+            transport.close();
+        }
+        if (loop != null) {
+            loop.close();
+        }
+        if (backend != null) {
+            backend.close();
+        }
+        LOG.info("GPU {} is down", gpuId);
+    }
+}

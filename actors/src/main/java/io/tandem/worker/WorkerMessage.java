@@ -1,0 +1,57 @@
+package io.tandem.worker;
+
+import io.tandem.engine.EngineRole;
+import io.tandem.engine.SequenceSpec;
+import io.tandem.request.RequestTarget;
+import io.tandem.serialization.WireMessage;
+import io.tandem.transfer.LeaseId;
+import io.tandem.transfer.TransferEndpoint;
+import org.apache.pekko.actor.typed.ActorRef;
+
+/** What a worker receives. Work names the worker's epoch: a message for an earlier incarnation is refused. */
+public sealed interface WorkerMessage permits WorkerMessage.Remote, WorkerActor.Internal {
+
+    /** May come from another JVM. */
+    sealed interface Remote extends WorkerMessage, WireMessage {}
+
+    /** What is to be done with a sequence. */
+    enum Kind {
+        /** Prompt and output here. */
+        GENERATE,
+        /** The prompt and the first token here, the blocks elsewhere. */
+        PREFILL,
+        /** Set blocks aside for KV from elsewhere, then go on from there. */
+        RESERVE
+    }
+
+    /** Starts the entity on its node; repeated as a keep-alive. */
+    record Wake() implements Remote {}
+
+    /**
+     * A sequence to run.
+     *
+     * @param spec its {@code deadlineNanos} means nothing here: clocks differ between JVMs
+     * @param deadlineEpochMillis wall-clock deadline; past it the message is dropped
+     */
+    record Dispatch(Kind kind, long epoch, RequestTarget target, SequenceSpec spec, long deadlineEpochMillis)
+            implements Remote {}
+
+    /** Tells a prefill worker where the blocks of its sequence go. */
+    record PushKv(RequestTarget target, LeaseId lease, TransferEndpoint endpoint, int cachedBlocks, int totalBlocks)
+            implements Remote {}
+
+    /** Tells a decode worker the tokens chosen since; it goes on once the blocks are there too. */
+    record AdoptKv(RequestTarget target, int[] nextTokens) implements Remote {}
+
+    /** Ends a piece of work in any phase. */
+    record CancelWork(RequestTarget target) implements Remote {}
+
+    /** Answered with {@link Done} once a turn of the engine ran in the role. */
+    record ChangeRole(EngineRole role, ActorRef<Done> replyTo) implements Remote {}
+
+    /** Out of routing (answered once nothing runs here) or back into it (answered at once). */
+    record SetDraining(boolean draining, ActorRef<Done> replyTo) implements Remote {}
+
+    /** It is so now. */
+    record Done(String gpuId, EngineRole role, boolean draining) implements WireMessage {}
+}

@@ -1,0 +1,17 @@
+package io.tandem.worker;
+
+import com.typesafe.config.Config;
+import java.time.Duration;
+
+/** {@code tandem.worker}; see reference.conf for units and reasons. */
+public record WorkerSettings(Duration reportInterval, Duration tick, Duration wakeInterval, int maxWorks) {
+
+    public static WorkerSettings from(Config root) {
+        Config c = root.getConfig("tandem.worker");
+        return new WorkerSettings(
+                c.getDuration("report-interval"),
+                c.getDuration("tick-interval"),
+                c.getDuration("wake-interval"),
+                c.getInt("max-works"));
+    }
+}
