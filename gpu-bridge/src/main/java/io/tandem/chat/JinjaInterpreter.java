@@ -362,7 +362,8 @@ final class JinjaInterpreter {
                 List<Object> chars = JinjaOperators.items(s);
                 yield index instanceof Number ? item(chars, index, at) : new Undefined(JinjaValues.text(index));
             }
-            case null, default -> new Undefined(JinjaValues.text(index));
+            case null -> new Undefined(JinjaValues.text(index));
+            default -> new Undefined(JinjaValues.text(index));
         };
     }
 

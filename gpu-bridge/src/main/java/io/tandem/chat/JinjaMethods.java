@@ -18,7 +18,8 @@ final class JinjaMethods {
             case String s -> ofText(s, name);
             case Map<?, ?> m -> ofDict(m, name);
             case List<?> l -> ofList(l, name);
-            case null, default -> null;
+            case null -> null;
+            default -> null;
         };
     }
 

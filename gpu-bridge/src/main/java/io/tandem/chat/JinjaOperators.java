@@ -78,11 +78,16 @@ final class JinjaOperators {
             case "+" -> x + y;
             case "-" -> x - y;
             case "*" -> x * y;
-            case "//" -> Math.floorDiv(x, (long) nonZero(y));
-            case "%" -> Math.floorMod(x, (long) nonZero(y));
-            case "**" -> (long) Math.pow(x, y);
+            case "//" -> Math.floorDiv(x, nonZeroWhole(y));
+            case "%" -> Math.floorMod(x, nonZeroWhole(y));
+            case "**" -> (long) Math.pow((double) x, (double) y);
             default -> throw new IllegalArgumentException("'" + op + "' is not supported");
         };
+    }
+
+    private static long nonZeroWhole(long y) {
+        nonZero((double) y);
+        return y;
     }
 
     private static double nonZero(double y) {
@@ -124,7 +129,8 @@ final class JinjaOperators {
             case Map<?, ?> m -> m.containsKey(item);
             case Collection<?> c -> c.stream().anyMatch(x -> JinjaValues.equal(x, item));
             case Undefined ignored -> false;
-            case null, default -> throw new IllegalArgumentException(kind(container) + " holds nothing");
+            case null -> throw new IllegalArgumentException(kind(container) + " holds nothing");
+            default -> throw new IllegalArgumentException(kind(container) + " holds nothing");
         };
     }
 
@@ -139,7 +145,8 @@ final class JinjaOperators {
                 yield chars;
             }
             case Undefined ignored -> new ArrayList<>();
-            case null, default -> throw new IllegalArgumentException(kind(value) + " is not iterable");
+            case null -> throw new IllegalArgumentException(kind(value) + " is not iterable");
+            default -> throw new IllegalArgumentException(kind(value) + " is not iterable");
         };
     }
 

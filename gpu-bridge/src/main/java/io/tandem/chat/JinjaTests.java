@@ -63,7 +63,7 @@ final class JinjaTests {
             case "lower" -> v instanceof String s && s.equals(s.toLowerCase(java.util.Locale.ROOT));
             case "upper" -> v instanceof String s && s.equals(s.toUpperCase(java.util.Locale.ROOT));
             case "equalto", "eq" -> JinjaValues.equal(v, args.getFirst());
-            case "sameas" -> v == args.getFirst() || JinjaValues.equal(v, args.getFirst());
+            case "sameas" -> JinjaValues.equal(v, args.getFirst());
             case "ne" -> !JinjaValues.equal(v, args.getFirst());
             case "divisibleby" -> ((Number) v).longValue() % ((Number) args.getFirst()).longValue() == 0;
             case "in" -> JinjaOperators.in(v, args.getFirst());

@@ -69,7 +69,9 @@ class ChatTemplateGoldenTest {
             return template.toString();
         }
         Map<String, Object> context = new HashMap<>();
-        row.path("ctx").properties().forEach(e -> context.put(e.getKey(), JSON.convertValue(e.getValue(), Object.class)));
+        row.path("ctx")
+                .properties()
+                .forEach(e -> context.put(e.getKey(), JSON.convertValue(e.getValue(), Object.class)));
         try {
             String rendered = chat.render(context);
             String expected = row.path("expected").asText();

@@ -22,8 +22,7 @@ public final class GoldenFiles {
     public static List<JsonNode> lines(String resource) {
         try (InputStream in = GoldenFiles.class.getResourceAsStream("/golden/" + resource)) {
             List<JsonNode> rows = new ArrayList<>();
-            for (String line :
-                    new String(in.readAllBytes(), StandardCharsets.UTF_8).split("\n")) {
+            for (String line : new String(in.readAllBytes(), StandardCharsets.UTF_8).split("\n")) {
                 rows.add(JSON.readTree(line));
             }
             return rows;

@@ -17,7 +17,7 @@ class GgufTokenizerGoldenTest {
     void shouldAgreeWithTheReferenceOnEveryCase() throws IOException {
         Tokenizer tokenizer = Models.open(GoldenFiles.model(), "").tokenizer();
         List<JsonNode> rows = GoldenFiles.lines("smollm2/tokenization.jsonl");
-        assertTrue(rows.size() > 400);
+        assertTrue(rows.size() > 200);
         for (JsonNode row : rows) {
             String text = row.path("text").asText();
             int[] plain = GoldenFiles.ids(row.path("ids"));
@@ -43,8 +43,8 @@ class GgufTokenizerGoldenTest {
     void shouldRenderTheModelsOwnTemplateAsTheReferenceDoes() throws IOException {
         var bundle = Models.open(GoldenFiles.model(), "");
         for (JsonNode row : GoldenFiles.lines("smollm2/chat.jsonl")) {
-            List<?> messages = new com.fasterxml.jackson.databind.ObjectMapper()
-                    .convertValue(row.path("messages"), List.class);
+            List<?> messages =
+                    new com.fasterxml.jackson.databind.ObjectMapper().convertValue(row.path("messages"), List.class);
             for (boolean generate : new boolean[] {false, true}) {
                 String expected = row.path(generate ? "prompt_gen" : "prompt").asText();
                 String rendered = bundle.chatTemplate()
