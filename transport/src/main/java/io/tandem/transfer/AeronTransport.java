@@ -82,25 +82,31 @@ public final class AeronTransport extends AgentTransport {
         try {
             receiving = connect(driver.aeronDirectoryName());
             sending = connect(driver.aeronDirectoryName());
+            // Two sockets when the kernel chooses the ports: a driver does not bind a port it was given under another
+            // name.
             Subscription data = subscribe(receiving, listenChannel(settings), DATA_STREAM);
-            String resolved = settings.wire().equals("ipc") ? "aeron:ipc" : resolve(receiving, data, settings);
-            Subscription replies = subscribe(sending, resolved, REPLY_STREAM);
-            TransferEndpoint endpoint = new TransferEndpoint(
-                    settings.wire(),
-                    List.of(settings.wire().equals("ipc") ? driver.aeronDirectoryName() : resolved),
-                    DATA_STREAM,
-                    hostId());
-            return assemble(settings, driver, endpoint, receiving, data, sending, replies);
+            Subscription replies = subscribe(sending, listenChannel(settings), REPLY_STREAM);
+            TransferEndpoint endpoint = endpoint(settings, driver, receiving, data);
+            TransferEndpoint replyTo = endpoint(settings, driver, sending, replies);
+            return assemble(settings, driver, endpoint, replyTo, receiving, data, sending, replies);
         } catch (RuntimeException | Error e) {
             CloseHelper.quietCloseAll(sending, receiving, driver);
             throw e;
         }
     }
 
+    private static TransferEndpoint endpoint(
+            TransferSettings settings, MediaDriver driver, Aeron aeron, Subscription subscription) {
+        String channel =
+                settings.wire().equals("ipc") ? driver.aeronDirectoryName() : resolve(aeron, subscription, settings);
+        return new TransferEndpoint(settings.wire(), List.of(channel), subscription.streamId(), hostId());
+    }
+
     private static AeronTransport assemble(
             TransferSettings settings,
             MediaDriver driver,
             TransferEndpoint endpoint,
+            TransferEndpoint replyTo,
             Aeron receiving,
             Subscription data,
             Aeron sending,
@@ -110,7 +116,7 @@ public final class AeronTransport extends AgentTransport {
         ConcurrentHashMap<LeaseId, SendLease> sends = new ConcurrentHashMap<>();
         ConcurrentHashMap<Long, ReceiveLease> receives = new ConcurrentHashMap<>();
         BlockSender sender = new BlockSender(
-                new AeronChannels(sending, replies), endpoint, REPLY_STREAM, limits, System::nanoTime, counters, sends);
+                new AeronChannels(sending, replies), replyTo, REPLY_STREAM, limits, System::nanoTime, counters, sends);
         BlockReceiver receiver =
                 new BlockReceiver(new AeronChannels(receiving, data), limits, System::nanoTime, counters, receives);
         LOG.info("KV transfers by {} at {}", endpoint.wire(), endpoint.channels());

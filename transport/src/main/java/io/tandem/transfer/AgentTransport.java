@@ -48,6 +48,9 @@ class AgentTransport implements BlockTransport {
         if (receives.size() >= limits.maxLeases()) {
             return OpenResult.TOO_MANY_LEASES;
         }
+        for (int i = 0; i < slots.length; i++) {
+            requireBlock("slots[" + i + "]", slots[i]);
+        }
         ReceiveLease opened = new ReceiveLease(lease, slots, deadlineNanos, listener);
         if (receives.putIfAbsent(lease.id(), opened) != null) {
             return OpenResult.DUPLICATE;
@@ -61,8 +64,10 @@ class AgentTransport implements BlockTransport {
 
     @Override
     public final void abortReceive(LeaseId lease) {
-        while (!receiver.offerAbort(lease) && !closed.get()) {
-            Thread.onSpinWait();
+        ReceiveLease opened = receives.get(lease.id());
+        if (opened != null && opened.id.equals(lease)) {
+            opened.aborting = true;
+            receiver.scanSoon();
         }
     }
 
@@ -95,6 +100,14 @@ class AgentTransport implements BlockTransport {
                 && (!to.wire().equals("ipc") || to.hostId().equals(endpoint.hostId()));
     }
 
+    /** The agents read and write by address, from their own threads. */
+    private static void requireBlock(String name, MemorySegment memory) {
+        if (!memory.isNative() || memory.byteSize() == 0 || memory.byteSize() > Integer.MAX_VALUE) {
+            throw new IllegalArgumentException(
+                    name + " must be off-heap memory of 1 to 2147483647 bytes, not " + memory);
+        }
+    }
+
     private boolean closedMeanwhile() {
         return closed.get();
     }
@@ -108,14 +121,20 @@ class AgentTransport implements BlockTransport {
         if (opened == null) {
             return SendResult.NO_SUCH_LEASE;
         }
+        requireBlock("source", source);
+        if (slot < 0 || slot >= opened.blocks) {
+            throw new IllegalArgumentException(
+                    "slot must be 0 to " + (opened.blocks - 1) + " for " + lease + ", not " + slot);
+        }
         SendLease.Block block = new SendLease.Block(slot, source, source.asByteBuffer());
         return opened.queue.offer(block) ? SendResult.QUEUED : SendResult.BACK_PRESSURED;
     }
 
     @Override
     public final void abortSend(LeaseId lease) {
-        while (!sender.offerAbort(lease) && !closed.get()) {
-            Thread.onSpinWait();
+        SendLease opened = sends.get(lease);
+        if (opened != null) {
+            opened.aborting = true;
         }
     }
 

@@ -16,6 +16,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
 import java.util.zip.CRC32C;
 import org.agrona.DirectBuffer;
+import org.agrona.collections.Long2ObjectHashMap;
 import org.agrona.concurrent.Agent;
 import org.agrona.concurrent.ManyToOneConcurrentArrayQueue;
 import org.agrona.concurrent.UnsafeBuffer;
@@ -53,6 +54,9 @@ final class BlockReceiver implements Agent {
     private final ConcurrentHashMap<Long, ReceiveLease> open;
     private final ManyToOneConcurrentArrayQueue<Runnable> commands;
     private final Map<String, Peer> peers = new HashMap<>();
+    /** Leases whose sender has spoken; looked up for each chunk without boxing. */
+    private final Long2ObjectHashMap<ReceiveLease> bound = new Long2ObjectHashMap<>();
+
     private final ArrayDeque<Reply> replies = new ArrayDeque<>();
     private final UnsafeBuffer slot = new UnsafeBuffer(0, 0);
     private final CRC32C crc = new CRC32C();
@@ -63,6 +67,7 @@ final class BlockReceiver implements Agent {
     private final MessageHeaderEncoder headerOut = new MessageHeaderEncoder();
     private final TransferResultEncoder result = new TransferResultEncoder();
     private final Channels.MessageHandler onMessage = this::onMessage;
+    private volatile boolean scanNow;
     private long lastScanNanos;
 
     BlockReceiver(
@@ -80,14 +85,9 @@ final class BlockReceiver implements Agent {
         commands = new ManyToOneConcurrentArrayQueue<>(limits.queueEntries());
     }
 
-    /** Asks to end a receive; false when the queue is full. */
-    boolean offerAbort(LeaseId id) {
-        return commands.offer(() -> {
-            ReceiveLease lease = open.get(id.id());
-            if (lease != null && lease.id.equals(id)) {
-                fail(lease, TransferFailure.ABORTED_BY_RECEIVER);
-            }
-        });
+    /** Has the agent look at its leases in its next cycle. */
+    void scanSoon() {
+        scanNow = true;
     }
 
     /** Ends an empty lease on the agent's thread, like any other. */
@@ -101,10 +101,13 @@ final class BlockReceiver implements Agent {
         work += channels.inbound().poll(onMessage, POLL_LIMIT);
         work += sendReplies();
         long now = clock.getAsLong();
-        if (now - lastScanNanos > DEADLINE_SCAN_NANOS) {
+        if (scanNow || now - lastScanNanos > DEADLINE_SCAN_NANOS) {
+            scanNow = false;
             lastScanNanos = now;
             for (ReceiveLease lease : open.values()) {
-                if (now - lease.deadlineNanos >= 0) {
+                if (lease.aborting) {
+                    fail(lease, TransferFailure.ABORTED_BY_RECEIVER);
+                } else if (now - lease.deadlineNanos >= 0) {
                     fail(lease, TransferFailure.DEADLINE);
                 }
             }
@@ -153,6 +156,7 @@ final class BlockReceiver implements Agent {
         } else {
             lease.peer = peer;
             lease.senderId = senderId;
+            bound.put(id.id(), lease);
         }
     }
 
@@ -190,8 +194,8 @@ final class BlockReceiver implements Agent {
 
     private void onChunk(DirectBuffer buffer, int offset, int length) {
         chunk.wrapAndApplyHeader(buffer, offset, header);
-        ReceiveLease lease = open.get(chunk.leaseId());
-        if (lease == null || lease.id.epoch() != chunk.epoch() || lease.peer == null) {
+        ReceiveLease lease = bound.get(chunk.leaseId());
+        if (lease == null || lease.id.epoch() != chunk.epoch()) {
             return;
         }
         int to = chunk.slot();
@@ -202,9 +206,13 @@ final class BlockReceiver implements Agent {
                 && bytes > 0
                 && length == CHUNK_HEADER + bytes
                 && chunk.blockBytes() == lease.slots[to].byteSize()
-                && at == lease.received[to]
+                && at >= 0
+                && at <= lease.received[to]
                 && at + bytes <= chunk.blockBytes();
-        if (!fits) {
+        if (fits && at + bytes <= lease.received[to]) {
+            return; // a duplicate of verified bytes
+        }
+        if (!fits || at != lease.received[to]) {
             fail(lease, TransferFailure.PROTOCOL_ERROR);
             return;
         }
@@ -241,22 +249,24 @@ final class BlockReceiver implements Agent {
 
     private void complete(ReceiveLease lease) {
         if (open.remove(lease.id.id(), lease)) {
+            bound.remove(lease.id.id());
             TransferStats stats = lease.stats(clock.getAsLong());
             if (lease.peer != null) {
                 reply(lease.peer, lease.id, lease.senderId, Outcome.COMPLETE, stats);
             }
-            lease.listener.onComplete(lease.id, stats);
+            Listeners.tell(() -> lease.listener.onComplete(lease.id, stats));
         }
     }
 
     private void fail(ReceiveLease lease, TransferFailure failure) {
         if (open.remove(lease.id.id(), lease)) {
+            bound.remove(lease.id.id());
             counters.leasesFailed.incrementAndGet();
             TransferStats stats = lease.stats(clock.getAsLong());
             if (lease.peer != null && failure != TransferFailure.ABORTED_BY_SENDER) {
                 reply(lease.peer, lease.id, lease.senderId, Outcomes.outcome(failure), stats);
             }
-            lease.listener.onFailed(lease.id, failure, stats);
+            Listeners.tell(() -> lease.listener.onFailed(lease.id, failure, stats));
         }
     }
 

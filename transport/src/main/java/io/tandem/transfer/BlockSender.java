@@ -87,20 +87,6 @@ final class BlockSender implements Agent {
         return commands.offer(() -> begin(lease));
     }
 
-    /** Asks to end a send; false when the queue is full. */
-    boolean offerAbort(LeaseId id) {
-        return commands.offer(() -> {
-            SendLease lease = open.get(id);
-            if (lease != null && !lease.aborting) {
-                if (lease.opened) {
-                    lease.aborting = true;
-                } else {
-                    fail(lease, TransferFailure.ABORTED_BY_SENDER, 0);
-                }
-            }
-        });
-    }
-
     @Override
     public int doWork() {
         int work = channels.doWork() + commands.drain(Runnable::run, POLL_LIMIT);
@@ -118,6 +104,10 @@ final class BlockSender implements Agent {
 
     private void begin(SendLease lease) {
         if (open.get(lease.id) != lease) {
+            return;
+        }
+        if (lease.blocks == 0) {
+            acknowledge(lease);
             return;
         }
         active.add(lease);
@@ -182,14 +172,15 @@ final class BlockSender implements Agent {
             }
             return 1;
         }
-        if (lease.disconnectedSinceNanos != 0) {
-            return 0;
-        }
         if (lease.aborting) {
-            if (sendAbort(lease) != 0) {
+            // A receiver that was told nothing, or cannot be told now, frees by its own deadline.
+            if (!lease.opened || lease.disconnectedSinceNanos != 0 || sendAbort(lease) != 0) {
                 fail(lease, TransferFailure.ABORTED_BY_SENDER, 0);
             }
             return 1;
+        }
+        if (lease.disconnectedSinceNanos != 0) {
+            return 0;
         }
         if (!lease.opened && !sendOpen(lease)) {
             return 0;
@@ -319,8 +310,7 @@ final class BlockSender implements Agent {
         Outcome outcome = result.outcome();
         if (outcome == Outcome.COMPLETE) {
             if (lease.blocksSent == lease.blocks && result.bytes() == lease.bytesSent) {
-                close(lease);
-                lease.listener.onAcknowledged(lease.id, lease.stats(clock.getAsLong(), 0));
+                acknowledge(lease);
             } else {
                 fail(lease, TransferFailure.PROTOCOL_ERROR, 0);
             }
@@ -329,10 +319,18 @@ final class BlockSender implements Agent {
         }
     }
 
+    private void acknowledge(SendLease lease) {
+        if (close(lease)) {
+            TransferStats stats = lease.stats(clock.getAsLong(), 0);
+            Listeners.tell(() -> lease.listener.onAcknowledged(lease.id, stats));
+        }
+    }
+
     private void fail(SendLease lease, TransferFailure failure, int checksumFailures) {
         if (close(lease)) {
             counters.leasesFailed.incrementAndGet();
-            lease.listener.onFailed(lease.id, failure, lease.stats(clock.getAsLong(), checksumFailures));
+            TransferStats stats = lease.stats(clock.getAsLong(), checksumFailures);
+            Listeners.tell(() -> lease.listener.onFailed(lease.id, failure, stats));
         }
     }
 

@@ -1,6 +1,8 @@
 package io.tandem.transfer;
 
 import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
@@ -16,9 +18,12 @@ final class KernelLimits {
     }
 
     private static int read(String name) {
-        try {
-            return Integer.parseInt(
-                    Files.readString(Path.of("/proc/sys/net/core", name)).trim());
+        // In one read: the kernel answers a second read of such a number with its end, and Files.readString begins with
+        // one byte.
+        byte[] digits = new byte[32];
+        try (InputStream in = Files.newInputStream(Path.of("/proc/sys/net/core", name))) {
+            int length = Math.max(0, in.read(digits));
+            return Integer.parseInt(new String(digits, 0, length, StandardCharsets.US_ASCII).trim());
         } catch (IOException | NumberFormatException e) {
             return FALLBACK_BYTES;
         }

@@ -13,6 +13,9 @@ final class ReceiveLease {
     final long deadlineNanos;
     final ReceiveListener listener;
 
+    /** Set by any thread; the agent ends the lease in its next scan. */
+    volatile boolean aborting;
+
     BlockReceiver.Peer peer;
     long senderId;
     int blocksDone;

@@ -22,7 +22,9 @@ final class SendLease {
 
     BlockSender.Peer peer;
     boolean opened;
-    boolean aborting;
+    /** Set by any thread; the agent ends the lease in its next turn. */
+    volatile boolean aborting;
+
     Block current;
     long sentOfCurrent;
     int blocksSent;
