@@ -15,6 +15,9 @@ interface CpuOps extends AutoCloseable {
     /** What it runs on, for people. */
     String device();
 
+    /** Takes a weight matrix in, once, before its first product: an implementation may keep a copy in its own order. */
+    void prepare(Matrix w);
+
     /** out[r] = row ids[r] of the table; shape [rows][cols]. */
     void embed(Matrix table, int[] ids, int rows, float[] out);
 

@@ -22,17 +22,17 @@ final class LlamaForward {
         final Matrix up;
         final Matrix down;
 
-        Layer(Checkpoint c, int index) {
+        Layer(Checkpoint c, int index, CpuOps ops) {
             String p = "model.layers." + index + ".";
             attentionNorm = vector(c.tensor(p + "input_layernorm.weight"));
-            q = new Matrix(c.tensor(p + "self_attn.q_proj.weight"));
-            k = new Matrix(c.tensor(p + "self_attn.k_proj.weight"));
-            v = new Matrix(c.tensor(p + "self_attn.v_proj.weight"));
-            o = new Matrix(c.tensor(p + "self_attn.o_proj.weight"));
+            q = product(c.tensor(p + "self_attn.q_proj.weight"), ops);
+            k = product(c.tensor(p + "self_attn.k_proj.weight"), ops);
+            v = product(c.tensor(p + "self_attn.v_proj.weight"), ops);
+            o = product(c.tensor(p + "self_attn.o_proj.weight"), ops);
             mlpNorm = vector(c.tensor(p + "post_attention_layernorm.weight"));
-            gate = new Matrix(c.tensor(p + "mlp.gate_proj.weight"));
-            up = new Matrix(c.tensor(p + "mlp.up_proj.weight"));
-            down = new Matrix(c.tensor(p + "mlp.down_proj.weight"));
+            gate = product(c.tensor(p + "mlp.gate_proj.weight"), ops);
+            up = product(c.tensor(p + "mlp.up_proj.weight"), ops);
+            down = product(c.tensor(p + "mlp.down_proj.weight"), ops);
         }
     }
 
@@ -68,10 +68,11 @@ final class LlamaForward {
         embedding = new Matrix(checkpoint.tensor("model.embed_tokens.weight"));
         layers = new Layer[config.layers()];
         for (int i = 0; i < layers.length; i++) {
-            layers[i] = new Layer(checkpoint, i);
+            layers[i] = new Layer(checkpoint, i, ops);
         }
         finalNorm = vector(checkpoint.tensor("model.norm.weight"));
         head = config.tiedHead() ? embedding : new Matrix(checkpoint.tensor("lm_head.weight"));
+        ops.prepare(head);
         x = rows(maxTokens, config.hiddenSize());
         normed = rows(maxTokens, config.hiddenSize());
         queries = rows(maxTokens, config.queryWidth());
@@ -89,6 +90,12 @@ final class LlamaForward {
 
     private static float[] rows(int count, int width) {
         return new float[Math.addExact(Math.multiplyExact(count, width), PADDING)];
+    }
+
+    private static Matrix product(Tensor tensor, CpuOps ops) {
+        Matrix matrix = new Matrix(tensor);
+        ops.prepare(matrix);
+        return matrix;
     }
 
     private static float[] vector(Tensor tensor) {

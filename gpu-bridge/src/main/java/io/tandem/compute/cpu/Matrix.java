@@ -24,6 +24,7 @@ final class Matrix {
     final long address;
     final long rowBytes;
     private final MemorySegment data;
+    private PackedMatrix packed;
 
     Matrix(Tensor tensor) {
         type = tensor.type();
@@ -36,6 +37,15 @@ final class Matrix {
             throw new IllegalArgumentException("tensor '" + tensor.name() + "' has " + data.byteSize()
                     + " bytes of off-heap memory; its shape needs " + rowBytes * rows);
         }
+    }
+
+    /** The copy in vector order, if one was made. */
+    PackedMatrix packed() {
+        return packed;
+    }
+
+    void pack(PackedMatrix copy) {
+        packed = copy;
     }
 
     long rowAddress(int row) {

@@ -23,6 +23,9 @@ class ScalarOps implements CpuOps {
     }
 
     @Override
+    public void prepare(Matrix w) {}
+
+    @Override
     public void embed(Matrix table, int[] ids, int rows, float[] out) {
         for (int r = 0; r < rows; r++) {
             table.readRow(ids[r], out, r * table.cols);

@@ -2,17 +2,19 @@ package io.tandem.compute.cpu;
 
 import io.tandem.compute.ForwardBatch;
 import io.tandem.kvcache.KvMemory;
+import java.lang.foreign.Arena;
 
 /**
  * The operations on the Vector API and several threads. Threads share work by output rows, heads and tokens, never along
  * a sum, so their number changes no result.
  */
 final class VectorOps extends ScalarOps {
-    /** Weight rows a thread claims at a time: enough to pay for the claim, few enough to balance. */
-    private static final int ROWS_PER_ITEM = 32;
+    /** Panels a thread claims at a time: enough to pay for the claim, few enough to balance. */
+    private static final int PANELS_PER_ITEM = 2;
 
     private static final int ELEMENTS_PER_ITEM = 16 * 1024;
 
+    private final Arena weights = Arena.ofShared();
     private final CpuThreads threads;
     private final ProductTask product;
     private final AttentionTask attention;
@@ -34,6 +36,14 @@ final class VectorOps extends ScalarOps {
     public String device() {
         return VectorKernels.LANES * 32 + "-bit vectors, " + threads.threads()
                 + (threads.threads() == 1 ? " thread" : " threads");
+    }
+
+    @Override
+    public void prepare(Matrix w) {
+        if (w.packed() == null) {
+            w.pack(new PackedMatrix(w, weights));
+            product.reserve(w.cols);
+        }
     }
 
     @Override
@@ -73,13 +83,14 @@ final class VectorOps extends ScalarOps {
     @Override
     public void close() {
         threads.close();
+        weights.close();
     }
 
-    /** One matrix product, cut by output features. */
+    /** One matrix product, cut by panels of output features. */
     private static final class ProductTask implements CpuThreads.Task {
         private final float[][] panels;
         private final float[][] sums;
-        private Matrix w;
+        private PackedMatrix w;
         private float[] x;
         private int rows;
         private float[] out;
@@ -87,34 +98,72 @@ final class VectorOps extends ScalarOps {
 
         ProductTask(int threads) {
             panels = new float[threads][0];
-            sums = new float[threads][VectorKernels.SUMS];
+            sums = new float[threads][PackedKernels.SUMS];
+        }
+
+        /** Makes the scratch large enough, so that products allocate nothing. */
+        void reserve(int cols) {
+            int needed = Math.multiplyExact(cols, PackedMatrix.PANEL);
+            for (int i = 0; i < panels.length; i++) {
+                if (panels[i].length < needed) {
+                    panels[i] = new float[needed];
+                }
+            }
         }
 
         void run(CpuThreads threads, Matrix matrix, float[] in, int rowCount, float[] to, boolean addTo) {
-            w = matrix;
+            w = matrix.packed();
             x = in;
             rows = rowCount;
             out = to;
             add = addTo;
-            threads.run(this, (matrix.rows + ROWS_PER_ITEM - 1) / ROWS_PER_ITEM);
+            threads.run(this, (w.panels() + PANELS_PER_ITEM - 1) / PANELS_PER_ITEM);
         }
 
         @Override
         public void run(int item, int thread) {
-            int first = item * ROWS_PER_ITEM;
-            int end = Math.min(first + ROWS_PER_ITEM, w.rows);
-            if (rows == 1 && VectorKernels.hasFusedKernel(w)) {
-                VectorKernels.fused(w, first, end, x, out, add, sums[thread]);
-                return;
+            int end = Math.min((item + 1) * PANELS_PER_ITEM, w.panels());
+            for (int panel = item * PANELS_PER_ITEM; panel < end; panel++) {
+                if (rows == 1) {
+                    PackedKernels.multiplyRow(w, panel, x, 0, sums[thread]);
+                    put(panel, 0, 1, sums[thread]);
+                } else {
+                    multiplyRows(panel, panels[thread], sums[thread]);
+                }
             }
-            int needed = 4 * VectorKernels.padded(w.cols);
-            if (panels[thread].length < needed) {
-                panels[thread] = new float[needed];
+        }
+
+        private void multiplyRows(int panel, float[] decoded, float[] tile) {
+            int cols = w.cols;
+            PackedKernels.decode(w, panel, decoded);
+            int r = 0;
+            for (; r + 8 <= rows; r += 8) {
+                PackedKernels.tile8(decoded, cols, x, r * cols, tile);
+                put(panel, r, 8, tile);
             }
-            for (int o = first; o < end; o += 4) {
-                int height = Math.min(4, end - o);
-                VectorKernels.loadPanel(w, o, height, panels[thread]);
-                VectorKernels.multiplyPanel(panels[thread], w, o, height, x, rows, out, add, sums[thread]);
+            for (; r + 4 <= rows; r += 4) {
+                PackedKernels.tile4(decoded, cols, x, r * cols, tile);
+                put(panel, r, 4, tile);
+            }
+            for (; r < rows; r++) {
+                PackedKernels.tile1(decoded, cols, x, r * cols, tile);
+                put(panel, r, 1, tile);
+            }
+        }
+
+        private void put(int panel, int row, int count, float[] tile) {
+            int first = panel * PackedMatrix.PANEL;
+            int width = Math.min(PackedMatrix.PANEL, w.rows - first);
+            for (int r = 0; r < count; r++) {
+                int at = (row + r) * w.rows + first;
+                int from = r * PackedMatrix.PANEL;
+                if (add) {
+                    for (int i = 0; i < width; i++) {
+                        out[at + i] += tile[from + i];
+                    }
+                } else {
+                    System.arraycopy(tile, from, out, at, width);
+                }
             }
         }
     }
