@@ -1,0 +1,143 @@
+package io.tandem.compute.cpu;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+
+import com.sun.management.ThreadMXBean;
+import com.typesafe.config.ConfigFactory;
+import io.tandem.engine.Engine;
+import io.tandem.engine.EngineCommand;
+import io.tandem.engine.EngineListener;
+import io.tandem.engine.EngineRole;
+import io.tandem.engine.EngineSettings;
+import io.tandem.engine.FinishReason;
+import io.tandem.engine.SequenceSpec;
+import io.tandem.engine.SequenceStats;
+import io.tandem.engine.StepTokens;
+import io.tandem.sampling.SamplingParams;
+import io.tandem.weights.TensorType;
+import java.lang.management.ManagementFactory;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.junit.jupiter.api.Test;
+
+class CpuEngineTest {
+    private static final int NEW_TOKENS = 200;
+    private static final int MAX_ROUNDS = 200;
+
+    private static EngineSettings settings() {
+        return EngineSettings.from(
+                ConfigFactory.parseString("tandem.engine { kv-blocks = 256, max-sequences = 40, prefix-cache = off }")
+                        .withFallback(ConfigFactory.load()));
+    }
+
+    private static CpuBackend backend() {
+        return CpuBackend.vector(new TinyLlama(TensorType.Q4_1), 2, 16, 640, 40, List.of());
+    }
+
+    private static void generate(Engine engine, long key, int[] prompt, int newTokens) {
+        SequenceSpec spec = new SequenceSpec(
+                prompt, prompt.length, newTokens, SamplingParams.greedy(), new int[0], 0, Long.MAX_VALUE);
+        engine.apply(new EngineCommand.Generate(key, spec), 0);
+    }
+
+    private static int[] prompt(int key) {
+        int[] ids = new int[3 + 5 * key % 40];
+        for (int i = 0; i < ids.length; i++) {
+            ids[i] = (7 * key + 13 * i) % 160;
+        }
+        return ids;
+    }
+
+    @Test
+    void shouldAllocateNothingInADecodeStep() {
+        try (CpuBackend backend = backend();
+                Engine engine = new Engine(backend, "tiny", settings(), EngineRole.MIXED, new Recorder(false))) {
+            // Until its loops are compiled the Vector API allocates; so the steps are repeated until they are.
+            long allocated = Long.MAX_VALUE;
+            for (int round = 0; round < MAX_ROUNDS && allocated > 0; round++) {
+                allocated = allocatedByDecodes(engine, 4 * round);
+            }
+            assertEquals(0, allocated, "bytes in 100 decode steps");
+        }
+    }
+
+    /** Runs four sequences; answers the bytes that 100 of their decode steps allocate on this thread. */
+    private static long allocatedByDecodes(Engine engine, int firstKey) {
+        ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+        long self = Thread.currentThread().threadId();
+        for (int i = 0; i < 4; i++) {
+            generate(engine, firstKey + i, prompt(i), NEW_TOKENS);
+        }
+        for (int i = 0; i < 20; i++) {
+            engine.step(i);
+        }
+        long before = threads.getThreadAllocatedBytes(self);
+        for (int i = 0; i < 100; i++) {
+            engine.step(i);
+        }
+        long allocated = threads.getThreadAllocatedBytes(self) - before;
+        while (engine.hasWork()) {
+            engine.step(0);
+        }
+        return allocated;
+    }
+
+    @Test
+    void shouldGenerateTheSameTokensAloneAndInABatch() {
+        Map<Long, List<Integer>> alone = new TreeMap<>();
+        for (int key = 0; key < 33; key++) {
+            alone.putAll(run(List.of(key)));
+        }
+        List<Integer> keys =
+                new ArrayList<>(alone.keySet().stream().map(Long::intValue).toList());
+        assertEquals(alone, run(keys));
+    }
+
+    private static Map<Long, List<Integer>> run(List<Integer> keys) {
+        Recorder recorder = new Recorder(true);
+        try (CpuBackend backend = backend();
+                Engine engine = new Engine(backend, "tiny", settings(), EngineRole.DECODE, recorder)) {
+            for (int key : keys) {
+                generate(engine, key, prompt(key), 12);
+            }
+            while (engine.hasWork()) {
+                engine.step(0);
+            }
+        }
+        assertFalse(recorder.tokens.isEmpty());
+        return recorder.tokens;
+    }
+
+    private static final class Recorder implements EngineListener {
+        private final boolean keep;
+        private final Map<Long, List<Integer>> tokens = new TreeMap<>();
+
+        Recorder(boolean keep) {
+            this.keep = keep;
+        }
+
+        @Override
+        public void onStep(StepTokens step) {
+            for (int i = 0; keep && i < step.count; i++) {
+                tokens.computeIfAbsent(step.keys[i], k -> new ArrayList<>()).add(step.tokens[i]);
+            }
+        }
+
+        @Override
+        public void onFinished(long key, FinishReason reason, SequenceStats stats, String detail) {}
+
+        @Override
+        public void onPrefillProgress(long key, int firstBlock, int endBlock, int[] blockIds) {}
+
+        @Override
+        public void onReserved(long key, int cachedBlocks, int[] blockIds) {}
+
+        @Override
+        public void onRefused(long key, RefusalReason reason, String detail) {
+            throw new AssertionError(reason + " " + detail);
+        }
+    }
+}
