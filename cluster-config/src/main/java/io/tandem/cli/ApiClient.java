@@ -1,0 +1,108 @@
+package io.tandem.cli;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.time.Duration;
+import java.util.Map;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
+
+/** A node's HTTP API as the command line uses it. */
+final class ApiClient implements AutoCloseable {
+    static final ObjectMapper JSON = new ObjectMapper();
+
+    private final HttpClient http = HttpClient.newBuilder()
+            .version(HttpClient.Version.HTTP_1_1)
+            .connectTimeout(Duration.ofSeconds(5))
+            .build();
+    private final String baseUrl;
+    private final String apiKey;
+
+    ApiClient(String baseUrl, String apiKey) {
+        this.baseUrl = baseUrl;
+        this.apiKey = apiKey;
+    }
+
+    /** Thrown with the server's own message. */
+    static final class ApiException extends IOException {
+        ApiException(String message) {
+            super(message);
+        }
+    }
+
+    int status(String path) throws InterruptedException {
+        try {
+            return http.send(request(path).GET().build(), HttpResponse.BodyHandlers.discarding())
+                    .statusCode();
+        } catch (IOException e) {
+            return -1;
+        }
+    }
+
+    JsonNode get(String path) throws IOException, InterruptedException {
+        return answer(request(path).GET().build());
+    }
+
+    JsonNode post(String path, Object body) throws IOException, InterruptedException {
+        return answer(request(path)
+                .POST(HttpRequest.BodyPublishers.ofString(JSON.writeValueAsString(body)))
+                .build());
+    }
+
+    private JsonNode answer(HttpRequest request) throws IOException, InterruptedException {
+        HttpResponse<String> response = http.send(request, HttpResponse.BodyHandlers.ofString());
+        if (response.statusCode() >= 300) {
+            throw new ApiException(message(response.statusCode(), response.body()));
+        }
+        return JSON.readTree(response.body().isEmpty() ? "{}" : response.body());
+    }
+
+    private static String message(int status, String body) {
+        try {
+            return JSON.readTree(body).path("error").path("message").asText("HTTP " + status);
+        } catch (IOException e) {
+            return "HTTP " + status;
+        }
+    }
+
+    /** Streams a chat; each chunk goes to {@code onChunk} as it comes. */
+    void stream(Map<String, Object> body, Consumer<JsonNode> onChunk) throws IOException, InterruptedException {
+        HttpRequest request = request("/v1/chat/completions")
+                .header("X-Tandem-Report", "true")
+                .POST(HttpRequest.BodyPublishers.ofString(JSON.writeValueAsString(body)))
+                .build();
+        HttpResponse<Stream<String>> response = http.send(request, HttpResponse.BodyHandlers.ofLines());
+        try (Stream<String> lines = response.body()) {
+            if (response.statusCode() != 200) {
+                throw new ApiException(message(response.statusCode(), String.join("", lines.toList())));
+            }
+            for (String line : (Iterable<String>) lines::iterator) {
+                if (line.startsWith("data: ") && !line.equals("data: [DONE]")) {
+                    JsonNode chunk = JSON.readTree(line.substring(6));
+                    if (chunk.has("error")) {
+                        throw new ApiException(
+                                chunk.path("error").path("message").asText());
+                    }
+                    onChunk.accept(chunk);
+                }
+            }
+        }
+    }
+
+    private HttpRequest.Builder request(String path) {
+        HttpRequest.Builder builder = HttpRequest.newBuilder(URI.create(baseUrl + path))
+                .timeout(Duration.ofMinutes(15))
+                .header("Content-Type", "application/json");
+        return apiKey.isEmpty() ? builder : builder.header("Authorization", "Bearer " + apiKey);
+    }
+
+    @Override
+    public void close() {
+        http.shutdownNow();
+    }
+}

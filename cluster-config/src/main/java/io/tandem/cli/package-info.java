@@ -1,0 +1,2 @@
+/** The {@code tandem} command. */
+package io.tandem.cli;

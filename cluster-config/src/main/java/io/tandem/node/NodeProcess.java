@@ -1,0 +1,48 @@
+package io.tandem.node;
+
+import com.typesafe.config.Config;
+import io.tandem.Tandem;
+import io.tandem.http.openai.HttpServer;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** One node as a process: cluster member, and HTTP server where it has the role "api". Ends on SIGTERM, in order. */
+public final class NodeProcess {
+    /** Role of nodes that serve HTTP. */
+    public static final String API_ROLE = "api";
+
+    private static final Logger LOG = LoggerFactory.getLogger(NodeProcess.class);
+
+    private NodeProcess() {}
+
+    /** Runs until the process is told to end; answers the exit code. */
+    public static int run(Config config) throws Exception {
+        try (Tandem tandem = Tandem.start(config)) {
+            HttpServer http = null;
+            if (tandem.node().roles().contains(API_ROLE)) {
+                http = HttpServer.start(tandem.system(), tandem.client(), tandem.config())
+                        .toCompletableFuture()
+                        .get(30, TimeUnit.SECONDS);
+                LOG.info(
+                        "HTTP on http://{}:{}",
+                        http.address().getHostString(),
+                        http.address().getPort());
+            }
+            // Pekko's own shutdown hook leaves the cluster on SIGTERM; this thread waits for the end of it.
+            tandem.awaitStop();
+            return 0;
+        }
+    }
+
+    /** Ends this process when the one that started it is gone, so that nothing is left behind by a killed parent. */
+    public static void endWith(long parentPid) {
+        ProcessHandle.of(parentPid)
+                .ifPresentOrElse(
+                        parent -> parent.onExit().thenRun(() -> {
+                            LOG.warn("the parent process is gone: this node ends");
+                            Runtime.getRuntime().exit(0);
+                        }),
+                        () -> Runtime.getRuntime().exit(0));
+    }
+}

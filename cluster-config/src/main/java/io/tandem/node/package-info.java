@@ -1,0 +1,2 @@
+/** What a node is: its settings from profile, file and options, and its run from start to end. */
+package io.tandem.node;
