@@ -280,18 +280,25 @@ final class Quickstart implements Callable<Integer> {
         return model == null ? ModelStore.NAME : model.getFileName().toString();
     }
 
-    private void stopAll() {
-        List<Child> reversed = children.reversed();
-        reversed.forEach(c -> c.process().destroy());
-        for (Child child : reversed) {
-            try {
-                if (!child.process().waitFor(STOP_SECONDS, TimeUnit.SECONDS)) {
-                    child.process().destroyForcibly();
-                }
-            } catch (InterruptedException e) {
-                child.process().destroyForcibly();
-                Thread.currentThread().interrupt();
+    /** Workers first: they leave a cluster that still has its first node. */
+    private synchronized void stopAll() {
+        for (int i = children.size() - 1; i >= 0; i--) {
+            children.get(i).process().destroy();
+            if (i <= 1) {
+                children.subList(i, children.size()).forEach(Quickstart::awaitEnd);
             }
+        }
+        children.clear();
+    }
+
+    private static void awaitEnd(Child child) {
+        try {
+            if (!child.process().waitFor(STOP_SECONDS, TimeUnit.SECONDS)) {
+                child.process().destroyForcibly();
+            }
+        } catch (InterruptedException e) {
+            child.process().destroyForcibly();
+            Thread.currentThread().interrupt();
         }
     }
 }
