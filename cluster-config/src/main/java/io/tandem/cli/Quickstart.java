@@ -280,13 +280,11 @@ final class Quickstart implements Callable<Integer> {
         return model == null ? ModelStore.NAME : model.getFileName().toString();
     }
 
-    /** Workers first: they leave a cluster that still has its first node. */
+    /** One after the other, the first node last: a cluster from which all leave at once never agrees on who is gone. */
     private synchronized void stopAll() {
-        for (int i = children.size() - 1; i >= 0; i--) {
-            children.get(i).process().destroy();
-            if (i <= 1) {
-                children.subList(i, children.size()).forEach(Quickstart::awaitEnd);
-            }
+        for (Child child : children.reversed()) {
+            child.process().destroy();
+            awaitEnd(child);
         }
         children.clear();
     }
