@@ -86,12 +86,10 @@ final class VectorAttention {
         for (int i = context; i < end; i++) {
             scores[i] = Float.NEGATIVE_INFINITY;
         }
+        VectorKernels.exp(scores, end, max);
         FloatVector total = FloatVector.zero(F16);
         for (int i = 0; i < end; i += LANES) {
-            FloatVector e =
-                    VectorKernels.exp(FloatVector.fromArray(F16, scores, i).sub(max));
-            e.intoArray(scores, i);
-            total = total.add(e);
+            total = total.add(FloatVector.fromArray(F16, scores, i));
         }
         total.intoArray(sums, 0);
         return VectorKernels.reduce(sums, 0);

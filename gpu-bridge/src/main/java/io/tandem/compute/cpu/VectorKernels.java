@@ -43,38 +43,49 @@ final class VectorKernels {
         }
     }
 
-    static void siluMul(float[] gate, float[] up, int from, int end) {
-        for (int i = from; i < end; i += LANES) {
-            FloatVector g = FloatVector.fromArray(F16, gate, i);
-            FloatVector u = FloatVector.fromArray(F16, up, i);
-            FloatVector sigmoid = exp(g.neg()).add(1f);
-            g.div(sigmoid).mul(u).intoArray(gate, i);
+    /** Elements of {@link #siluMul}'s scratch. */
+    static final int SILU_CHUNK = 1024;
+
+    static void siluMul(float[] gate, float[] up, int from, int end, float[] scratch) {
+        for (int at = from; at < end; at += SILU_CHUNK) {
+            int count = Math.min(SILU_CHUNK, end - at);
+            for (int i = 0; i < count; i++) {
+                scratch[i] = -gate[at + i];
+            }
+            exp(scratch, (count + LANES - 1) / LANES * LANES, 0);
+            for (int i = 0; i < count; i++) {
+                gate[at + i] = gate[at + i] / (scratch[i] + 1) * up[at + i];
+            }
         }
     }
 
     /**
-     * e^x within 2 ulp: 2^n times a polynomial of degree 6 on [-ln2/2, ln2/2]. Underflows to 0 below -87.3; the same bits
-     * in every compilation, which the library's own exp does not promise.
+     * x[i] = e^(x[i] - shift) for i below end, a multiple of {@link #LANES}, within 2 ulp: 2^n times a polynomial of degree
+     * 6 on [-ln2/2, ln2/2]. Underflows to 0 below -87.3; the same bits in every compilation, which the library's own exp
+     * does not promise. Takes an array, not a vector: the method is too large to be inlined everywhere, and a vector passed
+     * to a call is an object.
      */
-    static FloatVector exp(FloatVector x) {
-        FloatVector clamped = x.max(-104f).min(88.3762626f);
-        FloatVector shifted =
-                clamped.fma(FloatVector.broadcast(F16, 1.44269504f), FloatVector.broadcast(F16, 12582912f));
-        FloatVector n = shifted.sub(12582912f);
-        FloatVector r = n.fma(FloatVector.broadcast(F16, -0.693359375f), clamped);
-        r = n.fma(FloatVector.broadcast(F16, 2.12194440e-4f), r);
-        FloatVector p = FloatVector.broadcast(F16, 1.3888889e-3f);
-        p = p.fma(r, FloatVector.broadcast(F16, 8.3333333e-3f));
-        p = p.fma(r, FloatVector.broadcast(F16, 4.1666666e-2f));
-        p = p.fma(r, FloatVector.broadcast(F16, 1.6666667e-1f));
-        p = p.fma(r, FloatVector.broadcast(F16, 0.5f));
-        p = p.fma(r, FloatVector.broadcast(F16, 1f));
-        p = p.fma(r, FloatVector.broadcast(F16, 1f));
-        IntVector exponent = shifted.reinterpretAsInts()
-                .sub(Float.floatToRawIntBits(12582912f))
-                .add(127)
-                .max(0)
-                .lanewise(VectorOperators.LSHL, 23);
-        return p.mul(exponent.reinterpretAsFloats());
+    static void exp(float[] x, int end, float shift) {
+        for (int i = 0; i < end; i += LANES) {
+            FloatVector clamped =
+                    FloatVector.fromArray(F16, x, i).sub(shift).max(-104f).min(88.3762626f);
+            FloatVector shifted =
+                    clamped.fma(FloatVector.broadcast(F16, 1.44269504f), FloatVector.broadcast(F16, 12582912f));
+            FloatVector n = shifted.sub(12582912f);
+            FloatVector r = n.fma(FloatVector.broadcast(F16, -0.693359375f), clamped);
+            r = n.fma(FloatVector.broadcast(F16, 2.12194440e-4f), r);
+            FloatVector p = FloatVector.broadcast(F16, 1.3888889e-3f);
+            p = p.fma(r, FloatVector.broadcast(F16, 8.3333333e-3f));
+            p = p.fma(r, FloatVector.broadcast(F16, 4.1666666e-2f));
+            p = p.fma(r, FloatVector.broadcast(F16, 1.6666667e-1f));
+            p = p.fma(r, FloatVector.broadcast(F16, 0.5f));
+            p = p.fma(r, FloatVector.broadcast(F16, 1f));
+            p = p.fma(r, FloatVector.broadcast(F16, 1f));
+            IntVector exponent = shifted.reinterpretAsInts()
+                    .sub(Float.floatToRawIntBits(12582912f) - 127)
+                    .max(0)
+                    .lanewise(VectorOperators.LSHL, 23);
+            p.mul(exponent.reinterpretAsFloats()).intoArray(x, i);
+        }
     }
 }

@@ -18,13 +18,14 @@ final class VectorOps extends ScalarOps {
     private final CpuThreads threads;
     private final ProductTask product;
     private final AttentionTask attention;
-    private final SiluTask silu = new SiluTask();
+    private final SiluTask silu;
     private final NormTask norm = new NormTask();
 
     VectorOps(int threadCount) {
         threads = new CpuThreads(threadCount);
         product = new ProductTask(threadCount);
         attention = new AttentionTask(threadCount);
+        silu = new SiluTask(threadCount);
     }
 
     @Override
@@ -235,11 +236,16 @@ final class VectorOps extends ScalarOps {
         private float[] gate;
         private float[] up;
         private int n;
+        private final float[][] scratch;
+
+        SiluTask(int threads) {
+            scratch = new float[threads][VectorKernels.SILU_CHUNK];
+        }
 
         @Override
         public void run(int item, int thread) {
             int from = item * ELEMENTS_PER_ITEM;
-            VectorKernels.siluMul(gate, up, from, Math.min(from + ELEMENTS_PER_ITEM, n));
+            VectorKernels.siluMul(gate, up, from, Math.min(from + ELEMENTS_PER_ITEM, n), scratch[thread]);
         }
     }
 

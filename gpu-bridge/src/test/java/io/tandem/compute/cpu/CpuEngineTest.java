@@ -3,6 +3,7 @@ package io.tandem.compute.cpu;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 
+import com.sun.management.ThreadMXBean;
 import com.typesafe.config.ConfigFactory;
 import io.tandem.engine.Engine;
 import io.tandem.engine.EngineCommand;
@@ -15,6 +16,7 @@ import io.tandem.engine.SequenceStats;
 import io.tandem.engine.StepTokens;
 import io.tandem.sampling.SamplingParams;
 import io.tandem.weights.TensorType;
+import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -22,6 +24,8 @@ import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 
 class CpuEngineTest {
+    private static final int NEW_TOKENS = 200;
+    private static final int MAX_ROUNDS = 200;
 
     private static EngineSettings settings() {
         return EngineSettings.from(
@@ -45,6 +49,40 @@ class CpuEngineTest {
             ids[i] = (7 * key + 13 * i) % 160;
         }
         return ids;
+    }
+
+    @Test
+    void shouldAllocateNothingInADecodeStep() {
+        try (CpuBackend backend = backend();
+                Engine engine = new Engine(backend, "tiny", settings(), EngineRole.MIXED, new Recorder(false))) {
+            // Until its loops are compiled the Vector API allocates; so the steps are repeated until they are.
+            long allocated = Long.MAX_VALUE;
+            for (int round = 0; round < MAX_ROUNDS && allocated > 0; round++) {
+                allocated = allocatedByDecodes(engine, 4 * round);
+            }
+            assertEquals(0, allocated, "bytes in 100 decode steps");
+        }
+    }
+
+    /** Runs four sequences; answers the bytes that 100 of their decode steps allocate on this thread. */
+    private static long allocatedByDecodes(Engine engine, int firstKey) {
+        ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+        long self = Thread.currentThread().threadId();
+        for (int i = 0; i < 4; i++) {
+            generate(engine, firstKey + i, prompt(i), NEW_TOKENS);
+        }
+        for (int i = 0; i < 20; i++) {
+            engine.step(i);
+        }
+        long before = threads.getThreadAllocatedBytes(self);
+        for (int i = 0; i < 100; i++) {
+            engine.step(i);
+        }
+        long allocated = threads.getThreadAllocatedBytes(self) - before;
+        while (engine.hasWork()) {
+            engine.step(0);
+        }
+        return allocated;
     }
 
     @Test
