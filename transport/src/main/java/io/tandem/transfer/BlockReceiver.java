@@ -107,8 +107,10 @@ final class BlockReceiver implements Agent {
             for (ReceiveLease lease : open.values()) {
                 if (lease.aborting) {
                     fail(lease, TransferFailure.ABORTED_BY_RECEIVER);
+                    work++;
                 } else if (now - lease.deadlineNanos >= 0) {
                     fail(lease, TransferFailure.DEADLINE);
+                    work++;
                 }
             }
         }

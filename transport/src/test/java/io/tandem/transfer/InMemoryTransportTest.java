@@ -1,0 +1,158 @@
+package io.tandem.transfer;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.tandem.transfer.BlockTransport.OpenResult;
+import io.tandem.transfer.BlockTransport.SendResult;
+import io.tandem.transfer.InMemoryNetwork.Fate;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+class InMemoryTransportTest {
+    private static final LeaseId LEASE = new LeaseId(9, 2);
+
+    /** Messages above this are chunks; the open message and the answers are shorter. */
+    private static final int CHUNK = 1000;
+
+    private final InMemoryNetwork network = new InMemoryNetwork();
+    private final InMemoryTransport from = InMemoryTransport.start(network, "from");
+    private final InMemoryTransport to = InMemoryTransport.start(network, "to");
+    private final Arena arena = Arena.ofShared();
+    private final Ends received = new Ends();
+    private final Ends sent = new Ends();
+
+    @AfterEach
+    void close() {
+        from.close();
+        to.close();
+        arena.close();
+    }
+
+    private void settle() {
+        while (from.deliver() + to.deliver() > 0) {
+            // goes on while anything moves
+        }
+    }
+
+    private MemorySegment[] open(MemorySegment[] source) {
+        MemorySegment[] slots = Ends.blocks(arena, source.length, source[0].byteSize());
+        assertEquals(OpenResult.OPENED, to.openReceive(LEASE, slots, Ends.deadline(60), received));
+        assertEquals(OpenResult.OPENED, from.openSend(LEASE, to.endpoint(), source.length, Ends.deadline(60), sent));
+        for (int i = 0; i < source.length; i++) {
+            assertEquals(SendResult.QUEUED, from.send(LEASE, i, source[i]));
+        }
+        return slots;
+    }
+
+    private void assertBothFailedWith(TransferFailure atReceiver, TransferFailure atSender) {
+        assertEquals(1, received.calls.size());
+        assertEquals(1, sent.calls.size());
+        assertEquals(atReceiver, received.calls.remove().failure());
+        assertEquals(atSender, sent.calls.remove().failure());
+        assertEquals(0, to.counters().openReceives() + from.counters().openSends());
+    }
+
+    @Test
+    void shouldMoveBlocksOfAnySizeIntact() {
+        for (int bytes : new int[] {1, 4040, 4041, 50_003}) {
+            MemorySegment[] source = Ends.random(arena, 3, bytes, bytes);
+            MemorySegment[] slots = open(source);
+            settle();
+            assertBothFailedWith(null, null);
+            for (int i = 0; i < 3; i++) {
+                assertEquals(-1, source[i].mismatch(slots[i]));
+            }
+        }
+    }
+
+    @Test
+    void shouldIgnoreDuplicatesAndCarryOnAfterADelay() {
+        network.faults((name, number, bytes) -> bytes > CHUNK ? Fate.DUPLICATE : Fate.PASS);
+        network.hold("to");
+        MemorySegment[] source = Ends.random(arena, 2, 20_000, 1);
+        MemorySegment[] slots = open(source);
+        settle();
+        assertTrue(received.calls.isEmpty() && sent.calls.isEmpty());
+        network.release("to");
+        settle();
+        assertBothFailedWith(null, null);
+        assertEquals(-1, source[1].mismatch(slots[1]));
+        assertEquals(40_000, to.counters().bytesReceived());
+    }
+
+    @Test
+    void shouldFailBothSidesOnACorruptChunkAndWriteNoMore() {
+        long[] chunks = {0};
+        network.faults((name, number, bytes) -> bytes > CHUNK && chunks[0]++ == 2 ? Fate.CORRUPT : Fate.PASS);
+        MemorySegment[] slots = open(Ends.random(arena, 2, 20_000, 1));
+        settle();
+        assertEquals(1, received.calls.peek().stats().checksumFailures());
+        assertBothFailedWith(TransferFailure.CHECKSUM_MISMATCH, TransferFailure.CHECKSUM_MISMATCH);
+        assertEquals(1, to.counters().checksumFailures());
+        assertEquals(0, slots[1].get(ValueLayout.JAVA_LONG, 0));
+    }
+
+    @Test
+    void shouldNeverCallALossASuccess() {
+        long[] chunks = {0};
+        network.faults((name, number, bytes) -> bytes > CHUNK && chunks[0]++ == 1 ? Fate.DROP : Fate.PASS);
+        open(Ends.random(arena, 1, 20_000, 1));
+        settle();
+        assertBothFailedWith(TransferFailure.PROTOCOL_ERROR, TransferFailure.PROTOCOL_ERROR);
+    }
+
+    @Test
+    void shouldFailBothSidesAtTheirDeadlines() {
+        MemorySegment[] slots = Ends.blocks(arena, 2, 64);
+        to.openReceive(LEASE, slots, Ends.deadline(60), received);
+        from.openSend(LEASE, to.endpoint(), 2, Ends.deadline(70), sent);
+        settle();
+        network.advanceNanos(TimeUnit.SECONDS.toNanos(65));
+        settle();
+        assertBothFailedWith(TransferFailure.DEADLINE, TransferFailure.DEADLINE);
+    }
+
+    @Test
+    void shouldFailTheSenderWhenThePeerIsGoneAndTheReceiverByDeadline() {
+        to.openReceive(LEASE, Ends.blocks(arena, 1, 64), Ends.deadline(60), received);
+        from.openSend(LEASE, to.endpoint(), 1, Ends.deadline(60), sent);
+        settle();
+        network.disconnect("to");
+        settle();
+        network.advanceNanos(TimeUnit.SECONDS.toNanos(2));
+        settle();
+        assertEquals(TransferFailure.NOT_CONNECTED, sent.calls.remove().failure());
+        network.advanceNanos(TimeUnit.SECONDS.toNanos(60));
+        settle();
+        assertEquals(TransferFailure.DEADLINE, received.calls.remove().failure());
+    }
+
+    @Test
+    void shouldAnswerBackPressureAndDuplicatesExplicitly() {
+        from.openSend(LEASE, to.endpoint(), 2, Ends.deadline(60), sent);
+        assertEquals(OpenResult.DUPLICATE, from.openSend(LEASE, to.endpoint(), 2, Ends.deadline(60), sent));
+        MemorySegment block = arena.allocate(64);
+        assertEquals(SendResult.QUEUED, from.send(LEASE, 0, block));
+        assertEquals(SendResult.QUEUED, from.send(LEASE, 1, block));
+        assertEquals(SendResult.BACK_PRESSURED, from.send(LEASE, 1, block));
+        assertEquals(SendResult.NO_SUCH_LEASE, from.send(new LeaseId(1, 1), 0, block));
+        from.abortSend(LEASE);
+        settle();
+        assertEquals(TransferFailure.ABORTED_BY_SENDER, sent.calls.remove().failure());
+        for (int i = 0; i < 64; i++) {
+            OpenResult opened =
+                    to.openReceive(new LeaseId(i, 1), new MemorySegment[] {block}, Ends.deadline(60), received);
+            assertEquals(OpenResult.OPENED, opened);
+        }
+        assertEquals(
+                OpenResult.TOO_MANY_LEASES,
+                to.openReceive(LEASE, new MemorySegment[] {block}, Ends.deadline(60), received));
+        assertNull(sent.calls.peek());
+    }
+}
