@@ -1,0 +1,131 @@
+package io.tandem.request;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.tandem.engine.FinishReason;
+import io.tandem.engine.SequenceSpec;
+import io.tandem.engine.SequenceStats;
+import io.tandem.request.RequestLifecycle.Phase;
+import io.tandem.routing.Route;
+import io.tandem.sampling.SamplingParams;
+import io.tandem.transfer.LeaseId;
+import io.tandem.transfer.TransferEndpoint;
+import io.tandem.transfer.TransferFailure;
+import io.tandem.transfer.TransferStats;
+import io.tandem.worker.WorkerMessage;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+
+class RequestLifecycleTest {
+    private static final Route SPLIT = new Route("p", 1, "d", 2, "test");
+    private static final Route ELSEWHERE = new Route("e", 3, "e", 3, "test");
+    private static final SequenceSpec SPEC =
+            new SequenceSpec(new int[] {5, 6, 7}, 3, 4, SamplingParams.greedy(), new int[] {0}, 0, 0);
+
+    private final RequestLifecycle life = new RequestLifecycle(SPEC, Long.MAX_VALUE, 5);
+
+    private static RequestTarget target(int attempt) {
+        return new RequestTarget(null, 1, attempt);
+    }
+
+    private List<RequestEffect> token(int attempt, String gpu, int index) {
+        return life.onToken(attempt, gpu, 40 + index, index, Float.NaN, null, null);
+    }
+
+    private static <T extends RequestEffect> List<T> only(List<RequestEffect> effects, Class<T> type) {
+        return effects.stream().filter(type::isInstance).map(type::cast).toList();
+    }
+
+    private static List<WorkerMessage.Remote> told(List<RequestEffect> effects, String gpu) {
+        return only(effects, RequestEffect.Tell.class).stream()
+                .filter(t -> t.gpuId().equals(gpu))
+                .map(RequestEffect.Tell::message)
+                .toList();
+    }
+
+    private void adopt() {
+        life.onRoute(Optional.of(SPLIT), target(1));
+        token(1, "p", 0);
+        life.onKvAdopted(new RequestMessage.KvAdopted("d", 1, 1, new TransferStats(1, 64, 9, 0)));
+        assertEquals(Phase.ADOPTED, life.phase());
+    }
+
+    @Test
+    void shouldTellBothWorkersAtOnceAndPassTheFirstTokenOn() {
+        List<RequestEffect> start = life.onRoute(Optional.of(SPLIT), target(1));
+        assertEquals(1, told(start, "p").size());
+        assertEquals(1, told(start, "d").size());
+        List<RequestEffect> pushed = life.onKvReserved(new RequestMessage.KvReserved(
+                "d", 1, 1, new LeaseId(1, 2), new TransferEndpoint("memory", List.of("x"), 1, "h"), 0, 1));
+        assertTrue(told(pushed, "p").getFirst() instanceof WorkerMessage.PushKv);
+        List<RequestEffect> first = token(1, "p", 0);
+        assertEquals(1, only(first, RequestEffect.Emit.class).size());
+        WorkerMessage.AdoptKv adopt = (WorkerMessage.AdoptKv) told(first, "d").getFirst();
+        assertArrayEquals(new int[] {40}, adopt.nextTokens());
+    }
+
+    @Test
+    void shouldResumeFromWhatWasSentWhenTheDecodeWorkerIsLost() {
+        adopt();
+        token(1, "d", 1);
+        List<RequestEffect> lost = life.onWorkerLost("d", 2);
+        assertEquals(1, only(lost, RequestEffect.RetryLater.class).size());
+        List<RequestEffect> again = life.onRoute(Optional.of(ELSEWHERE), target(2));
+        WorkerMessage.Dispatch dispatch =
+                (WorkerMessage.Dispatch) told(again, "e").getFirst();
+        assertArrayEquals(new int[] {5, 6, 7, 40, 41}, dispatch.spec().tokens());
+        assertEquals(3, dispatch.spec().promptTokens());
+        assertTrue(token(1, "d", 2).isEmpty(), "a late token of the lost worker is ignored");
+        assertTrue(token(2, "e", 1).isEmpty(), "a repeated token is ignored");
+        assertEquals(1, only(token(2, "e", 2), RequestEffect.Emit.class).size());
+    }
+
+    @Test
+    void shouldNotCareForThePrefillWorkerOnceItsBlocksAreAdopted() {
+        adopt();
+        assertTrue(life.onWorkerLost("p", 1).isEmpty());
+        assertTrue(life.onWorkerLost("d", 99).isEmpty(), "another incarnation is another worker");
+    }
+
+    @Test
+    void shouldComputeAgainWhenATransferFails() {
+        life.onRoute(Optional.of(SPLIT), target(1));
+        List<RequestEffect> failed = life.onKvFailed(new RequestMessage.KvFailed(
+                "d", 1, 1, TransferFailure.CHECKSUM_MISMATCH, new TransferStats(0, 0, 0, 1)));
+        assertTrue(told(failed, "p").getFirst() instanceof WorkerMessage.CancelWork);
+        assertTrue(told(failed, "d").getFirst() instanceof WorkerMessage.CancelWork);
+        assertEquals(1, life.figures().checksumFailures());
+        assertEquals(Phase.WAITING, life.phase());
+    }
+
+    @Test
+    void shouldReachOneTerminalStateOnlyAndBalanceItsCounts() {
+        adopt();
+        List<RequestEffect> ended =
+                life.onEnded(new RequestMessage.Ended("d", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, ""));
+        assertEquals(1, only(ended, RequestEffect.Finish.class).size());
+        assertTrue(life.onCancel().isEmpty());
+        assertTrue(life.onDeadline().isEmpty());
+        assertTrue(life.onWorkerLost("d", 2).isEmpty());
+    }
+
+    @Test
+    void shouldGiveUpAfterTheLimitOfAttempts() {
+        List<RequestEffect> last = List.of();
+        for (int attempt = 1; attempt <= 5; attempt++) {
+            life.onRoute(Optional.of(ELSEWHERE), target(attempt));
+            last = life.onWorkerLost("e", 3);
+        }
+        assertEquals(1, only(last, RequestEffect.Fail.class).size());
+        assertTrue(life.over());
+    }
+
+    @Test
+    void shouldFailAtOnceWhenThereIsNoWorker() {
+        List<RequestEffect> effects = life.onRoute(Optional.empty(), target(1));
+        assertEquals(1, only(effects, RequestEffect.Fail.class).size());
+    }
+}

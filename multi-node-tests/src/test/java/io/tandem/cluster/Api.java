@@ -1,0 +1,132 @@
+package io.tandem.cluster;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+
+/** A plain HTTP client of a Tandem node, as an outsider would write it. */
+final class Api implements AutoCloseable {
+    static final ObjectMapper JSON = new ObjectMapper();
+    private static final Duration HANG_GUARD = Duration.ofSeconds(120);
+
+    private final HttpClient http =
+            HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+    private final String baseUrl;
+
+    Api(int port) {
+        baseUrl = "http://127.0.0.1:" + port;
+    }
+
+    String baseUrl() {
+        return baseUrl;
+    }
+
+    HttpResponse<String> get(String path) {
+        return send(HttpRequest.newBuilder(URI.create(baseUrl + path))
+                .timeout(HANG_GUARD)
+                .GET()
+                .build());
+    }
+
+    JsonNode getJson(String path) {
+        return parse(get(path).body());
+    }
+
+    HttpResponse<String> post(String path, String body) {
+        return post(path, body.getBytes(StandardCharsets.UTF_8), "application/json");
+    }
+
+    HttpResponse<String> post(String path, byte[] body, String contentType) {
+        return send(HttpRequest.newBuilder(URI.create(baseUrl + path))
+                .timeout(HANG_GUARD)
+                .header("Content-Type", contentType)
+                .header("X-Tandem-Report", "true")
+                .POST(HttpRequest.BodyPublishers.ofByteArray(body))
+                .build());
+    }
+
+    /** A greedy completion of token ids that also answers ids and the request's report; must succeed. */
+    JsonNode complete(String model, int[] prompt, int maxTokens) {
+        HttpResponse<String> response =
+                post("/v1/completions", completion(model, prompt, maxTokens, false).toString());
+        if (response.statusCode() != 200) {
+            throw new AssertionError("status " + response.statusCode() + ": " + response.body());
+        }
+        return parse(response.body());
+    }
+
+    static ObjectNode completion(String model, int[] prompt, int maxTokens, boolean stream) {
+        ObjectNode body = JSON.createObjectNode();
+        body.put("model", model).put("max_tokens", maxTokens).put("temperature", 0);
+        body.put("return_token_ids", true).put("stream", stream);
+        ArrayNode ids = body.putArray("prompt");
+        for (int id : prompt) {
+            ids.add(id);
+        }
+        return body;
+    }
+
+    static int[] tokenIds(JsonNode completion) {
+        JsonNode ids = completion.path("choices").path(0).path("token_ids");
+        int[] out = new int[ids.size()];
+        for (int i = 0; i < out.length; i++) {
+            out[i] = ids.get(i).asInt();
+        }
+        return out;
+    }
+
+    /** Opens a streamed completion and hands back the raw stream; closing it is what a client that goes away does. */
+    InputStream openStream(ObjectNode body) {
+        try {
+            HttpResponse<InputStream> response = http.send(
+                    HttpRequest.newBuilder(URI.create(baseUrl + "/v1/completions"))
+                            .header("Content-Type", "application/json")
+                            .POST(HttpRequest.BodyPublishers.ofString(body.toString()))
+                            .build(),
+                    HttpResponse.BodyHandlers.ofInputStream());
+            if (response.statusCode() != 200) {
+                throw new AssertionError("status " + response.statusCode());
+            }
+            return response.body();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException(e);
+        }
+    }
+
+    static JsonNode parse(String body) {
+        try {
+            return JSON.readTree(body);
+        } catch (IOException e) {
+            throw new UncheckedIOException("not JSON: " + body, e);
+        }
+    }
+
+    private HttpResponse<String> send(HttpRequest request) {
+        try {
+            return http.send(request, HttpResponse.BodyHandlers.ofString());
+        } catch (IOException e) {
+            throw new UncheckedIOException(request.uri() + ": " + e.getMessage(), e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException(e);
+        }
+    }
+
+    @Override
+    public void close() {
+        http.close();
+    }
+}

@@ -1,0 +1,160 @@
+package io.tandem.cluster;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.tandem.cluster.Golden.Row;
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.http.HttpResponse;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** An API node, a prefill worker and a decode worker in three JVMs, with the real model over real Aeron. */
+class DisaggregatedClusterTest {
+    private static final double FLOAT32_MARGIN = 0.01;
+
+    @TempDir
+    static Path directory;
+
+    private static ForkedCluster cluster;
+    private static List<Row> rows;
+
+    @BeforeAll
+    static void startCluster() {
+        rows = Golden.rows("greedy.jsonl");
+        cluster = ForkedCluster.start(directory, Golden.modelFile(), List.of("prefill"), List.of("decode"));
+    }
+
+    @AfterAll
+    static void stopCluster() {
+        if (cluster != null) {
+            cluster.close();
+        }
+    }
+
+    @AfterEach
+    void everyBlockIsFree() {
+        cluster.awaitNoBlocksInUse();
+    }
+
+    @Test
+    void shouldAnswerWithTheReferenceTokensThroughPrefillAndDecodeWorkers() {
+        for (Row row : rows.subList(0, 8)) {
+            JsonNode answer = cluster.api().complete(cluster.model(), row.prompt(), row.ids().length);
+            int steps = row.certainSteps(FLOAT32_MARGIN);
+            assertArrayEquals(
+                    Arrays.copyOf(row.ids(), steps), Arrays.copyOf(Api.tokenIds(answer), steps), "row " + row.number());
+            JsonNode report = answer.path("tandem");
+            assertEquals("prefill-0", report.path("prefill_gpu").asText(), report.toString());
+            assertEquals("decode-0", report.path("decode_gpu").asText(), report.toString());
+            assertEquals(0, report.path("checksum_failures").asInt());
+            assertTrue(report.path("split").asBoolean(), report.toString());
+        }
+    }
+
+    @Test
+    void shouldMoveTheKvOfALongPromptAndContinueItExactly() {
+        Row row = Golden.rows("long.jsonl").getFirst();
+        JsonNode answer = cluster.api().complete(cluster.model(), row.prompt(), row.ids().length);
+        int steps = row.certainSteps(FLOAT32_MARGIN);
+        assertArrayEquals(Arrays.copyOf(row.ids(), steps), Arrays.copyOf(Api.tokenIds(answer), steps));
+        int blocks = answer.path("tandem").path("kv_blocks").asInt();
+        assertEquals((row.prompt().length + 15) / 16, blocks, answer.path("tandem").toString());
+        assertTrue(answer.path("tandem").path("kv_bytes").asLong() > 0);
+
+        JsonNode again = cluster.api().complete(cluster.model(), row.prompt(), row.ids().length);
+        assertArrayEquals(Api.tokenIds(answer), Api.tokenIds(again));
+        assertTrue(
+                again.path("tandem").path("kv_blocks").asInt() < blocks,
+                "blocks the decode worker has already must not be sent again: " + again.path("tandem"));
+    }
+
+    @Test
+    void shouldNotChangeATokenWhenRolesFlipWhileRequestsRun() throws Exception {
+        List<Row> some = rows.subList(8, 16);
+        List<int[]> plain = new ArrayList<>();
+        for (Row row : some) {
+            plain.add(Api.tokenIds(cluster.api().complete(cluster.model(), row.prompt(), 40)));
+        }
+        try (ExecutorService callers = Executors.newVirtualThreadPerTaskExecutor()) {
+            List<Future<int[]>> running = new ArrayList<>();
+            for (Row row : some) {
+                running.add(callers.submit(
+                        () -> Api.tokenIds(cluster.api().complete(cluster.model(), row.prompt(), 40))));
+            }
+            String[] roles = {"decode", "prefill", "mixed", "prefill"};
+            String[] opposite = {"prefill", "decode", "mixed", "decode"};
+            for (int i = 0; i < roles.length; i++) {
+                cluster.setRole("prefill-0", roles[i]);
+                cluster.setRole("decode-0", opposite[i]);
+            }
+            for (int i = 0; i < some.size(); i++) {
+                assertArrayEquals(plain.get(i), running.get(i).get(), "row " + some.get(i).number());
+            }
+        }
+    }
+
+    @Test
+    void shouldFreeAllBlocksOnBothSidesWhenAClientGoesAway() throws IOException {
+        Row row = Golden.rows("long.jsonl").get(1);
+        try (InputStream stream = cluster.api().openStream(Api.completion(cluster.model(), row.prompt(), 400, true))) {
+            byte[] first = stream.readNBytes(20);
+            assertTrue(new String(first, StandardCharsets.UTF_8).startsWith("data: "), "a token arrived first");
+            assertNotEquals(0, cluster.blocksInUse(), "the request holds blocks while it runs");
+        }
+        cluster.awaitNoBlocksInUse();
+        cluster.awaitNoActiveRequests();
+    }
+
+    @Test
+    void shouldAnswerBadInputWithTheRightErrorAndLeakNothing() {
+        String model = cluster.model();
+        assertError(400, cluster.api().post("/v1/chat/completions", ""));
+        assertError(400, cluster.api().post("/v1/chat/completions", "{\"model\": 7, \"messages\": []}"));
+        assertError(400, cluster.api().post("/v1/completions", "{\"model\":\"" + model + "\",\"prompt\":{}}"));
+        assertError(
+                400,
+                cluster.api()
+                        .post("/v1/completions", "{\"model\":\"" + model + "\",\"prompt\":\"a\",\"max_tokens\":\"x\"}"));
+        assertError(404, cluster.api().post("/v1/completions", "{\"model\":\"nobody\",\"prompt\":\"a\"}"));
+        assertError(404, cluster.api().get("/v1/nothing"));
+        byte[] badUtf8 = "{\"model\":\"x\",\"prompt\":\"\u00ff\"}".getBytes(StandardCharsets.ISO_8859_1);
+        assertError(400, cluster.api().post("/v1/completions", badUtf8, "application/json"));
+        assertError(413, cluster.api().post("/v1/completions", new byte[10 << 20], "application/json"));
+        int[] tooLong = new int[10_000];
+        Arrays.fill(tooLong, 42);
+        assertError(
+                400,
+                cluster.api()
+                        .post("/v1/completions", Api.completion(model, tooLong, 4, false).toString()));
+        assertError(
+                400,
+                cluster.api()
+                        .post(
+                                "/v1/completions",
+                                Api.completion(model, new int[] {1 << 30}, 4, false).toString()));
+        cluster.awaitNoActiveRequests();
+    }
+
+    private static void assertError(int status, HttpResponse<String> response) {
+        assertEquals(status, response.statusCode(), response.body());
+        JsonNode error = Api.parse(response.body()).path("error");
+        assertTrue(error.path("message").asText().length() > 10, response.body());
+        assertTrue(error.has("type") && error.has("param") && error.has("code"), response.body());
+    }
+}

@@ -1,0 +1,24 @@
+package io.tandem.cluster;
+
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
+
+/** Waits for a condition; the limit guards against hangs and is no measure of speed. */
+final class Poll {
+    private static final long HANG_GUARD_SECONDS = 90;
+    private static final long PAUSE_MILLIS = 50;
+
+    private Poll() {}
+
+    static void until(String what, BooleanSupplier condition, Supplier<String> onTimeout) {
+        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(HANG_GUARD_SECONDS);
+        while (!condition.getAsBoolean()) {
+            if (System.nanoTime() > end) {
+                throw new AssertionError("waited " + HANG_GUARD_SECONDS + " s for " + what + "\n" + onTimeout.get());
+            }
+            LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(PAUSE_MILLIS));
+        }
+    }
+}
