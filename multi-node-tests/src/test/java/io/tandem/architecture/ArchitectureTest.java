@@ -22,11 +22,22 @@ import org.junit.jupiter.api.Test;
 /** The arrows between the modules, the names that say nothing, and that the documents tell the truth. */
 class ArchitectureTest {
     private static final String[] GPU_BRIDGE = {
-        "io.tandem.engine..", "io.tandem.scheduling..", "io.tandem.kvcache..", "io.tandem.model..", "io.tandem.weights..",
-        "io.tandem.tokenizer..", "io.tandem.chat..", "io.tandem.sampling..", "io.tandem.compute.."
+        "io.tandem.engine..",
+        "io.tandem.scheduling..",
+        "io.tandem.kvcache..",
+        "io.tandem.model..",
+        "io.tandem.weights..",
+        "io.tandem.tokenizer..",
+        "io.tandem.chat..",
+        "io.tandem.sampling..",
+        "io.tandem.compute.."
     };
     private static final String[] ACTORS = {
-        "io.tandem", "io.tandem.request..", "io.tandem.worker..", "io.tandem.routing..", "io.tandem.supervisor..",
+        "io.tandem",
+        "io.tandem.request..",
+        "io.tandem.worker..",
+        "io.tandem.routing..",
+        "io.tandem.supervisor..",
         "io.tandem.serialization.."
     };
     private static final List<String> BANNED =
@@ -82,7 +93,8 @@ class ArchitectureTest {
                 .resideInAnyPackage(ACTORS)
                 .should()
                 .dependOnClassesThat()
-                .resideInAnyPackage("io.tandem.http..", "io.tandem.cli..", "io.tandem.node..", "org.apache.pekko.http..")
+                .resideInAnyPackage(
+                        "io.tandem.http..", "io.tandem.cli..", "io.tandem.node..", "org.apache.pekko.http..")
                 .check(classes);
     }
 
@@ -131,7 +143,8 @@ class ArchitectureTest {
     @Test
     void shouldNameInTheArchitecturePageOnlyClassesThatExist() throws IOException {
         Set<String> known = classes.stream().map(c -> c.getSimpleName()).collect(Collectors.toSet());
-        Matcher names = Pattern.compile("`([A-Z][A-Za-z0-9]+)`").matcher(Files.readString(root.resolve("ARCHITECTURE.md")));
+        Matcher names =
+                Pattern.compile("`([A-Z][A-Za-z0-9]+)`").matcher(Files.readString(root.resolve("ARCHITECTURE.md")));
         int count = 0;
         while (names.find()) {
             count++;

@@ -57,8 +57,8 @@ final class Api implements AutoCloseable {
 
     /** A greedy completion of token ids that also answers ids and the request's report; must succeed. */
     JsonNode complete(String model, int[] prompt, int maxTokens) {
-        HttpResponse<String> response =
-                post("/v1/completions", completion(model, prompt, maxTokens, false).toString());
+        HttpResponse<String> response = post(
+                "/v1/completions", completion(model, prompt, maxTokens, false).toString());
         if (response.statusCode() != 200) {
             throw new AssertionError("status " + response.statusCode() + ": " + response.body());
         }

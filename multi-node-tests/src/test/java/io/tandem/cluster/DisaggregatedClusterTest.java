@@ -74,7 +74,8 @@ class DisaggregatedClusterTest {
         int steps = row.certainSteps(FLOAT32_MARGIN);
         assertArrayEquals(Arrays.copyOf(row.ids(), steps), Arrays.copyOf(Api.tokenIds(answer), steps));
         int blocks = answer.path("tandem").path("kv_blocks").asInt();
-        assertEquals((row.prompt().length + 15) / 16, blocks, answer.path("tandem").toString());
+        assertEquals(
+                (row.prompt().length + 15) / 16, blocks, answer.path("tandem").toString());
         assertTrue(answer.path("tandem").path("kv_bytes").asLong() > 0);
 
         JsonNode again = cluster.api().complete(cluster.model(), row.prompt(), row.ids().length);
@@ -94,8 +95,8 @@ class DisaggregatedClusterTest {
         try (ExecutorService callers = Executors.newVirtualThreadPerTaskExecutor()) {
             List<Future<int[]>> running = new ArrayList<>();
             for (Row row : some) {
-                running.add(callers.submit(
-                        () -> Api.tokenIds(cluster.api().complete(cluster.model(), row.prompt(), 40))));
+                running.add(
+                        callers.submit(() -> Api.tokenIds(cluster.api().complete(cluster.model(), row.prompt(), 40))));
             }
             String[] roles = {"decode", "prefill", "mixed", "prefill"};
             String[] opposite = {"prefill", "decode", "mixed", "decode"};
@@ -104,7 +105,8 @@ class DisaggregatedClusterTest {
                 cluster.setRole("decode-0", opposite[i]);
             }
             for (int i = 0; i < some.size(); i++) {
-                assertArrayEquals(plain.get(i), running.get(i).get(), "row " + some.get(i).number());
+                assertArrayEquals(
+                        plain.get(i), running.get(i).get(), "row " + some.get(i).number());
             }
         }
     }
@@ -130,7 +132,9 @@ class DisaggregatedClusterTest {
         assertError(
                 400,
                 cluster.api()
-                        .post("/v1/completions", "{\"model\":\"" + model + "\",\"prompt\":\"a\",\"max_tokens\":\"x\"}"));
+                        .post(
+                                "/v1/completions",
+                                "{\"model\":\"" + model + "\",\"prompt\":\"a\",\"max_tokens\":\"x\"}"));
         assertError(404, cluster.api().post("/v1/completions", "{\"model\":\"nobody\",\"prompt\":\"a\"}"));
         assertError(404, cluster.api().get("/v1/nothing"));
         byte[] badUtf8 = "{\"model\":\"x\",\"prompt\":\"\u00ff\"}".getBytes(StandardCharsets.ISO_8859_1);
@@ -141,13 +145,16 @@ class DisaggregatedClusterTest {
         assertError(
                 400,
                 cluster.api()
-                        .post("/v1/completions", Api.completion(model, tooLong, 4, false).toString()));
+                        .post(
+                                "/v1/completions",
+                                Api.completion(model, tooLong, 4, false).toString()));
         assertError(
                 400,
                 cluster.api()
                         .post(
                                 "/v1/completions",
-                                Api.completion(model, new int[] {1 << 30}, 4, false).toString()));
+                                Api.completion(model, new int[] {1 << 30}, 4, false)
+                                        .toString()));
         cluster.awaitNoActiveRequests();
     }
 

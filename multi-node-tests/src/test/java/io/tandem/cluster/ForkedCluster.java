@@ -115,8 +115,7 @@ final class ForkedCluster implements AutoCloseable {
     }
 
     void setRole(String gpu, String role) {
-        HttpResponse<String> response =
-                api.post("/admin/workers/" + gpu + "/role", "{\"role\":\"" + role + "\"}");
+        HttpResponse<String> response = api.post("/admin/workers/" + gpu + "/role", "{\"role\":\"" + role + "\"}");
         if (response.statusCode() != 200) {
             throw new AssertionError(response.statusCode() + ": " + response.body() + "\n" + tails());
         }
@@ -138,7 +137,10 @@ final class ForkedCluster implements AutoCloseable {
 
     private static boolean idle(JsonNode worker) {
         JsonNode s = worker.path("stats");
-        return s.path("running").asInt() + s.path("waiting").asInt() + s.path("reserved").asInt() == 0;
+        return s.path("running").asInt()
+                        + s.path("waiting").asInt()
+                        + s.path("reserved").asInt()
+                == 0;
     }
 
     /** The decode worker that runs something now. */

@@ -72,7 +72,8 @@ final class ForkedNode implements AutoCloseable {
             if (!process.waitFor(STOP_GUARD_SECONDS, TimeUnit.SECONDS)) {
                 process.destroyForcibly();
                 process.waitFor();
-                throw new AssertionError("node " + name + " did not stop within " + STOP_GUARD_SECONDS + " s\n" + tail());
+                throw new AssertionError(
+                        "node " + name + " did not stop within " + STOP_GUARD_SECONDS + " s\n" + tail());
             }
             return process.exitValue();
         } catch (InterruptedException e) {

@@ -63,12 +63,17 @@ final class Golden {
 
     /** Rows of one golden file of SmolLM2 ("greedy.jsonl", "long.jsonl"), read from the repository. */
     static List<Row> rows(String file) {
-        Path path = Path.of(System.getProperty("tandem.repo.root"), "gpu-bridge/src/test/resources/golden/smollm2", file);
+        Path path =
+                Path.of(System.getProperty("tandem.repo.root"), "gpu-bridge/src/test/resources/golden/smollm2", file);
         try {
             List<Row> rows = new ArrayList<>();
             for (String line : Files.readAllLines(path)) {
                 JsonNode n = Api.JSON.readTree(line);
-                rows.add(new Row(n.path("n").asInt(), ints(n.path("prompt_ids")), ints(n.path("ids")), doubles(n.path("margins"))));
+                rows.add(new Row(
+                        n.path("n").asInt(),
+                        ints(n.path("prompt_ids")),
+                        ints(n.path("ids")),
+                        doubles(n.path("margins"))));
             }
             return rows;
         } catch (IOException e) {

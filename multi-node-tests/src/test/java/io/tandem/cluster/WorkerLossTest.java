@@ -40,7 +40,8 @@ class WorkerLossTest {
                     if (!line.startsWith("data: {")) {
                         continue;
                     }
-                    JsonNode choice = Api.parse(line.substring(6)).path("choices").path(0);
+                    JsonNode choice =
+                            Api.parse(line.substring(6)).path("choices").path(0);
                     choice.path("token_ids").forEach(id -> streamed.add(id.asInt()));
                     finish = choice.path("finish_reason").asText(finish);
                     if (victim.isEmpty() && streamed.size() >= 10) {

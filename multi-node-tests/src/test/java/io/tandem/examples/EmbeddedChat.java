@@ -16,8 +16,7 @@ public final class EmbeddedChat {
     /** Asks one question and prints the answer. */
     public static GenerationResult ask(String modelPath, String question, PrintStream out) throws InterruptedException {
         var config = ConfigFactory.parseMap(Map.of("tandem.node.model.path", modelPath))
-                .withFallback(ConfigFactory.parseString(
-                        """
+                .withFallback(ConfigFactory.parseString("""
                         tandem.node.gpus = [{ id = "embedded-0", role = mixed }]
                         tandem.engine { kv-memory-bytes = 128M, max-sequences = 8, max-batch-tokens = 528 }
                         """));
