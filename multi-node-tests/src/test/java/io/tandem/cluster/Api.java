@@ -17,7 +17,7 @@ import java.time.Duration;
 /** A plain HTTP client of a Tandem node, as an outsider would write it. */
 final class Api implements AutoCloseable {
     static final ObjectMapper JSON = new ObjectMapper();
-    private static final Duration HANG_GUARD = Duration.ofSeconds(120);
+    private static final Duration HANG_GUARD = Duration.ofMinutes(2);
 
     private final HttpClient http =
             HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();

@@ -2,7 +2,6 @@ package io.tandem.cluster;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -117,7 +116,7 @@ class DisaggregatedClusterTest {
         try (InputStream stream = cluster.api().openStream(Api.completion(cluster.model(), row.prompt(), 400, true))) {
             byte[] first = stream.readNBytes(20);
             assertTrue(new String(first, StandardCharsets.UTF_8).startsWith("data: "), "a token arrived first");
-            assertNotEquals(0, cluster.blocksInUse(), "the request holds blocks while it runs");
+            Poll.until("the running request's blocks to show", () -> cluster.blocksInUse() > 0, () -> "none in use");
         }
         cluster.awaitNoBlocksInUse();
         cluster.awaitNoActiveRequests();

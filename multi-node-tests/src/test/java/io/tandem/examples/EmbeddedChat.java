@@ -21,7 +21,7 @@ public final class EmbeddedChat {
                         tandem.engine { kv-memory-bytes = 128M, max-sequences = 8, max-batch-tokens = 528 }
                         """));
         try (Tandem tandem = Tandem.start(config)) {
-            if (!tandem.awaitReady(Duration.ofSeconds(120))) {
+            if (!tandem.awaitReady(Duration.ofMinutes(2))) {
                 throw new IllegalStateException(tandem.client().clusterStatus().reason());
             }
             TandemClient client = tandem.client();
