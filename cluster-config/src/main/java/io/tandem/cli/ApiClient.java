@@ -3,6 +3,7 @@ package io.tandem.cli;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -72,7 +73,29 @@ final class ApiClient implements AutoCloseable {
 
     /** Streams a chat; each chunk goes to {@code onChunk} as it comes. */
     void stream(Map<String, Object> body, Consumer<JsonNode> onChunk) throws IOException, InterruptedException {
-        HttpRequest request = request("/v1/chat/completions")
+        stream("/v1/chat/completions", body, onChunk);
+    }
+
+    /** Streams from a path; each chunk goes to {@code onChunk} as it comes. */
+    void stream(String path, Map<String, Object> body, Consumer<JsonNode> onChunk)
+            throws IOException, InterruptedException {
+        streamLines(path, body, line -> {
+            try {
+                JsonNode chunk = JSON.readTree(line);
+                if (chunk.has("error")) {
+                    throw new ApiException(chunk.path("error").path("message").asText());
+                }
+                onChunk.accept(chunk);
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        });
+    }
+
+    /** The data of each event as it came, without parsing. */
+    void streamLines(String path, Map<String, Object> body, Consumer<String> onData)
+            throws IOException, InterruptedException {
+        HttpRequest request = request(path)
                 .header("X-Tandem-Report", "true")
                 .POST(HttpRequest.BodyPublishers.ofString(JSON.writeValueAsString(body)))
                 .build();
@@ -83,12 +106,7 @@ final class ApiClient implements AutoCloseable {
             }
             for (String line : (Iterable<String>) lines::iterator) {
                 if (line.startsWith("data: ") && !line.equals("data: [DONE]")) {
-                    JsonNode chunk = JSON.readTree(line.substring(6));
-                    if (chunk.has("error")) {
-                        throw new ApiException(
-                                chunk.path("error").path("message").asText());
-                    }
-                    onChunk.accept(chunk);
+                    onData.accept(line.substring(6));
                 }
             }
         }

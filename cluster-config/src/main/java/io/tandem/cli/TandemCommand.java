@@ -33,7 +33,8 @@ import picocli.CommandLine.Parameters;
             TandemCommand.ModelsCommand.class,
             TandemCommand.Status.class,
             TandemCommand.Role.class,
-            TandemCommand.Drain.class
+            TandemCommand.Drain.class,
+            Bench.class
         })
 public final class TandemCommand {
     private static final int UNAVAILABLE = 69;
