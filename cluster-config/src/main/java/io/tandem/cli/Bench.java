@@ -2,6 +2,7 @@ package io.tandem.cli;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.tandem.compute.cpu.EngineBenchmark;
+import io.tandem.transfer.TransferBenchmark;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -26,7 +27,7 @@ import picocli.CommandLine.Option;
         name = "bench",
         mixinStandardHelpOptions = true,
         description = "Measurements; ttft and streams run against a running cluster.",
-        subcommands = {Bench.Engines.class, Bench.Ttft.class, Bench.Streams.class})
+        subcommands = {Bench.Engines.class, Bench.Transfers.class, Bench.Ttft.class, Bench.Streams.class})
 final class Bench {
     private Bench() {}
 
@@ -80,6 +81,25 @@ final class Bench {
             var rows = EngineBenchmark.run(
                     new EngineBenchmark.Plan(path, threads, repeats, workloads, Optional.ofNullable(llamaBench)));
             System.out.println(EngineBenchmark.markdown(rows));
+            return 0;
+        }
+    }
+
+    /** KV transfers between two processes beside plain TCP. */
+    @Command(
+            name = "transfer",
+            mixinStandardHelpOptions = true,
+            description = "KV transfers over udp and ipc beside plain TCP, between two processes.")
+    static final class Transfers implements Callable<Integer> {
+        @Option(names = "--repeats", defaultValue = "5", description = "default: ${DEFAULT-VALUE}")
+        int repeats;
+
+        @Option(names = "--latency-blocks", defaultValue = "200", description = "default: ${DEFAULT-VALUE}")
+        int latencyBlocks;
+
+        @Override
+        public Integer call() throws Exception {
+            System.out.println(TransferBenchmark.markdown(TransferBenchmark.run(repeats, latencyBlocks)));
             return 0;
         }
     }
