@@ -24,7 +24,7 @@ import picocli.CommandLine.Option;
         description = "Start an API node, a prefill node and a decode node here, and ask them something.")
 final class Quickstart implements Callable<Integer> {
     private static final long READY_SECONDS = 120;
-    private static final long STOP_SECONDS = 15;
+    private static final long STOP_SECONDS = 30;
 
     @Option(
             names = "--model",
@@ -128,8 +128,9 @@ final class Quickstart implements Callable<Integer> {
         List<String> command = new ArrayList<>();
         command.add(ProcessHandle.current().info().command().orElse("java"));
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
-                .filter(a -> a.startsWith("--") || a.startsWith("-XX:AOTCache=") || a.startsWith("-XX:-Omit"))
+                .filter(a -> a.startsWith("--") || a.startsWith("-XX:-Omit"))
                 .forEach(command::add);
+        addAheadOfTimeCache(name, command);
         command.addAll(List.of("-XX:+UseSerialGC", "-Xmx320m", "-Xlog:disable", "-Xlog:all=error:stderr"));
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), TandemCommand.class.getName(), "node"));
         command.addAll(common);
@@ -140,6 +141,19 @@ final class Quickstart implements Callable<Integer> {
                 .redirectOutput(log.toFile())
                 .start();
         children.add(new Child(name, process, log));
+    }
+
+    /** Nodes start from the cache of linked classes; when there is none, the API node leaves one behind at its end. */
+    private static void addAheadOfTimeCache(String name, List<String> command) {
+        String cache = System.getProperty("tandem.aot", "");
+        if (cache.isEmpty()) {
+            return;
+        }
+        if (Files.exists(Path.of(cache))) {
+            command.add("-XX:AOTCache=" + cache);
+        } else if (name.equals("api")) {
+            command.add("-XX:AOTCacheOutput=" + cache);
+        }
     }
 
     private static int freePort() throws IOException {
