@@ -75,9 +75,7 @@ class DisaggregatedClusterTest {
         int blocks = answer.path("tandem").path("kv_blocks").asInt();
         int all = (row.prompt().length + 15) / 16;
         // Other tests' prompts begin alike: a few leading blocks may be there already.
-        assertTrue(
-                blocks <= all && blocks >= all - 4,
-                answer.path("tandem").toString());
+        assertTrue(blocks <= all && blocks >= all - 4, answer.path("tandem").toString());
         assertTrue(answer.path("tandem").path("kv_bytes").asLong() > 0);
 
         JsonNode again = cluster.api().complete(cluster.model(), row.prompt(), row.ids().length);
