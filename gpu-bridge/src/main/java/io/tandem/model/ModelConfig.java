@@ -53,6 +53,11 @@ public record ModelConfig(
         eosTokenIds = List.copyOf(eosTokenIds);
     }
 
+    /** What its family adds to the plain Llama. */
+    public ModelFamily traits() {
+        return ModelFamily.of(family);
+    }
+
     /** Width of all query heads together. */
     public int queryWidth() {
         return heads * headDim;

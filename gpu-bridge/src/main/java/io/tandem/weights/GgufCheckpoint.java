@@ -1,6 +1,7 @@
 package io.tandem.weights;
 
 import io.tandem.model.ModelConfig;
+import io.tandem.model.ModelFamily;
 import io.tandem.model.RopeScaling;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -19,26 +20,31 @@ import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** A mapped GGUF file of the Llama family under Hugging Face's tensor names. */
+/** A mapped GGUF file of a Llama-like family under Hugging Face's tensor names. */
 public final class GgufCheckpoint implements Checkpoint {
     /** GGUF architectures this reader understands. */
-    public static final Set<String> ARCHITECTURES = Set.of("llama");
+    public static final Set<String> ARCHITECTURES = Set.of("llama", "qwen2", "qwen3");
 
     private static final Pattern LAYER = Pattern.compile("blk\\.(\\d+)\\.(.+)");
     private static final Map<String, String> OUTSIDE_LAYERS = Map.of(
             "token_embd.weight", "model.embed_tokens.weight",
             "output_norm.weight", "model.norm.weight",
             "output.weight", "lm_head.weight");
-    private static final Map<String, String> IN_LAYER = Map.of(
-            "attn_norm.weight", "input_layernorm.weight",
-            "attn_q.weight", "self_attn.q_proj.weight",
-            "attn_k.weight", "self_attn.k_proj.weight",
-            "attn_v.weight", "self_attn.v_proj.weight",
-            "attn_output.weight", "self_attn.o_proj.weight",
-            "ffn_norm.weight", "post_attention_layernorm.weight",
-            "ffn_gate.weight", "mlp.gate_proj.weight",
-            "ffn_up.weight", "mlp.up_proj.weight",
-            "ffn_down.weight", "mlp.down_proj.weight");
+    private static final Map<String, String> IN_LAYER = Map.ofEntries(
+            Map.entry("attn_norm.weight", "input_layernorm.weight"),
+            Map.entry("attn_q.weight", "self_attn.q_proj.weight"),
+            Map.entry("attn_k.weight", "self_attn.k_proj.weight"),
+            Map.entry("attn_v.weight", "self_attn.v_proj.weight"),
+            Map.entry("attn_q.bias", "self_attn.q_proj.bias"),
+            Map.entry("attn_k.bias", "self_attn.k_proj.bias"),
+            Map.entry("attn_v.bias", "self_attn.v_proj.bias"),
+            Map.entry("attn_q_norm.weight", "self_attn.q_norm.weight"),
+            Map.entry("attn_k_norm.weight", "self_attn.k_norm.weight"),
+            Map.entry("attn_output.weight", "self_attn.o_proj.weight"),
+            Map.entry("ffn_norm.weight", "post_attention_layernorm.weight"),
+            Map.entry("ffn_gate.weight", "mlp.gate_proj.weight"),
+            Map.entry("ffn_up.weight", "mlp.up_proj.weight"),
+            Map.entry("ffn_down.weight", "mlp.down_proj.weight"));
     private static final ValueLayout.OfFloat F32 = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     private final Path path;
@@ -111,7 +117,7 @@ public final class GgufCheckpoint implements Checkpoint {
                 (float) metadata.number(p + "attention.layer_norm_rms_epsilon", 1e-5),
                 metadata.number(p + "rope.freq_base", 10_000),
                 ropeScaling(p),
-                true,
+                ModelFamily.of(architecture).ggufInterleaved(),
                 metadata.integer(p + "context_length"),
                 find("lm_head.weight").isEmpty(),
                 metadata.integer("tokenizer.ggml.bos_token_id", -1),

@@ -3,6 +3,7 @@ package io.tandem.weights;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.tandem.model.ModelConfig;
+import io.tandem.model.ModelFamily;
 import io.tandem.model.RopeScaling;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -19,9 +20,9 @@ final class HuggingFaceConfig {
     static ModelConfig read(Path file, boolean tied) throws IOException {
         JsonNode c = JSON.readTree(file.toFile());
         String family = c.path("model_type").asText("");
-        if (!SafetensorsCheckpoint.FAMILIES.contains(family)) {
-            throw new IllegalArgumentException(file + ": model_type '" + family + "' is not supported; supported: "
-                    + SafetensorsCheckpoint.FAMILIES);
+        if (!ModelFamily.ids().contains(family)) {
+            throw new IllegalArgumentException(
+                    file + ": model_type '" + family + "' is not supported; supported: " + ModelFamily.ids());
         }
         refuse(file, c, "attention_bias", false);
         refuse(file, c, "mlp_bias", false);
@@ -30,7 +31,7 @@ final class HuggingFaceConfig {
                     file + ": hidden_act '" + c.path("hidden_act").asText() + "' is not supported; supported: silu");
         }
         int context = integer(file, c, "max_position_embeddings");
-        int window = c.path("sliding_window").asInt(0);
+        int window = slidingWindow(family, c);
         int hidden = integer(file, c, "hidden_size");
         int heads = integer(file, c, "num_attention_heads");
         return new ModelConfig(
@@ -51,6 +52,12 @@ final class HuggingFaceConfig {
                 tied,
                 c.path("bos_token_id").asInt(-1),
                 ids(c.path("eos_token_id")));
+    }
+
+    /** Qwen names a window and turns it on by a flag of its own. 0 = none. */
+    private static int slidingWindow(String family, JsonNode c) {
+        boolean on = c.path("use_sliding_window").asBoolean(!family.startsWith("qwen"));
+        return on ? c.path("sliding_window").asInt(0) : 0;
     }
 
     private static void refuse(Path file, JsonNode c, String field, boolean supported) {

@@ -14,7 +14,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -163,7 +162,4 @@ public final class SafetensorsCheckpoint implements Checkpoint {
     public void close() {
         arena.close();
     }
-
-    /** Families this reader knows. */
-    static final List<String> FAMILIES = List.of("llama", "mistral");
 }

@@ -11,9 +11,12 @@ import io.tandem.compute.cpu.CpuBackend;
 import io.tandem.kvcache.KvMemory;
 import io.tandem.model.Models;
 import io.tandem.weights.Checkpoint;
+import io.tandem.weights.GgufWriter;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.IntStream;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -23,26 +26,45 @@ class TinyModelGoldenTest {
     private static final double LOGIT_TOLERANCE = 1e-4;
     private static final double MARGIN = 0.01;
 
+    @TempDir
+    Path folder;
+
     @ParameterizedTest
     @CsvSource({
         "llama,scalar,512", "llama,vector,512", "llama,vector,7",
         "llama31-rope,scalar,512", "llama31-rope,vector,512", "llama31-rope,vector,13",
-        "mistral,scalar,512", "mistral,vector,512", "mistral,vector,1"
+        "mistral,scalar,512", "mistral,vector,512", "mistral,vector,1",
+        "qwen2,scalar,512", "qwen2,vector,512", "qwen2,vector,11",
+        "qwen3,scalar,512", "qwen3,vector,512", "qwen3,vector,5"
     })
     void shouldComputeTheReferencesLogitsAndTokens(String family, String backend, int chunkTokens) throws IOException {
+        checkAll(family, GoldenFiles.folder("tiny/" + family), backend, chunkTokens);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"llama,llama", "mistral,llama", "qwen2,qwen2", "qwen3,qwen3"})
+    void shouldReadTheSameModelFromGguf(String family, String architecture) throws IOException {
+        Path file = folder.resolve(family + ".gguf");
+        try (Checkpoint source = Models.openWeights(GoldenFiles.folder("tiny/" + family))) {
+            GgufWriter.write(source, architecture, file);
+        }
+        checkAll(family, file, "vector", 512);
+    }
+
+    private static void checkAll(String family, Path model, String backend, int chunkTokens) throws IOException {
         JsonNode cases = GoldenFiles.json(GoldenFiles.folder("tiny/" + family).resolve("expected.json"))
                 .path("cases");
         assertTrue(cases.size() >= 2);
         for (JsonNode one : cases) {
-            try (ComputeBackend compute = open(family, backend);
+            try (ComputeBackend compute = open(model, backend);
                     KvMemory kv = compute.allocateKv(32)) {
                 check(one, compute, kv, chunkTokens);
             }
         }
     }
 
-    private static ComputeBackend open(String family, String backend) throws IOException {
-        Checkpoint checkpoint = Models.openWeights(GoldenFiles.folder("tiny/" + family));
+    private static ComputeBackend open(Path model, String backend) throws IOException {
+        Checkpoint checkpoint = Models.openWeights(model);
         return backend.equals("scalar")
                 ? CpuBackend.scalar(checkpoint, BLOCK_TOKENS, 512, 2, List.of())
                 : CpuBackend.vector(checkpoint, 2, BLOCK_TOKENS, 512, 2, List.of());

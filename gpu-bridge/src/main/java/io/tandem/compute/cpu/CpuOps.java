@@ -21,7 +21,7 @@ interface CpuOps extends AutoCloseable {
     /** out[r] = row ids[r] of the table; shape [rows][cols]. */
     void embed(Matrix table, int[] ids, int rows, float[] out);
 
-    /** out[r] = x[r] / rms(x[r]) * weight; shapes [rows][width]. */
+    /** out[r] = x[r] / rms(x[r]) * weight; shapes [rows][width]; {@code out} may be {@code x}. */
     void rmsNorm(float[] x, int rows, int width, float[] weight, float eps, float[] out);
 
     /** out[r][o] = sum over k of w[o][k] * x[r][k]; x is [rows][w.cols], out [rows][w.rows]. */
@@ -29,6 +29,9 @@ interface CpuOps extends AutoCloseable {
 
     /** The same, added to what is in {@code out}. */
     void matmulAdd(Matrix w, float[] x, int rows, float[] out);
+
+    /** x[r] += bias; shape [rows][width]. */
+    void addBias(float[] x, int rows, int width, float[] bias);
 
     /**
      * Rotates the heads of each row in place.

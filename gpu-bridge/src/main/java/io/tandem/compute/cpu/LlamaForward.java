@@ -8,7 +8,10 @@ import io.tandem.model.RopeTable;
 import io.tandem.weights.Checkpoint;
 import io.tandem.weights.Tensor;
 
-/** The Llama family (Llama, SmolLM2, Mistral): its weights and its forward pass, in the order of the paper. */
+/**
+ * The Llama-like families (Llama, SmolLM2, Mistral, Qwen2, Qwen3): weights and forward pass, in the order of the paper. What a
+ * family adds is said by {@link io.tandem.model.ModelFamily} and done by {@link AttentionExtras}.
+ */
 final class LlamaForward {
 
     private static final class Layer {
@@ -16,6 +19,7 @@ final class LlamaForward {
         final Matrix q;
         final Matrix k;
         final Matrix v;
+        final AttentionExtras extras;
         final Matrix o;
         final float[] mlpNorm;
         final Matrix gate;
@@ -28,6 +32,7 @@ final class LlamaForward {
             q = product(c.tensor(p + "self_attn.q_proj.weight"), ops);
             k = product(c.tensor(p + "self_attn.k_proj.weight"), ops);
             v = product(c.tensor(p + "self_attn.v_proj.weight"), ops);
+            extras = new AttentionExtras(c, p + "self_attn.");
             o = product(c.tensor(p + "self_attn.o_proj.weight"), ops);
             mlpNorm = vector(c.tensor(p + "post_attention_layernorm.weight"));
             gate = product(c.tensor(p + "mlp.gate_proj.weight"), ops);
@@ -98,7 +103,7 @@ final class LlamaForward {
         return matrix;
     }
 
-    private static float[] vector(Tensor tensor) {
+    static float[] vector(Tensor tensor) {
         Matrix matrix = new Matrix(tensor);
         float[] out = new float[matrix.cols];
         matrix.readRow(0, out, 0);
@@ -122,6 +127,7 @@ final class LlamaForward {
         ops.matmul(w.q, normed, tokens, queries);
         ops.matmul(w.k, normed, tokens, keys);
         ops.matmul(w.v, normed, tokens, values);
+        w.extras.apply(ops, config, tokens, queries, keys, values);
         ops.rope(queries, tokens, config.heads(), config.headDim(), cos, sin, config.ropeInterleaved());
         ops.rope(keys, tokens, config.kvHeads(), config.headDim(), cos, sin, config.ropeInterleaved());
         ops.storeKv(keys, values, batch, kv, layer);

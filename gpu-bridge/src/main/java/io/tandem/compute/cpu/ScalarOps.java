@@ -57,6 +57,15 @@ class ScalarOps implements CpuOps {
         product(w, x, rows, out, true);
     }
 
+    @Override
+    public void addBias(float[] x, int rows, int width, float[] bias) {
+        for (int r = 0; r < rows; r++) {
+            for (int i = 0; i < width; i++) {
+                x[r * width + i] += bias[i];
+            }
+        }
+    }
+
     private void product(Matrix w, float[] x, int rows, float[] out, boolean add) {
         row = row.length < w.cols ? new float[w.cols] : row;
         for (int o = 0; o < w.rows; o++) {
