@@ -62,7 +62,8 @@ final class JinjaInterpreter {
         try {
             run(template, top);
             return out.toString();
-        } catch (IllegalArgumentException
+        } catch (ArithmeticException
+                | IllegalArgumentException
                 | ClassCastException
                 | IndexOutOfBoundsException
                 | java.util.NoSuchElementException

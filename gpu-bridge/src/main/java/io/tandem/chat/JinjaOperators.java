@@ -1,6 +1,8 @@
 package io.tandem.chat;
 
 import io.tandem.chat.JinjaValues.Undefined;
+import java.math.BigDecimal;
+import java.math.MathContext;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
@@ -9,6 +11,7 @@ import java.util.Map;
 /** Python's operators on plain values. What Python refuses is an {@link IllegalArgumentException} here. */
 final class JinjaOperators {
     private static final int MAX_REPEATED_CHARS = 1 << 20;
+    private static final int MAX_EXPONENT = 999_999_999;
 
     private JinjaOperators() {}
 
@@ -75,14 +78,23 @@ final class JinjaOperators {
 
     private static Object integers(String op, long x, long y) {
         return switch (op) {
-            case "+" -> x + y;
-            case "-" -> x - y;
-            case "*" -> x * y;
+            case "+" -> Math.addExact(x, y);
+            case "-" -> Math.subtractExact(x, y);
+            case "*" -> Math.multiplyExact(x, y);
             case "//" -> Math.floorDiv(x, nonZeroWhole(y));
             case "%" -> Math.floorMod(x, nonZeroWhole(y));
-            case "**" -> (long) Math.pow((double) x, (double) y);
+            case "**" -> power(x, y);
             default -> throw new IllegalArgumentException("'" + op + "' is not supported");
         };
+    }
+
+    /** Python's whole numbers have no bound; here one beyond 64 bits is an {@link ArithmeticException}. */
+    private static Object power(long x, long y) {
+        return y < 0
+                ? (Object) Math.pow((double) x, (double) y)
+                : (Object) BigDecimal.valueOf(x)
+                        .pow((int) Math.min(y, MAX_EXPONENT), MathContext.DECIMAL128)
+                        .longValueExact();
     }
 
     private static long nonZeroWhole(long y) {

@@ -12,9 +12,13 @@ import java.util.Set;
 final class JinjaParser {
     private static final int MAX_DEPTH = 200;
 
+    /** Operators, members and calls of one template; a chain of them is walked by recursion. */
+    private static final int MAX_CHAIN = 2_000;
+
     private final List<Token> tokens;
     private int at;
     private int depth;
+    private int chain;
 
     private JinjaParser(List<Token> tokens) {
         this.tokens = tokens;
@@ -33,9 +37,7 @@ final class JinjaParser {
 
     private List<Stmt> body(Set<String> ends) {
         List<Stmt> body = new ArrayList<>();
-        if (++depth > MAX_DEPTH) {
-            throw error("nested too deeply");
-        }
+        deeper();
         while (peek().kind() != Kind.END) {
             Token token = next();
             switch (token.kind()) {
@@ -217,23 +219,38 @@ final class JinjaParser {
         return new JinjaNode.ListOf(items);
     }
 
-    private Expr expr() {
+    private void deeper() {
         if (++depth > MAX_DEPTH) {
             throw error("nested too deeply");
         }
+    }
+
+    /** One more link of the chain that this expression is. */
+    private void link() {
+        if (++chain > MAX_CHAIN) {
+            throw error("an expression of more than " + MAX_CHAIN + " operators");
+        }
+    }
+
+    private Expr expr() {
+        deeper();
+        int outer = chain;
         Expr value = or();
         while (acceptName("if")) {
             Expr test = or();
             Expr orElse = acceptName("else") ? expr() : null;
+            link();
             value = new JinjaNode.Conditional(test, value, orElse);
         }
         depth--;
+        chain = outer;
         return value;
     }
 
     private Expr or() {
         Expr left = and();
         while (acceptName("or")) {
+            link();
             left = new JinjaNode.Binary("or", left, and(), line());
         }
         return left;
@@ -242,6 +259,7 @@ final class JinjaParser {
     private Expr and() {
         Expr left = not();
         while (acceptName("and")) {
+            link();
             left = new JinjaNode.Binary("and", left, not(), line());
         }
         return left;
@@ -249,7 +267,10 @@ final class JinjaParser {
 
     private Expr not() {
         if (acceptName("not")) {
-            return new JinjaNode.Unary("not", not(), line());
+            deeper();
+            Expr negated = new JinjaNode.Unary("not", not(), line());
+            depth--;
+            return negated;
         }
         return comparison();
     }
@@ -263,6 +284,7 @@ final class JinjaParser {
                 return result == null ? left : result;
             }
             Expr right = sum();
+            link();
             Expr compared = new JinjaNode.Binary(op, left, right, line());
             result = result == null ? compared : new JinjaNode.Binary("and", result, compared, line());
             left = right;
@@ -289,6 +311,7 @@ final class JinjaParser {
     private Expr sum() {
         Expr left = concatenation();
         while (isOp("+") || isOp("-")) {
+            link();
             left = new JinjaNode.Binary(next().text(), left, concatenation(), line());
         }
         return left;
@@ -297,6 +320,7 @@ final class JinjaParser {
     private Expr concatenation() {
         Expr left = product();
         while (accept("~")) {
+            link();
             left = new JinjaNode.Binary("~", left, product(), line());
         }
         return left;
@@ -305,6 +329,7 @@ final class JinjaParser {
     private Expr product() {
         Expr left = unary();
         while (isOp("*") || isOp("/") || isOp("//") || isOp("%")) {
+            link();
             left = new JinjaNode.Binary(next().text(), left, unary(), line());
         }
         return left;
@@ -312,11 +337,16 @@ final class JinjaParser {
 
     private Expr unary() {
         if (isOp("-") || isOp("+")) {
-            return new JinjaNode.Unary(next().text(), unary(), line());
+            deeper();
+            Expr signed = new JinjaNode.Unary(next().text(), unary(), line());
+            depth--;
+            return signed;
         }
         Expr value = filters(postfix(primary()));
         if (accept("**")) {
+            deeper();
             value = new JinjaNode.Binary("**", value, unary(), line());
+            depth--;
         }
         return value;
     }
@@ -325,6 +355,7 @@ final class JinjaParser {
         Expr value = start;
         while (true) {
             if (accept("|")) {
+                link();
                 Token name = next();
                 if (!JinjaFilters.NAMES.contains(name.text())) {
                     throw error(name, "the filter '" + name.text() + "' is not supported");
@@ -359,13 +390,16 @@ final class JinjaParser {
         while (true) {
             int line = line();
             if (accept(".")) {
+                link();
                 Token name = next();
                 value = name.kind() == Kind.NUMBER
                         ? new JinjaNode.Item(value, new JinjaNode.Const(Long.parseLong(name.text())), line)
                         : new JinjaNode.Attr(value, name.text(), line);
             } else if (accept("[")) {
+                link();
                 value = subscript(value, line);
             } else if (isOp("(")) {
+                link();
                 Arguments a = arguments();
                 value = new JinjaNode.Call(value, a.plain, a.names, a.named, line);
             } else {
