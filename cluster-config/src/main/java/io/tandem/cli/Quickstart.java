@@ -3,7 +3,6 @@ package io.tandem.cli;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
-import java.lang.management.ManagementFactory;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.file.Files;
@@ -24,7 +23,6 @@ import picocli.CommandLine.Option;
         description = "Start an API node, a prefill node and a decode node here, and ask them something.")
 final class Quickstart implements Callable<Integer> {
     private static final long READY_SECONDS = 120;
-    private static final long STOP_SECONDS = 30;
 
     @Option(
             names = "--model",
@@ -70,6 +68,7 @@ final class Quickstart implements Callable<Integer> {
         Path path = model == null ? ModelStore.pull() : model.toAbsolutePath();
         checkPort();
         Path logs = Files.createDirectories(Path.of(System.getenv().getOrDefault("TANDEM_LOGS", ".tandem/logs")));
+        AheadOfTimeCache.train(path, logs);
         Thread hook = new Thread(this::stopAll, "stop-nodes");
         Runtime.getRuntime().addShutdownHook(hook);
         try (ApiClient api = new ApiClient("http://127.0.0.1:" + port, "")) {
@@ -78,11 +77,13 @@ final class Quickstart implements Callable<Integer> {
                     + logs.toAbsolutePath().normalize());
             awaitReady(api);
             describe(api.get("/admin/cluster"));
-            ObjectNode figures = ask(api);
+            String modelName =
+                    api.get("/v1/models").path("data").path(0).path("id").asText();
+            ObjectNode figures = ask(api, modelName);
             if (json != null) {
                 Files.writeString(json, figures.toPrettyString() + "\n");
             }
-            hint(figures);
+            hint(figures, modelName);
             if (!once) {
                 System.out.println("Up until Ctrl-C.");
                 children.getFirst().process().waitFor();
@@ -105,16 +106,8 @@ final class Quickstart implements Callable<Integer> {
     }
 
     private void startNodes(Path path, Path logs) throws IOException {
-        int clusterPort = freePort();
-        List<String> common = List.of(
-                "--profile",
-                "quickstart",
-                "--model",
-                path.toString(),
-                "--wire",
-                wire,
-                "--parent-pid",
-                Long.toString(ProcessHandle.current().pid()));
+        int clusterPort = AheadOfTimeCache.freePort();
+        List<String> common = List.of("--model", path.toString(), "--wire", wire);
         String seed = "127.0.0.1:" + clusterPort;
         String apiRoles = aggregated ? "api,mixed" : "api";
         start("api", logs, common, "--roles", apiRoles, "--port", "" + port, "--cluster-port", "" + clusterPort);
@@ -125,41 +118,10 @@ final class Quickstart implements Callable<Integer> {
     }
 
     private void start(String name, Path logs, List<String> common, String... more) throws IOException {
-        List<String> command = new ArrayList<>();
-        command.add(ProcessHandle.current().info().command().orElse("java"));
-        ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
-                .filter(a -> a.startsWith("--") || a.startsWith("-XX:-Omit"))
-                .forEach(command::add);
-        addAheadOfTimeCache(name, command);
-        command.addAll(List.of("-XX:+UseSerialGC", "-Xmx320m", "-Xlog:disable", "-Xlog:all=error:stderr"));
-        command.addAll(List.of("-cp", System.getProperty("java.class.path"), TandemCommand.class.getName(), "node"));
-        command.addAll(common);
-        command.addAll(List.of(more));
+        List<String> options = new ArrayList<>(common);
+        options.addAll(List.of(more));
         Path log = logs.resolve(name + ".log");
-        Process process = new ProcessBuilder(command)
-                .redirectErrorStream(true)
-                .redirectOutput(log.toFile())
-                .start();
-        children.add(new Child(name, process, log));
-    }
-
-    /** Nodes start from the cache of linked classes; when there is none, the API node leaves one behind at its end. */
-    private static void addAheadOfTimeCache(String name, List<String> command) {
-        String cache = System.getProperty("tandem.aot", "");
-        if (cache.isEmpty()) {
-            return;
-        }
-        if (Files.exists(Path.of(cache))) {
-            command.add("-XX:AOTCache=" + cache);
-        } else if (name.equals("api")) {
-            command.add("-XX:AOTCacheOutput=" + cache);
-        }
-    }
-
-    private static int freePort() throws IOException {
-        try (ServerSocket probe = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-            return probe.getLocalPort();
-        }
+        children.add(new Child(name, JavaProcess.startNode(log, AheadOfTimeCache.flags(), options), log));
     }
 
     private void awaitReady(ApiClient api) throws IOException, InterruptedException {
@@ -226,9 +188,9 @@ final class Quickstart implements Callable<Integer> {
         JsonNode report = ApiClient.JSON.createObjectNode();
     }
 
-    private ObjectNode ask(ApiClient api) throws IOException, InterruptedException {
+    private ObjectNode ask(ApiClient api, String modelName) throws IOException, InterruptedException {
         Map<String, Object> body = new LinkedHashMap<>();
-        body.put("model", api.get("/v1/models").path("data").path(0).path("id").asText());
+        body.put("model", modelName);
         body.put("messages", List.of(Map.of("role", "user", "content", prompt)));
         body.put("stream", true);
         body.put("temperature", 0);
@@ -284,33 +246,18 @@ final class Quickstart implements Callable<Integer> {
         }
     }
 
-    private void hint(ObjectNode figures) {
+    private static void hint(ObjectNode figures, String modelName) {
         System.out.println("\nTry next:\n  curl -N " + figures.path("base_url").asText()
-                + "/chat/completions -H 'Content-Type: application/json' -d '{\"model\":\"" + modelName()
+                + "/chat/completions -H 'Content-Type: application/json' -d '{\"model\":\"" + modelName
                 + "\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"Hello!\"}]}'");
     }
 
-    private String modelName() {
-        return model == null ? ModelStore.NAME : model.getFileName().toString();
-    }
-
-    /** One after the other, the first node last: a cluster from which all leave at once never agrees on who is gone. */
+    /** One after the other, the first node last: a cluster from which several leave at once waits for time-outs. */
     private synchronized void stopAll() {
         for (Child child : children.reversed()) {
             child.process().destroy();
-            awaitEnd(child);
+            JavaProcess.awaitEnd(child.process());
         }
         children.clear();
-    }
-
-    private static void awaitEnd(Child child) {
-        try {
-            if (!child.process().waitFor(STOP_SECONDS, TimeUnit.SECONDS)) {
-                child.process().destroyForcibly();
-            }
-        } catch (InterruptedException e) {
-            child.process().destroyForcibly();
-            Thread.currentThread().interrupt();
-        }
     }
 }

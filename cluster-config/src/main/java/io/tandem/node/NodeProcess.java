@@ -31,7 +31,8 @@ public final class NodeProcess {
             }
             // Pekko's own shutdown hook leaves the cluster on SIGTERM; this thread waits for the end of it.
             tandem.awaitStop();
-            return 0;
+            tandem.startFailure().ifPresent(reason -> System.err.println("tandem: " + reason));
+            return tandem.startFailure().isPresent() ? 1 : 0;
         }
     }
 

@@ -43,9 +43,19 @@ public final class Backends {
                     chosen.info().refusals().isEmpty()
                             ? ""
                             : "; not chosen: " + chosen.info().refusals());
+            warmUp(chosen, wanted);
             return chosen;
         } catch (RuntimeException | Error e) {
             checkpoint.close();
+            throw e;
+        }
+    }
+
+    private static void warmUp(ComputeBackend chosen, ComputeSettings wanted) {
+        try {
+            chosen.warmUp(wanted.warmUp());
+        } catch (RuntimeException | Error e) {
+            chosen.close();
             throw e;
         }
     }

@@ -3,6 +3,7 @@ package io.tandem.compute;
 import io.tandem.kvcache.KvLayout;
 import io.tandem.kvcache.KvMemory;
 import io.tandem.model.ModelConfig;
+import java.time.Duration;
 
 /**
  * The one seam between the engine and what computes: a forward pass over a batch of sequences with paged KV. Used by one
@@ -30,6 +31,14 @@ public interface ComputeBackend extends AutoCloseable {
      * token) of each sequence that wants them. Synchronous; allocates nothing after warm-up.
      */
     void forward(ForwardBatch batch, KvMemory kv, ForwardOutput output);
+
+    /**
+     * Runs batches whose results nobody wants, so that the first request does not pay for compilation. Called once,
+     * before {@link #allocateKv}.
+     *
+     * @param budget about how long; zero = not at all
+     */
+    default void warmUp(Duration budget) {}
 
     /** True when the backend fills {@link ForwardOutput#tokens} and leaves the logits alone. */
     default boolean choosesTokens() {

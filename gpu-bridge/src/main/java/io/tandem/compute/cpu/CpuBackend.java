@@ -8,10 +8,15 @@ import io.tandem.kvcache.KvLayout;
 import io.tandem.kvcache.KvMemory;
 import io.tandem.model.ModelConfig;
 import io.tandem.weights.Checkpoint;
+import java.time.Duration;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /** Computes on the host's cores, with float32 activations and weights as they are stored. Batch-invariant. */
 public final class CpuBackend implements ComputeBackend {
+    /** Tokens of a warm-up prompt, and of the answer to it. */
+    private static final int WARM_UP_TOKENS = 32;
+
     private final Checkpoint checkpoint;
     private final CpuOps ops;
     private final LlamaForward model;
@@ -76,6 +81,25 @@ public final class CpuBackend implements ComputeBackend {
     @Override
     public int maxBatchTokens() {
         return maxTokens;
+    }
+
+    @Override
+    public void warmUp(Duration budget) {
+        int prompt = Math.min(WARM_UP_TOKENS, maxTokens);
+        int[] tokens = new int[prompt + WARM_UP_TOKENS];
+        int[] table = IntStream.range(0, layout.blocksFor(tokens.length)).toArray();
+        ForwardBatch batch = new ForwardBatch(prompt, 1);
+        ForwardOutput output = new ForwardOutput(1, model().vocabSize(), true);
+        long start = System.nanoTime();
+        try (KvMemory kv = new CpuKvMemory(layout, table.length)) {
+            while (System.nanoTime() - start < budget.toNanos()) {
+                for (int at = 0; at < tokens.length; at += at == 0 ? prompt : 1) {
+                    batch.clear();
+                    batch.add(tokens, at, at == 0 ? prompt : 1, table, true, 0);
+                    forward(batch, kv, output);
+                }
+            }
+        }
     }
 
     @Override

@@ -1,0 +1,64 @@
+package io.tandem.worker;
+
+import io.tandem.compute.ComputeBackend;
+import java.io.IOException;
+import java.util.Collection;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.BiConsumer;
+
+/**
+ * Opens the backends of a node while it still joins the cluster, so that each worker finds its own ready. A worker that
+ * starts a second time opens anew.
+ */
+public final class BackendsAhead implements GpuHost.BackendFactory, AutoCloseable {
+    private final ConcurrentHashMap<String, CompletableFuture<ComputeBackend>> ahead = new ConcurrentHashMap<>();
+    private final GpuHost.BackendFactory opener;
+
+    /**
+     * Starts opening, each GPU on a thread of its own.
+     *
+     * @param onFailure told GPU id and cause when a GPU cannot be opened at the node's start
+     */
+    public BackendsAhead(
+            Collection<String> gpuIds, GpuHost.BackendFactory opener, BiConsumer<String, Throwable> onFailure) {
+        this.opener = opener;
+        for (String gpuId : gpuIds) {
+            CompletableFuture<ComputeBackend> future = new CompletableFuture<>();
+            ahead.put(gpuId, future);
+            Thread.ofPlatform().name("open-" + gpuId).daemon().start(() -> {
+                try {
+                    future.complete(opener.open(gpuId));
+                } catch (IOException | RuntimeException | Error e) {
+                    future.completeExceptionally(e);
+                    onFailure.accept(gpuId, e);
+                }
+            });
+        }
+    }
+
+    @Override
+    public ComputeBackend open(String gpuId) throws IOException {
+        CompletableFuture<ComputeBackend> started = ahead.remove(gpuId);
+        if (started == null) {
+            return opener.open(gpuId);
+        }
+        try {
+            return started.join();
+        } catch (CompletionException e) {
+            throw new IllegalStateException(e.getCause().getMessage(), e.getCause());
+        }
+    }
+
+    /** Closes what no worker has taken. */
+    @Override
+    public void close() {
+        for (String gpuId : ahead.keySet()) {
+            CompletableFuture<ComputeBackend> unused = ahead.remove(gpuId);
+            if (unused != null) {
+                unused.thenAccept(ComputeBackend::close);
+            }
+        }
+    }
+}
