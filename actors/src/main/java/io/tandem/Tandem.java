@@ -3,6 +3,8 @@ package io.tandem;
 import com.typesafe.config.Config;
 import com.typesafe.config.ConfigFactory;
 import io.tandem.compute.Backends;
+import io.tandem.compute.ComputeSettings;
+import io.tandem.engine.EngineSettings;
 import io.tandem.model.ModelBundle;
 import io.tandem.model.Models;
 import io.tandem.request.RequestHub;
@@ -81,7 +83,8 @@ public final class Tandem implements AutoCloseable {
 
         private void onFailure(String gpuId, Throwable cause) {
             failure.compareAndSet(null, "GPU " + gpuId + " cannot start: " + cause.getMessage());
-            LOG.error("GPU {} cannot start: this node stops", gpuId, cause);
+            LOG.error("GPU {} cannot start: {}; this node stops", gpuId, cause.getMessage());
+            LOG.debug("GPU {}", gpuId, cause);
             system.thenAccept(
                     s -> CoordinatedShutdown.get(Adapter.toClassic(s)).runAll(CoordinatedShutdown.unknownReason()));
         }
@@ -99,6 +102,9 @@ public final class Tandem implements AutoCloseable {
     public static Tandem start(Config config) {
         Config full = fullConfig(config);
         NodeSettings node = NodeSettings.from(full);
+        ComputeSettings.from(full);
+        EngineSettings.from(full);
+        TransferSettings.from(full);
         ModelBundle model = openModel(node);
         WorkerDirectory directory = new WorkerDirectory();
         ClusterClient client = new ClusterClient(full, model, directory);

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.net.ConnectException;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -25,7 +26,10 @@ final class ApiClient implements AutoCloseable {
     private final String apiKey;
 
     ApiClient(String baseUrl, String apiKey) {
-        this.baseUrl = baseUrl;
+        if (!baseUrl.matches("https?://[^/\\s]+/?")) {
+            throw new IllegalArgumentException("--url must be like http://127.0.0.1:8080, not '" + baseUrl + "'");
+        }
+        this.baseUrl = baseUrl.replaceAll("/$", "");
         this.apiKey = apiKey;
     }
 
@@ -56,11 +60,21 @@ final class ApiClient implements AutoCloseable {
     }
 
     private JsonNode answer(HttpRequest request) throws IOException, InterruptedException {
-        HttpResponse<String> response = http.send(request, HttpResponse.BodyHandlers.ofString());
+        HttpResponse<String> response = send(request, HttpResponse.BodyHandlers.ofString());
         if (response.statusCode() >= 300) {
             throw new ApiException(message(response.statusCode(), response.body()));
         }
         return JSON.readTree(response.body().isEmpty() ? "{}" : response.body());
+    }
+
+    private <T> HttpResponse<T> send(HttpRequest request, HttpResponse.BodyHandler<T> handler)
+            throws IOException, InterruptedException {
+        try {
+            return http.send(request, handler);
+        } catch (ConnectException e) {
+            throw new IOException(
+                    "nothing answers at " + baseUrl + ": start a node (./tandem serve) or name one with --url", e);
+        }
     }
 
     private static String message(int status, String body) {
@@ -99,7 +113,7 @@ final class ApiClient implements AutoCloseable {
                 .header("X-Tandem-Report", "true")
                 .POST(HttpRequest.BodyPublishers.ofString(JSON.writeValueAsString(body)))
                 .build();
-        HttpResponse<Stream<String>> response = http.send(request, HttpResponse.BodyHandlers.ofLines());
+        HttpResponse<Stream<String>> response = send(request, HttpResponse.BodyHandlers.ofLines());
         try (Stream<String> lines = response.body()) {
             if (response.statusCode() != 200) {
                 throw new ApiException(message(response.statusCode(), String.join("", lines.toList())));

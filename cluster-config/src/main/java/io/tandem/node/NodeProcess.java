@@ -3,7 +3,9 @@ package io.tandem.node;
 import com.typesafe.config.Config;
 import io.tandem.Tandem;
 import io.tandem.http.openai.HttpServer;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -11,6 +13,8 @@ import org.slf4j.LoggerFactory;
 public final class NodeProcess {
     /** Role of nodes that serve HTTP. */
     public static final String API_ROLE = "api";
+
+    private static final long HTTP_START_SECONDS = 30;
 
     private static final Logger LOG = LoggerFactory.getLogger(NodeProcess.class);
 
@@ -21,9 +25,7 @@ public final class NodeProcess {
         try (Tandem tandem = Tandem.start(config)) {
             HttpServer http = null;
             if (tandem.node().roles().contains(API_ROLE)) {
-                http = HttpServer.start(tandem.system(), tandem.client(), tandem.config())
-                        .toCompletableFuture()
-                        .get(30, TimeUnit.SECONDS);
+                http = startHttp(tandem);
                 LOG.info(
                         "HTTP on http://{}:{}",
                         http.address().getHostString(),
@@ -33,6 +35,19 @@ public final class NodeProcess {
             tandem.awaitStop();
             tandem.startFailure().ifPresent(reason -> System.err.println("tandem: " + reason));
             return tandem.startFailure().isPresent() ? 1 : 0;
+        }
+    }
+
+    /** A node that stops because of a GPU says that, whatever else fails on the way down. */
+    private static HttpServer startHttp(Tandem tandem) throws Exception {
+        try {
+            return HttpServer.start(tandem.system(), tandem.client(), tandem.config())
+                    .toCompletableFuture()
+                    .get(HTTP_START_SECONDS, TimeUnit.SECONDS);
+        } catch (RuntimeException | ExecutionException | TimeoutException e) {
+            throw tandem.startFailure()
+                    .<Exception>map(reason -> new IllegalStateException(reason, e))
+                    .orElse(e);
         }
     }
 

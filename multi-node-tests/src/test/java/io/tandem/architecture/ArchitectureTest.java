@@ -38,6 +38,8 @@ class ArchitectureTest {
         "io.tandem.worker..",
         "io.tandem.routing..",
         "io.tandem.supervisor..",
+        "io.tandem.admission..",
+        "io.tandem.simulation..",
         "io.tandem.serialization.."
     };
     private static final List<String> BANNED =
@@ -138,6 +140,58 @@ class ArchitectureTest {
                 .filter(p -> Stream.of(p.split("\\.")).anyMatch(BANNED::contains))
                 .collect(Collectors.toCollection(TreeSet::new));
         assertTrue(found.isEmpty(), found.toString());
+    }
+
+    /** Nothing in the repository points at one machine, and every setting says what it is for. */
+    @Test
+    void shouldSpeakOfTheProductAlone() throws IOException {
+        Pattern wrong = Pattern.compile("/(work|home|root|Users)/[a-z]|\\b(TODO|FIXME|XXX|HACK)\\b");
+        List<String> found = new java.util.ArrayList<>();
+        for (Path file : textFiles()) {
+            int line = 0;
+            for (String text : Files.readAllLines(file)) {
+                line++;
+                if (wrong.matcher(text).find() && !text.contains("Pattern.compile")) {
+                    found.add(root.relativize(file) + ":" + line + " " + text.strip());
+                }
+            }
+        }
+        assertTrue(found.isEmpty(), String.join("\n", found));
+    }
+
+    private static List<Path> textFiles() throws IOException {
+        Set<String> kinds = Set.of("java", "md", "sh", "conf", "xml", "yaml", "py", "cu", "cuh", "service");
+        try (Stream<Path> files = Files.walk(root)) {
+            List<Path> texts = files.filter(Files::isRegularFile)
+                    .filter(f -> Stream.of("target", ".git", ".tandem", ".gpu")
+                            .noneMatch(d -> root.relativize(f).toString().contains(d + "/")))
+                    .filter(f ->
+                            kinds.contains(f.toString().substring(f.toString().lastIndexOf('.') + 1)))
+                    .toList();
+            assertTrue(texts.size() > 200, "files were found");
+            return texts;
+        }
+    }
+
+    @Test
+    void shouldDocumentEverySetting() throws IOException {
+        int settings = 0;
+        for (String module : List.of("gpu-bridge", "transport", "actors", "http-api")) {
+            List<String> lines = Files.readAllLines(root.resolve(module + "/src/main/resources/reference.conf"));
+            boolean explained = false;
+            for (String text : lines) {
+                String line = text.strip();
+                if (line.startsWith("#")) {
+                    explained = true;
+                } else if (line.isEmpty()) {
+                    explained = false;
+                } else if (line.matches("[a-z0-9-]+ *=.*")) {
+                    settings++;
+                    assertTrue(explained, module + ": '" + line + "' has no comment above it");
+                }
+            }
+        }
+        assertTrue(settings > 60, settings + " settings");
     }
 
     @Test
