@@ -1,0 +1,216 @@
+package io.tandem.routing;
+
+import io.tandem.engine.EngineRole;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+
+/**
+ * One decision for prefill GPU, decode GPU and "don't split", by predicted time. A plan costs its predicted TTFT, plus the GPU
+ * time its prompt takes from others (so cached prefixes count), plus the delay of every decode beside the prompt, plus a
+ * steep penalty for TTFT near or beyond the target.
+ *
+ * <p>On MIXED workers decodes are packed: onto the fullest GPU whose predicted ITL stays within the headroom, else onto the
+ * emptiest. Decode time grows slowly with context while every prompt chunk beside decodes delays all of them, so packing leaves
+ * whole GPUs to prompts; the headroom grows with the queue of prompts, so the ratio of the two kinds follows the load.
+ *
+ * <p>Plain arithmetic over the state given: no clock, no randomness; ties go by a hash of seed, request and GPU.
+ */
+public final class CostPolicy {
+    private final CostSettings settings;
+    private final long seed;
+
+    public CostPolicy(CostSettings settings, long seed) {
+        this.settings = settings;
+        this.seed = seed;
+    }
+
+    /**
+     * A request to route.
+     *
+     * @param id its number, for bookings and ties
+     * @param promptTokens all of them
+     * @param ttftTargetNanos of its class
+     * @param itlTargetNanos of its class
+     */
+    public record Request(long id, int promptTokens, long ttftTargetNanos, long itlTargetNanos) {}
+
+    /**
+     * A GPU that may serve it.
+     *
+     * @param load what is believed of it
+     * @param role PREFILL takes prompts only, DECODE takes outputs and whole requests, MIXED takes all
+     * @param cachedTokens leading prompt tokens that need not be computed there
+     * @param transferNanos to bring the prompt's blocks to it from another GPU
+     * @param freeTokens room in its KV pool, after eviction
+     */
+    public record Candidate(
+            WorkerLoad load, EngineRole role, int cachedTokens, double transferNanos, long freeTokens) {}
+
+    /** Empty when no candidate may decode. The caller books the plan by {@link #book}. */
+    public Optional<RoutingDecision> decide(Request request, List<Candidate> candidates, long nowNanos) {
+        Candidate decode = decodeChoice(request, candidates);
+        if (decode == null) {
+            return Optional.empty();
+        }
+        List<RoutingDecision.Plan> plans = new ArrayList<>(candidates.size());
+        int best = -1;
+        for (Candidate prefill : candidates) {
+            Candidate target = prefill.role() == EngineRole.DECODE ? prefill : decode;
+            plans.add(plan(request, prefill, target, nowNanos));
+            int last = plans.size() - 1;
+            if (best < 0 || better(request, plans.get(last), plans.get(best))) {
+                best = last;
+            }
+        }
+        return Optional.of(new RoutingDecision(plans, best, reason(plans.get(best), plans)));
+    }
+
+    private RoutingDecision.Plan plan(Request request, Candidate prefill, Candidate decode, long nowNanos) {
+        WorkerLoad at = prefill.load();
+        int uncached = Math.max(1, request.promptTokens() - prefill.cachedTokens());
+        double wait = at.prefillEndNanos(0, nowNanos);
+        double end = at.prefillEndNanos(uncached, nowNanos);
+        double work = Math.max(0, end - wait);
+        boolean split = !decode.load().gpuId().equals(at.gpuId());
+        double itl = decode.load().decodeStepNanos(1, expectedContext(request));
+        double ttft = Math.max(0, end);
+        if (split && settings.firstTokenFromDecode()) {
+            ttft += decode.transferNanos() + itl;
+        }
+        int beside = at.decodes();
+        double interference = work * beside;
+        double late = Math.max(0, ttft - settings.ttftHeadroom() * request.ttftTargetNanos());
+        double cost = ttft
+                + settings.workWeight() * work
+                + settings.interferenceWeight() * interference
+                + (settings.latePenalty() - 1) * late
+                + (split ? decode.transferNanos() : 0);
+        return new RoutingDecision.Plan(
+                at.gpuId(),
+                decode.load().gpuId(),
+                prefill.cachedTokens(),
+                uncached,
+                ttft,
+                itl,
+                work,
+                interference,
+                late,
+                cost);
+    }
+
+    private double expectedContext(Request request) {
+        return request.promptTokens() + settings.expectedOutputTokens() / 2.0;
+    }
+
+    /**
+     * Where the output goes: the emptiest of the DECODE GPUs, which have nothing better to do; else the fullest of the others
+     * that stays within the ITL headroom and has room; else the one with least to do. Null if none may decode.
+     */
+    private Candidate decodeChoice(Request request, List<Candidate> candidates) {
+        double limit = headroom(request, candidates) * request.itlTargetNanos();
+        double most = settings.itlHeadroomMax() * request.itlTargetNanos();
+        Candidate dedicated = null;
+        Candidate fullest = null;
+        Candidate emptiest = null;
+        for (Candidate c : candidates) {
+            if (c.role() == EngineRole.PREFILL) {
+                continue;
+            }
+            if (c.role() == EngineRole.DECODE) {
+                boolean fits = hasRoom(request, c) && within(request, c, most);
+                dedicated = fits && (dedicated == null || emptier(request, c, dedicated)) ? c : dedicated;
+            } else if (fits(request, c, limit) && (fullest == null || fuller(request, c, fullest))) {
+                fullest = c;
+            }
+            if (emptiest == null || emptier(request, c, emptiest)) {
+                emptiest = c;
+            }
+        }
+        return dedicated != null ? dedicated : fullest != null ? fullest : emptiest;
+    }
+
+    /** Decodes are spread while GPUs are idle, and packed as prompts queue. */
+    private double headroom(Request request, List<Candidate> candidates) {
+        double backlog = 0;
+        int takers = 0;
+        for (Candidate c : candidates) {
+            if (c.role() == EngineRole.MIXED) {
+                backlog += c.load().steps().prefillNanos(c.load().backlogTokens());
+                takers++;
+            }
+        }
+        double full = settings.pressureShare() * request.ttftTargetNanos() * Math.max(1, takers);
+        double pressure = Math.min(1, backlog / full);
+        return settings.itlHeadroomMin() + pressure * (settings.itlHeadroomMax() - settings.itlHeadroomMin());
+    }
+
+    private boolean fits(Request request, Candidate c, double limit) {
+        WorkerLoad load = c.load();
+        return load.decodes() > 0
+                && hasRoom(request, c)
+                && within(request, c, limit)
+                && load.steps().prefillNanos(load.backlogTokens()) <= settings.decodeBacklogNanosMax();
+    }
+
+    private boolean hasRoom(Request request, Candidate c) {
+        return c.freeTokens() >= request.promptTokens() + settings.expectedOutputTokens();
+    }
+
+    private boolean within(Request request, Candidate c, double limit) {
+        return c.load().decodeStepNanos(1, expectedContext(request)) <= limit;
+    }
+
+    private boolean fuller(Request request, Candidate a, Candidate b) {
+        double left = a.load().contextTokens();
+        double right = b.load().contextTokens();
+        return left > right
+                || left == right && tie(request, a.load().gpuId(), b.load().gpuId());
+    }
+
+    private boolean emptier(Request request, Candidate a, Candidate b) {
+        double left = emptiness(a);
+        double right = emptiness(b);
+        return left < right
+                || left == right && tie(request, a.load().gpuId(), b.load().gpuId());
+    }
+
+    /** Context to read every step, plus the queued prompt tokens that decodes would sit beside, which delay far more. */
+    private static double emptiness(Candidate c) {
+        return c.load().contextTokens() + 3 * c.load().backlogTokens();
+    }
+
+    private boolean better(Request request, RoutingDecision.Plan a, RoutingDecision.Plan b) {
+        return a.cost() < b.cost() || a.cost() == b.cost() && tie(request, a.prefillGpu(), b.prefillGpu());
+    }
+
+    private boolean tie(Request request, String a, String b) {
+        return hash(request, a) < hash(request, b);
+    }
+
+    private long hash(Request request, String gpu) {
+        long z = seed ^ request.id() * 0x9E3779B97F4A7C15L ^ (long) gpu.hashCode() << 32;
+        z = (z ^ (z >>> 30)) * 0xBF58476D1CE4E5B9L;
+        z = (z ^ (z >>> 27)) * 0x94D049BB133111EBL;
+        return z ^ (z >>> 31);
+    }
+
+    /** Books the chosen plan, so that the next decision sees it. */
+    public void book(Request request, RoutingDecision.Plan plan, WorkerLoad prefill, WorkerLoad decode, long nowNanos) {
+        prefill.bookPrefill(request.id(), plan.uncachedTokens(), nowNanos);
+        decode.bookDecode(request.id(), expectedContext(request));
+    }
+
+    private static String reason(RoutingDecision.Plan chosen, List<RoutingDecision.Plan> plans) {
+        return String.format(
+                Locale.ROOT,
+                "%s: least cost of %d plans, predicted TTFT %.0f ms and ITL %.1f ms, %d of %d prompt tokens cached",
+                chosen.split() ? "split" : "one GPU",
+                plans.size(),
+                chosen.predictedTtftNanos() / 1e6,
+                chosen.predictedItlNanos() / 1e6,
+                chosen.cachedTokens(),
+                chosen.cachedTokens() + chosen.uncachedTokens());
+    }
+}

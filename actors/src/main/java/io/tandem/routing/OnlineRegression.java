@@ -1,0 +1,114 @@
+package io.tandem.routing;
+
+import java.util.Arrays;
+
+/**
+ * Linear regression one sample at a time: recursive least squares with exponential forgetting (Ljung, System
+ * Identification, 2nd edition, section 11.2). The covariance is bounded, so a feature that is not seen for long can neither
+ * be forgotten into nonsense nor make the next sample jump. Not thread-safe.
+ */
+public final class OnlineRegression {
+    /** Of a coefficient that nothing is known about, in units of the prior's square. */
+    private static final double VARIANCE_MAX = 1e4;
+
+    private final double forgetting;
+    private final double[] coefficients;
+    private final double[] scale;
+    private final double[] covariance;
+    private final double[] gain;
+    private final double[] scaled;
+    private final double varianceMax;
+    private long samples;
+
+    /**
+     * @param prior coefficients to begin with
+     * @param typical typical size of each feature, above 0; features are divided by it inside
+     * @param forgetting weight of a sample after one more, in (0.9, 1]
+     */
+    public OnlineRegression(double[] prior, double[] typical, double forgetting) {
+        if (prior.length == 0 || prior.length != typical.length) {
+            throw new IllegalArgumentException("prior and typical must have the same length, at least 1");
+        }
+        if (!(forgetting > 0.9 && forgetting <= 1)) {
+            throw new IllegalArgumentException("forgetting must be in (0.9, 1], not " + forgetting);
+        }
+        this.forgetting = forgetting;
+        int n = prior.length;
+        scale = typical.clone();
+        coefficients = new double[n];
+        double size = 0;
+        for (int i = 0; i < n; i++) {
+            coefficients[i] = prior[i] * scale[i];
+            size += Math.abs(coefficients[i]);
+        }
+        covariance = new double[n * n];
+        for (int i = 0; i < n; i++) {
+            covariance[i * n + i] = Math.max(1e-6, size * size);
+        }
+        varianceMax = VARIANCE_MAX * Math.max(1e-6, size * size);
+        gain = new double[n];
+        scaled = new double[n];
+    }
+
+    /** The value at these features. */
+    public double predict(double... features) {
+        double sum = 0;
+        for (int i = 0; i < coefficients.length; i++) {
+            sum += coefficients[i] * features[i] / scale[i];
+        }
+        return sum;
+    }
+
+    /** Learns from one sample; a value that is no finite number is ignored. */
+    public void observe(double value, double... features) {
+        if (!Double.isFinite(value)) {
+            return;
+        }
+        int n = coefficients.length;
+        double noise = forgetting;
+        for (int i = 0; i < n; i++) {
+            scaled[i] = features[i] / scale[i];
+        }
+        for (int i = 0; i < n; i++) {
+            double g = 0;
+            for (int j = 0; j < n; j++) {
+                g += covariance[i * n + j] * scaled[j];
+            }
+            gain[i] = g;
+            noise += g * scaled[i];
+        }
+        double error = value - predict(features);
+        for (int i = 0; i < n; i++) {
+            coefficients[i] += gain[i] * error / noise;
+        }
+        shrink(noise);
+        samples++;
+    }
+
+    private void shrink(double noise) {
+        int n = coefficients.length;
+        double largest = 0;
+        for (int i = 0; i < n; i++) {
+            for (int j = 0; j < n; j++) {
+                covariance[i * n + j] = (covariance[i * n + j] - gain[i] * gain[j] / noise) / forgetting;
+            }
+            largest = Math.max(largest, covariance[i * n + i]);
+        }
+        if (largest > varianceMax) {
+            for (int i = 0; i < covariance.length; i++) {
+                covariance[i] *= varianceMax / largest;
+            }
+        }
+    }
+
+    public long samples() {
+        return samples;
+    }
+
+    /** Coefficients in the features' own units. */
+    public double[] coefficients() {
+        double[] own = coefficients.clone();
+        Arrays.setAll(own, i -> coefficients[i] / scale[i]);
+        return own;
+    }
+}

@@ -1,0 +1,47 @@
+package io.tandem.routing;
+
+import java.util.List;
+
+/**
+ * Where a request goes and why, kept with it for whoever asks. Times in nanoseconds.
+ *
+ * @param plans every plan that was weighed
+ * @param chosen index into {@code plans}
+ * @param reason one sentence
+ */
+public record RoutingDecision(List<Plan> plans, int chosen, String reason) {
+
+    /**
+     * One way to serve the request.
+     *
+     * @param prefillGpu computes the prompt
+     * @param decodeGpu computes the output; the same GPU = not split
+     * @param cachedTokens of the prompt on the prefill GPU
+     * @param uncachedTokens left to compute there
+     * @param predictedTtftNanos until the first token
+     * @param predictedItlNanos between tokens on the decode GPU, the request included
+     * @param workNanos GPU time of the prompt
+     * @param interferenceNanos delay of decodes that run beside the prompt, summed over them
+     * @param lateNanos predicted TTFT beyond what the target allows
+     * @param cost what was compared
+     */
+    public record Plan(
+            String prefillGpu,
+            String decodeGpu,
+            int cachedTokens,
+            int uncachedTokens,
+            double predictedTtftNanos,
+            double predictedItlNanos,
+            double workNanos,
+            double interferenceNanos,
+            double lateNanos,
+            double cost) {
+        public boolean split() {
+            return !prefillGpu.equals(decodeGpu);
+        }
+    }
+
+    public Plan plan() {
+        return plans.get(chosen);
+    }
+}

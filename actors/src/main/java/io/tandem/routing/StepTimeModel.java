@@ -1,0 +1,81 @@
+package io.tandem.routing;
+
+/**
+ * How long a worker's next engine steps will take, learned from its finished ones: decode time over sequences and context,
+ * and what prompt tokens add to it over tokens, their square and the context before them. One instance a worker; not
+ * thread-safe.
+ */
+public final class StepTimeModel {
+    private static final double FORGETTING = 0.998;
+    private static final double[] DECODE_TYPICAL = {1, 32, 1e5, 1e10};
+    private static final double[] PREFILL_TYPICAL = {1, 4096, 1.6e7, 1.6e7};
+
+    private final int maxBatchTokens;
+    private final OnlineRegression decode;
+    private final OnlineRegression prefill;
+    private double fullChunkNanos = -1;
+
+    /**
+     * @param maxBatchTokens prompt tokens a step takes at most
+     * @param stepNanos prior: fixed cost of a step
+     * @param promptTokenNanos prior: a prompt token
+     * @param contextTokenNanos prior: a token of context that a decode reads
+     */
+    public StepTimeModel(int maxBatchTokens, double stepNanos, double promptTokenNanos, double contextTokenNanos) {
+        this.maxBatchTokens = maxBatchTokens;
+        decode = new OnlineRegression(new double[] {stepNanos, 0, contextTokenNanos, 0}, DECODE_TYPICAL, FORGETTING);
+        prefill = new OnlineRegression(new double[] {stepNanos, promptTokenNanos, 0, 0}, PREFILL_TYPICAL, FORGETTING);
+    }
+
+    public int maxBatchTokens() {
+        return maxBatchTokens;
+    }
+
+    /** Learns from a finished step. */
+    public void observe(long newTokens, long prefixTokens, int decodes, long contextTokens, long durationNanos) {
+        double nanos = (double) durationNanos;
+        double context = (double) contextTokens;
+        if (newTokens == 0 && decodes > 0) {
+            decode.observe(nanos, decodeFeatures(decodes, context));
+        } else if (newTokens > 0) {
+            double besideDecodes = nanos - decodeNanos(decodes, context);
+            prefill.observe(besideDecodes, prefillFeatures((double) newTokens, (double) prefixTokens));
+            fullChunkNanos = -1;
+        }
+    }
+
+    private static double[] decodeFeatures(double decodes, double contextTokens) {
+        return new double[] {1, decodes, contextTokens, contextTokens * contextTokens};
+    }
+
+    private static double[] prefillFeatures(double tokens, double before) {
+        return new double[] {1, tokens, tokens * tokens, tokens * before};
+    }
+
+    /** A step of decodes alone; 0 without any. */
+    public double decodeNanos(int decodes, double contextTokens) {
+        return decodes == 0 ? 0 : Math.max(0, decode.predict(decodeFeatures(decodes, contextTokens)));
+    }
+
+    /** What {@code tokens} new prompt tokens behind {@code before} add to a step; 0 without any. */
+    public double prefillStepNanos(double tokens, double before) {
+        return tokens <= 0 ? 0 : Math.max(0, prefill.predict(prefillFeatures(tokens, before)));
+    }
+
+    /** Steps that {@code tokens} prompt tokens take. */
+    public double steps(double tokens) {
+        return Math.ceil(tokens / maxBatchTokens);
+    }
+
+    /** All steps of {@code tokens} prompt tokens together, chunk by chunk. */
+    public double prefillNanos(double tokens) {
+        if (tokens <= 0) {
+            return 0;
+        }
+        if (fullChunkNanos < 0) {
+            fullChunkNanos = prefillStepNanos(maxBatchTokens, 0);
+        }
+        double chunks = Math.floor(tokens / maxBatchTokens);
+        return chunks * fullChunkNanos + prefillStepNanos(tokens - chunks * maxBatchTokens, 0);
+    }
+}

@@ -1,0 +1,135 @@
+package io.tandem.routing;
+
+import org.agrona.collections.Long2ObjectHashMap;
+
+/**
+ * What a router believes of one worker: requests it has sent there are booked at once, so a burst sees its own effect, and
+ * finished steps correct the picture. Plain state; time comes as an argument. Not thread-safe.
+ */
+public final class WorkerLoad {
+    private final String gpuId;
+    private final StepTimeModel steps;
+    private final Long2ObjectHashMap<Booking> bookings = new Long2ObjectHashMap<>();
+    private double backlogTokens;
+    private long backlogSinceNanos;
+    private int decodes;
+    private double contextTokens;
+
+    private static final class Booking {
+        double prefillTokens;
+        double contextTokens;
+    }
+
+    public WorkerLoad(String gpuId, StepTimeModel steps) {
+        this.gpuId = gpuId;
+        this.steps = steps;
+    }
+
+    public String gpuId() {
+        return gpuId;
+    }
+
+    public StepTimeModel steps() {
+        return steps;
+    }
+
+    /** Sequences that decode here or will when their prompt is computed. */
+    public int decodes() {
+        return decodes;
+    }
+
+    /** Their context, grown by half their expected output. */
+    public double contextTokens() {
+        return contextTokens;
+    }
+
+    /** Prompt tokens sent here and not computed yet. */
+    public double backlogTokens() {
+        return backlogTokens;
+    }
+
+    /** A request's prompt goes here. */
+    public void bookPrefill(long request, int uncachedTokens, long nowNanos) {
+        if (backlogTokens <= 0) {
+            backlogSinceNanos = nowNanos;
+        }
+        booking(request).prefillTokens = uncachedTokens;
+        backlogTokens += uncachedTokens;
+    }
+
+    /** A request's output will be computed here. */
+    public void bookDecode(long request, double expectedContextTokens) {
+        booking(request).contextTokens = expectedContextTokens;
+        contextTokens += expectedContextTokens;
+        decodes++;
+    }
+
+    private Booking booking(long request) {
+        Booking found = bookings.get(request);
+        if (found == null) {
+            found = new Booking();
+            bookings.put(request, found);
+        }
+        return found;
+    }
+
+    /** The prompt is computed, or will not be. */
+    public void prefillEnded(long request) {
+        Booking booking = bookings.get(request);
+        if (booking == null) {
+            return;
+        }
+        booking.prefillTokens = 0;
+        if (booking.contextTokens == 0) {
+            bookings.remove(request);
+        }
+        settle();
+    }
+
+    /** The request is over, whatever it still had here. */
+    public void finished(long request) {
+        Booking booking = bookings.remove(request);
+        if (booking == null) {
+            return;
+        }
+        backlogTokens -= booking.prefillTokens;
+        if (booking.contextTokens > 0) {
+            contextTokens -= booking.contextTokens;
+            decodes--;
+        }
+        settle();
+    }
+
+    /** Nothing booked is nothing to do: rounding and lost reports end here. */
+    private void settle() {
+        if (bookings.isEmpty()) {
+            backlogTokens = 0;
+            contextTokens = 0;
+            decodes = 0;
+        }
+        backlogTokens = Math.max(0, backlogTokens);
+        contextTokens = Math.max(0, contextTokens);
+    }
+
+    /** A step ended on the worker. */
+    public void stepEnded(
+            long newTokens, long prefixTokens, int stepDecodes, long stepContext, long durationNanos, long nowNanos) {
+        steps.observe(newTokens, prefixTokens, stepDecodes, stepContext, durationNanos);
+        backlogTokens = Math.max(0, backlogTokens - newTokens);
+        backlogSinceNanos = nowNanos;
+    }
+
+    /** Until the prompts sent here and {@code more} tokens are computed, decodes in between. */
+    public double prefillEndNanos(double more, long nowNanos) {
+        double all = backlogTokens + more;
+        double busy = steps.prefillNanos(all) + steps.steps(all) * decodeStepNanos(0, 0);
+        double running = backlogTokens <= 0 ? 0 : nowNanos - backlogSinceNanos;
+        double firstStep = steps.prefillNanos(Math.min(backlogTokens, steps.maxBatchTokens()));
+        return busy - Math.min(running, firstStep);
+    }
+
+    /** A step of the decodes here and {@code more} of them. */
+    public double decodeStepNanos(int more, double moreContext) {
+        return steps.decodeNanos(decodes + more, contextTokens + moreContext);
+    }
+}

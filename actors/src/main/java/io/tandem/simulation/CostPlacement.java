@@ -1,0 +1,98 @@
+package io.tandem.simulation;
+
+import io.tandem.engine.EngineRole;
+import io.tandem.routing.CostPolicy;
+import io.tandem.routing.CostSettings;
+import io.tandem.routing.RoutingDecision;
+import io.tandem.routing.StepTimeModel;
+import io.tandem.routing.WorkerLoad;
+import io.tandem.simulation.ClusterSimulation.Cluster;
+import java.util.ArrayList;
+import java.util.List;
+
+/** The production {@link CostPolicy} in the simulated cluster: it learns step times and books as it does there. */
+public final class CostPlacement implements Placement {
+    private final CostPolicy policy;
+    private final Cluster cluster;
+    private final EngineRole[] roles;
+    private final WorkerLoad[] loads;
+    private final long ttftTargetNanos;
+    private final long itlTargetNanos;
+    private final int[] prefillAt;
+    private final int[] decodeAt;
+    private final List<CostPolicy.Candidate> candidates = new ArrayList<>();
+
+    public CostPlacement(
+            Trace trace,
+            Layout layout,
+            Cluster cluster,
+            CostSettings settings,
+            long ttftTargetNanos,
+            long itlTargetNanos,
+            long seed) {
+        this.cluster = cluster;
+        this.ttftTargetNanos = ttftTargetNanos;
+        this.itlTargetNanos = itlTargetNanos;
+        policy = new CostPolicy(settings, seed);
+        loads = new WorkerLoad[layout.workers()];
+        roles = new EngineRole[layout.workers()];
+        for (int w = 0; w < loads.length; w++) {
+            loads[w] = new WorkerLoad("gpu-" + w, new StepTimeModel(cluster.maxBatchTokens(), 10e6, 20_000, 50));
+            roles[w] = !layout.split()
+                    ? EngineRole.MIXED
+                    : w < layout.prefillWorkers() ? EngineRole.PREFILL : EngineRole.DECODE;
+        }
+        prefillAt = new int[trace.size()];
+        decodeAt = new int[trace.size()];
+    }
+
+    @Override
+    public Plan place(Arrival arrival) {
+        candidates.clear();
+        int blockTokens = cluster.blockTokens();
+        long capacity = (long) cluster.blocks() * blockTokens;
+        int whole = (arrival.inputTokens() - 1) / blockTokens;
+        double transfer = cluster.transferNanos(arrival.inputTokens());
+        for (int w = 0; w < loads.length; w++) {
+            int cached = Math.min(arrival.depths()[w], whole) * blockTokens;
+            long free = capacity - (long) loads[w].contextTokens();
+            candidates.add(new CostPolicy.Candidate(loads[w], roles[w], cached, transfer, free));
+        }
+        var request = new CostPolicy.Request(arrival.request(), arrival.inputTokens(), ttftTargetNanos, itlTargetNanos);
+        RoutingDecision.Plan plan = policy.decide(request, candidates, arrival.nowNanos())
+                .orElseThrow()
+                .plan();
+        int prefill = number(plan.prefillGpu());
+        int decode = number(plan.decodeGpu());
+        policy.book(request, plan, loads[prefill], loads[decode], arrival.nowNanos());
+        prefillAt[arrival.request()] = prefill;
+        decodeAt[arrival.request()] = decode;
+        return new Plan(prefill, decode);
+    }
+
+    private static int number(String gpu) {
+        return Integer.parseInt(gpu, 4, gpu.length(), 10);
+    }
+
+    @Override
+    public void prefillEnded(int request, int worker, long nowNanos) {
+        loads[worker].prefillEnded(request);
+    }
+
+    @Override
+    public void finished(int request, int worker, long nowNanos) {
+        loads[decodeAt[request]].finished(request);
+        loads[prefillAt[request]].finished(request);
+    }
+
+    @Override
+    public void passEnded(int worker, PassShape pass, long durationNanos, long nowNanos) {
+        loads[worker].stepEnded(
+                pass.newTokens,
+                pass.prefixTokens,
+                pass.decodeSequences,
+                pass.decodeContextTokens,
+                durationNanos,
+                nowNanos);
+    }
+}

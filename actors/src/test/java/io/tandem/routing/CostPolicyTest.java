@@ -1,0 +1,191 @@
+package io.tandem.routing;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.tandem.engine.EngineRole;
+import io.tandem.routing.CostPolicy.Candidate;
+import io.tandem.routing.CostPolicy.Request;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+
+class CostPolicyTest {
+    private static final long TTFT = 2_000_000_000L;
+    private static final long ITL = 25_000_000L;
+
+    private final CostPolicy policy = new CostPolicy(CostSettings.DEFAULT, 1);
+    private final List<WorkerLoad> loads = new ArrayList<>();
+
+    /** 10 ms a step, 20 µs a prompt token, 50 ns a token of context. */
+    private WorkerLoad load(String gpu) {
+        WorkerLoad load = new WorkerLoad(gpu, new StepTimeModel(8192, 10e6, 20_000, 50));
+        loads.add(load);
+        return load;
+    }
+
+    private Candidate worker(String gpu, EngineRole role, int cached) {
+        return new Candidate(load(gpu), role, cached, 1e6, 1_000_000);
+    }
+
+    private RoutingDecision.Plan route(Request request, List<Candidate> candidates) {
+        RoutingDecision.Plan plan =
+                policy.decide(request, candidates, 0).orElseThrow().plan();
+        policy.book(request, plan, find(plan.prefillGpu()), find(plan.decodeGpu()), 0);
+        return plan;
+    }
+
+    private WorkerLoad find(String gpu) {
+        return loads.stream().filter(l -> l.gpuId().equals(gpu)).findFirst().orElseThrow();
+    }
+
+    private static Request request(long id, int tokens) {
+        return new Request(id, tokens, TTFT, ITL);
+    }
+
+    @Test
+    void shouldPreferTheGpuThatHasThePrefix() {
+        List<Candidate> two = List.of(
+                worker("p0", EngineRole.PREFILL, 0),
+                worker("p1", EngineRole.PREFILL, 6000),
+                worker("d0", EngineRole.DECODE, 0));
+        RoutingDecision.Plan plan = route(request(1, 8000), two);
+        assertEquals("p1", plan.prefillGpu());
+        assertEquals("d0", plan.decodeGpu());
+        assertEquals(2000, plan.uncachedTokens());
+    }
+
+    @Test
+    void shouldLeaveThePrefixBehindWhenItsGpuIsTooBusy() {
+        List<Candidate> two = List.of(
+                worker("p0", EngineRole.PREFILL, 0),
+                worker("p1", EngineRole.PREFILL, 2000),
+                worker("d0", EngineRole.DECODE, 0));
+        find("p1").bookPrefill(99, 60_000, 0);
+        find("d0").bookDecode(98, 5000);
+        find("d0").bookDecode(97, 5000);
+        assertEquals("p0", route(request(1, 8000), two).prefillGpu());
+    }
+
+    @Test
+    void shouldSpreadABurstOfSiblingsAlthoughNoReportHasCome() {
+        List<Candidate> four = List.of(
+                worker("p0", EngineRole.PREFILL, 512),
+                worker("p1", EngineRole.PREFILL, 0),
+                worker("p2", EngineRole.PREFILL, 0),
+                worker("d0", EngineRole.DECODE, 0));
+        int[] count = new int[3];
+        for (int i = 0; i < 30; i++) {
+            String gpu = route(request(i, 8000), four).prefillGpu();
+            if (gpu.startsWith("p")) {
+                count[gpu.charAt(1) - '0']++;
+            }
+        }
+        for (int c : count) {
+            assertTrue(c >= 8, "each takes its share");
+        }
+    }
+
+    @Test
+    void shouldNotSplitWhenADecodeGpuIsIdleAndThePrefillGpusAreBusy() {
+        List<Candidate> both = List.of(worker("p0", EngineRole.PREFILL, 0), worker("d0", EngineRole.DECODE, 0));
+        find("p0").bookPrefill(99, 50_000, 0);
+        assertFalse(route(request(1, 1000), both).split());
+    }
+
+    @Test
+    void shouldKeepPromptsAwayFromRunningDecodes() {
+        List<Candidate> both = List.of(worker("p0", EngineRole.PREFILL, 0), worker("d0", EngineRole.DECODE, 0));
+        for (int i = 0; i < 10; i++) {
+            find("d0").bookDecode(100 + i, 5000);
+        }
+        find("p0").bookPrefill(99, 8000, 0);
+        RoutingDecision.Plan plan = route(request(1, 4000), both);
+        assertTrue(plan.split());
+        assertEquals(0, plan.interferenceNanos(), "no decode runs on the prefill GPU");
+    }
+
+    @Test
+    void shouldPackDecodesOfMixedGpusWithinTheTarget() {
+        List<Candidate> four = new ArrayList<>();
+        for (int i = 0; i < 4; i++) {
+            four.add(worker("g" + i, EngineRole.MIXED, 0));
+        }
+        Set<String> decoding = new HashSet<>();
+        for (int i = 0; i < 4; i++) {
+            decoding.add(route(request(i, 4000), four).decodeGpu());
+            loads.forEach(l -> l.stepEnded(100_000, 0, 0, 0, 170_000_000, 0));
+        }
+        assertEquals(1, decoding.size(), "15 ms with four of them: one GPU is enough");
+        for (int i = 4; i < 200; i++) {
+            RoutingDecision.Plan plan = route(request(i, 4000), four);
+            decoding.add(plan.decodeGpu());
+            loads.forEach(l -> l.stepEnded(100_000, 0, 0, 0, 170_000_000, 0));
+        }
+        assertTrue(decoding.size() > 1, "200 of them would take 50 ms on one");
+    }
+
+    @Test
+    void shouldBreakTiesTheSameWayEveryTimeAndNotAlwaysForOneGpu() {
+        Set<String> chosen = new HashSet<>();
+        for (int i = 0; i < 50; i++) {
+            List<Candidate> two = List.of(worker("a", EngineRole.MIXED, 0), worker("b", EngineRole.MIXED, 0));
+            RoutingDecision first = policy.decide(request(i, 100), two, 0).orElseThrow();
+            List<Candidate> reversed = List.of(two.get(1), two.get(0));
+            RoutingDecision second = policy.decide(request(i, 100), reversed, 0).orElseThrow();
+            assertEquals(first.plan().decodeGpu(), second.plan().decodeGpu());
+            chosen.add(first.plan().decodeGpu());
+        }
+        assertEquals(2, chosen.size());
+    }
+
+    @Test
+    void shouldExplainEveryPlanItWeighed() {
+        List<Candidate> all = List.of(
+                worker("p0", EngineRole.PREFILL, 512),
+                worker("p1", EngineRole.PREFILL, 0),
+                worker("d0", EngineRole.DECODE, 0));
+        RoutingDecision decision = policy.decide(request(1, 4000), all, 0).orElseThrow();
+        assertEquals(3, decision.plans().size());
+        for (RoutingDecision.Plan plan : decision.plans()) {
+            assertTrue(plan.cost() >= decision.plan().cost());
+            assertTrue(plan.predictedTtftNanos() > 0 && plan.predictedItlNanos() > 0);
+        }
+        assertTrue(decision.reason().contains("512 of 4000"), decision.reason());
+    }
+
+    @Test
+    void shouldHaveNoAnswerWithoutAGpuThatDecodes() {
+        assertTrue(policy.decide(request(1, 10), List.of(worker("p0", EngineRole.PREFILL, 0)), 0)
+                .isEmpty());
+    }
+
+    @Test
+    void shouldTakeBackWhatItBooked() {
+        WorkerLoad load = load("g");
+        load.bookPrefill(1, 5000, 0);
+        load.bookDecode(1, 6000);
+        load.bookPrefill(2, 3000, 0);
+        load.prefillEnded(2);
+        assertEquals(1, load.decodes());
+        assertNotEquals(0, load.backlogTokens());
+        load.finished(1);
+        load.finished(1);
+        assertEquals(0, load.decodes());
+        assertEquals(0, load.backlogTokens());
+        assertEquals(0, load.contextTokens());
+    }
+
+    @Test
+    void shouldCreditTheTimeAChunkHasRunAlready() {
+        WorkerLoad load = load("g");
+        load.bookPrefill(1, 8192, 0);
+        double atStart = load.prefillEndNanos(0, 0);
+        assertEquals(atStart - 50e6, load.prefillEndNanos(0, 50_000_000), 1);
+        assertTrue(load.prefillEndNanos(0, 10_000_000_000L) >= 0, "never before now");
+    }
+}
