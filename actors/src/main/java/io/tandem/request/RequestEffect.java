@@ -5,7 +5,7 @@ import io.tandem.engine.FinishReason;
 import io.tandem.worker.WorkerMessage;
 
 /** What {@link RequestLifecycle} wants done; carried out by {@link RequestActor} in order. */
-sealed interface RequestEffect {
+public sealed interface RequestEffect {
 
     /** Tell a worker. */
     record Tell(String gpuId, WorkerMessage.Remote message) implements RequestEffect {}

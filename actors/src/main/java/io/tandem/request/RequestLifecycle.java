@@ -22,10 +22,10 @@ import java.util.Set;
  * is taken only at the index where the output ends. A resumed request starts from prompt + output so far, and since tokens
  * are a function of (seed, position), it continues the very sequence it began.
  */
-final class RequestLifecycle {
+public final class RequestLifecycle {
 
     /** Where a request stands. */
-    enum Phase {
+    public enum Phase {
         /** Between two attempts. */
         WAITING,
         /** Prompt and output on one GPU. */
@@ -65,36 +65,36 @@ final class RequestLifecycle {
     private boolean split;
     private String reason = "";
 
-    RequestLifecycle(SequenceSpec spec, long deadlineEpochMillis, int maxAttempts) {
+    public RequestLifecycle(SequenceSpec spec, long deadlineEpochMillis, int maxAttempts) {
         this.spec = spec;
         this.deadlineEpochMillis = deadlineEpochMillis;
         this.maxAttempts = maxAttempts;
     }
 
-    Phase phase() {
+    public Phase phase() {
         return phase;
     }
 
-    boolean over() {
+    public boolean over() {
         return phase == Phase.OVER;
     }
 
     /** Tokens the next attempt has to compute before it can go on. */
-    int tokensToCompute() {
+    public int tokensToCompute() {
         return spec.tokens().length + outputTokens;
     }
 
     /** GPUs that refused or failed this request. */
-    Set<String> avoid() {
+    public Set<String> avoid() {
         return avoid;
     }
 
-    int outputTokens() {
+    public int outputTokens() {
         return outputTokens;
     }
 
     /** A route was looked for, at the start or after {@link RequestEffect.RetryLater}. */
-    List<RequestEffect> onRoute(Optional<Route> found, RequestTarget newTarget) {
+    public List<RequestEffect> onRoute(Optional<Route> found, RequestTarget newTarget) {
         List<RequestEffect> effects = new ArrayList<>();
         if (phase != Phase.WAITING) {
             return effects;
@@ -157,7 +157,7 @@ final class RequestLifecycle {
     }
 
     /** One token of the output. */
-    List<RequestEffect> onToken(
+    public List<RequestEffect> onToken(
             int ofAttempt, String gpu, int token, int index, float logprob, int[] topIds, float[] topLogprobs) {
         List<RequestEffect> effects = new ArrayList<>(2);
         if (stale(ofAttempt) || index < outputTokens) {
@@ -191,7 +191,7 @@ final class RequestLifecycle {
         return false;
     }
 
-    List<RequestEffect> onKvReserved(RequestMessage.KvReserved m) {
+    public List<RequestEffect> onKvReserved(RequestMessage.KvReserved m) {
         List<RequestEffect> effects = new ArrayList<>(1);
         if (!stale(m.attempt()) && phase == Phase.SPLIT && !pushTold) {
             pushTold = true;
@@ -202,7 +202,7 @@ final class RequestLifecycle {
         return effects;
     }
 
-    List<RequestEffect> onKvAdopted(RequestMessage.KvAdopted m) {
+    public List<RequestEffect> onKvAdopted(RequestMessage.KvAdopted m) {
         List<RequestEffect> effects = new ArrayList<>(1);
         if (!stale(m.attempt()) && phase == Phase.SPLIT) {
             phase = Phase.ADOPTED;
@@ -212,7 +212,7 @@ final class RequestLifecycle {
         return effects;
     }
 
-    List<RequestEffect> onKvFailed(RequestMessage.KvFailed m) {
+    public List<RequestEffect> onKvFailed(RequestMessage.KvFailed m) {
         List<RequestEffect> effects = new ArrayList<>();
         if (!stale(m.attempt()) && phase == Phase.SPLIT) {
             checksumFailures += m.stats().checksumFailures();
@@ -228,7 +228,7 @@ final class RequestLifecycle {
         checksumFailures += stats.checksumFailures();
     }
 
-    List<RequestEffect> onEnded(RequestMessage.Ended m) {
+    public List<RequestEffect> onEnded(RequestMessage.Ended m) {
         List<RequestEffect> effects = new ArrayList<>();
         if (stale(m.attempt())) {
             return effects;
@@ -258,7 +258,7 @@ final class RequestLifecycle {
         effects.add(new RequestEffect.Finish(why));
     }
 
-    List<RequestEffect> onRefused(RequestMessage.Refused m) {
+    public List<RequestEffect> onRefused(RequestMessage.Refused m) {
         List<RequestEffect> effects = new ArrayList<>();
         if (stale(m.attempt())) {
             return effects;
@@ -274,7 +274,7 @@ final class RequestLifecycle {
     }
 
     /** A worker is lost; it matters when this attempt needs it still. */
-    List<RequestEffect> onWorkerLost(String gpuId, long epoch) {
+    public List<RequestEffect> onWorkerLost(String gpuId, long epoch) {
         List<RequestEffect> effects = new ArrayList<>();
         if (route == null || phase == Phase.WAITING || phase == Phase.OVER) {
             return effects;
@@ -308,16 +308,16 @@ final class RequestLifecycle {
     }
 
     /** The client is gone or wants no more. */
-    List<RequestEffect> onCancel() {
+    public List<RequestEffect> onCancel() {
         return endEverywhere(new RequestEffect.Finish(FinishReason.CANCELLED));
     }
 
     /** A stop text was found: the output ends here although the model would go on. */
-    List<RequestEffect> onStopText() {
+    public List<RequestEffect> onStopText() {
         return endEverywhere(new RequestEffect.Finish(FinishReason.STOP));
     }
 
-    List<RequestEffect> onDeadline() {
+    public List<RequestEffect> onDeadline() {
         List<RequestEffect> effects = new ArrayList<>();
         onDeadline(effects);
         return effects;
@@ -371,7 +371,7 @@ final class RequestLifecycle {
     }
 
     /** The figures of the report that this class knows. */
-    Figures figures() {
+    public Figures figures() {
         return new Figures(
                 Math.max(0, cachedTokens),
                 prefillGpu,
@@ -386,7 +386,7 @@ final class RequestLifecycle {
     }
 
     /** See {@link io.tandem.RequestReport}. */
-    record Figures(
+    public record Figures(
             int cachedTokens,
             String prefillGpu,
             String decodeGpu,
@@ -398,7 +398,7 @@ final class RequestLifecycle {
             int resumes,
             String reason) {}
 
-    int[] output() {
+    public int[] output() {
         return Arrays.copyOf(output, outputTokens);
     }
 }

@@ -2,11 +2,7 @@ package io.tandem.routing;
 
 import io.tandem.worker.WorkerReport;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.List;
-import java.util.Set;
-import java.util.TreeMap;
 import java.util.function.BiConsumer;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.javadsl.AbstractBehavior;
@@ -19,10 +15,7 @@ import org.apache.pekko.cluster.typed.Subscribe;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/**
- * Collects the workers' reports on one node. A worker is lost when its node is unreachable or gone, when its reports stop,
- * or when a new incarnation reports; each loss is told once.
- */
+/** Collects the workers' reports on one node and tells of losses; the rules are {@link WorkerRoster}'s. */
 public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
     private static final Logger LOG = LoggerFactory.getLogger(WorkerRegistry.class);
 
@@ -33,10 +26,8 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
     private record Membership(ClusterEvent.MemberEvent event) implements RegistryMessage {}
 
     private final WorkerDirectory directory;
-    private final long timeoutNanos;
     private final BiConsumer<String, Long> onLost;
-    private final TreeMap<String, WorkerDirectory.Entry> workers = new TreeMap<>();
-    private final Set<String> unreachable = new HashSet<>();
+    private final WorkerRoster roster;
 
     private WorkerRegistry(
             ActorContext<RegistryMessage> context,
@@ -45,7 +36,7 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
             BiConsumer<String, Long> onLost) {
         super(context);
         this.directory = directory;
-        this.timeoutNanos = workerTimeout.toNanos();
+        roster = new WorkerRoster(workerTimeout.toNanos());
         this.onLost = onLost;
         Cluster cluster = Cluster.get(context.getSystem());
         cluster.subscriptions()
@@ -85,75 +76,59 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
     }
 
     private Behavior<RegistryMessage> onReport(WorkerReport report) {
-        WorkerDirectory.Entry known = workers.get(report.gpuId());
-        if (known != null && known.report().epoch() > report.epoch()) {
-            return this;
-        }
-        if (known != null && known.live() && known.report().epoch() < report.epoch()) {
-            lose(known.report(), "a new incarnation reports");
-        }
-        if (known == null || !known.live() || known.report().epoch() != report.epoch()) {
+        WorkerDirectory.Entry known = roster.entry(report.gpuId());
+        if (known == null || !known.live() || known.report().epoch() < report.epoch()) {
             LOG.info("worker {} on {} joined as {}", report.gpuId(), report.node(), report.role());
-        } else if (known.report().role() != report.role()) {
+        } else if (known.report().epoch() == report.epoch() && known.report().role() != report.role()) {
             LOG.info("worker {} is {} now", report.gpuId(), report.role());
         }
-        workers.put(report.gpuId(), new WorkerDirectory.Entry(report, true, System.nanoTime()));
+        List<WorkerRoster.Loss> losses = roster.onReport(report, System.nanoTime());
         publish();
+        tell(losses);
         return this;
     }
 
     private Behavior<RegistryMessage> onTick() {
-        long now = System.nanoTime();
-        for (WorkerDirectory.Entry entry : List.copyOf(workers.values())) {
-            if (entry.live() && now - entry.seenNanos() > timeoutNanos) {
-                lose(entry.report(), "its reports stopped");
-            }
-        }
-        return this;
+        return lose(roster.onTick(System.nanoTime()));
     }
 
     private Behavior<RegistryMessage> onReachability(ClusterEvent.ReachabilityEvent event) {
         String node = Registries.node(event.member().address());
-        if (event instanceof ClusterEvent.UnreachableMember) {
-            unreachable.add(node);
-            loseAllOn(node, "its node is unreachable");
-        } else {
-            unreachable.remove(node);
-        }
-        return this;
+        return event instanceof ClusterEvent.UnreachableMember
+                ? lose(roster.onNodeLost(node, "its node is unreachable", System.nanoTime()))
+                : this;
     }
 
     private Behavior<RegistryMessage> onMembership(ClusterEvent.MemberEvent event) {
-        if (event instanceof ClusterEvent.MemberRemoved
-                || event instanceof ClusterEvent.MemberDowned
-                || event instanceof ClusterEvent.MemberExited) {
-            String node = Registries.node(event.member().address());
-            loseAllOn(node, "its node is " + event.member().status());
-            if (event instanceof ClusterEvent.MemberRemoved) {
-                unreachable.remove(node);
-                workers.values().removeIf(e -> e.report().node().equals(node));
-                publish();
-            }
+        String node = Registries.node(event.member().address());
+        String why = "its node is " + event.member().status();
+        if (event instanceof ClusterEvent.MemberRemoved) {
+            List<WorkerRoster.Loss> losses = roster.onNodeRemoved(node, why, System.nanoTime());
+            publish();
+            tell(losses);
+        } else if (event instanceof ClusterEvent.MemberDowned || event instanceof ClusterEvent.MemberExited) {
+            lose(roster.onNodeLost(node, why, System.nanoTime()));
         }
         return this;
     }
 
-    private void loseAllOn(String node, String why) {
-        for (WorkerDirectory.Entry entry : new ArrayList<>(workers.values())) {
-            if (entry.live() && entry.report().node().equals(node)) {
-                lose(entry.report(), why);
-            }
+    private Behavior<RegistryMessage> lose(List<WorkerRoster.Loss> losses) {
+        if (!losses.isEmpty()) {
+            publish();
+            tell(losses);
+        }
+        return this;
+    }
+
+    private void tell(List<WorkerRoster.Loss> losses) {
+        for (WorkerRoster.Loss loss : losses) {
+            WorkerReport worker = loss.worker();
+            LOG.warn("worker {} on {} is lost: {}", worker.gpuId(), worker.node(), loss.why());
+            onLost.accept(worker.gpuId(), worker.epoch());
         }
     }
 
-    private void lose(WorkerReport report, String why) {
-        LOG.warn("worker {} on {} is lost: {}", report.gpuId(), report.node(), why);
-        workers.put(report.gpuId(), new WorkerDirectory.Entry(report, false, System.nanoTime()));
-        publish();
-        onLost.accept(report.gpuId(), report.epoch());
-    }
-
     private void publish() {
-        directory.publish(new ArrayList<>(workers.values()));
+        directory.publish(roster.entries());
     }
 }

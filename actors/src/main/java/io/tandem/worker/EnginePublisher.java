@@ -19,14 +19,14 @@ import org.apache.pekko.actor.typed.ActorRef;
  * Runs on the engine's thread: sends the tokens of a step to the nodes that own the requests, one message a node, and tells
  * the worker's actor what else happened. Never blocks.
  */
-final class EnginePublisher implements EngineListener {
+public final class EnginePublisher implements EngineListener {
     private final String gpuId;
     private final ConcurrentHashMap<Long, Work> works;
-    private final Consumer<WorkerActor.Internal> actor;
+    private final Consumer<WorkEvent> actor;
     private final Map<ActorRef<RequestMessage>, Batch> batches = new HashMap<>();
     private final List<Batch> touched = new ArrayList<>();
 
-    EnginePublisher(String gpuId, ConcurrentHashMap<Long, Work> works, Consumer<WorkerActor.Internal> actor) {
+    public EnginePublisher(String gpuId, ConcurrentHashMap<Long, Work> works, Consumer<WorkEvent> actor) {
         this.gpuId = gpuId;
         this.works = works;
         this.actor = actor;
@@ -59,22 +59,22 @@ final class EnginePublisher implements EngineListener {
             RequestTarget t = work.target;
             t.hub().tell(new RequestMessage.Ended(gpuId, t.requestId(), t.attempt(), reason, stats, detail));
         }
-        actor.accept(new WorkerActor.SequenceEnded(key, reason));
+        actor.accept(new WorkEvent.SequenceEnded(key, reason));
     }
 
     @Override
     public void onPrefillProgress(long key, int firstBlock, int endBlock, int[] blockIds) {
-        actor.accept(new WorkerActor.PrefillProgress(key, endBlock, Arrays.copyOf(blockIds, endBlock)));
+        actor.accept(new WorkEvent.PrefillProgress(key, endBlock, Arrays.copyOf(blockIds, endBlock)));
     }
 
     @Override
     public void onReserved(long key, int cachedBlocks, int[] blockIds) {
-        actor.accept(new WorkerActor.Reserved(key, cachedBlocks, blockIds));
+        actor.accept(new WorkEvent.Reserved(key, cachedBlocks, blockIds));
     }
 
     @Override
     public void onRefused(long key, RefusalReason reason, String detail) {
-        actor.accept(new WorkerActor.EngineRefused(key, reason, detail));
+        actor.accept(new WorkEvent.EngineRefused(key, reason, detail));
     }
 
     /** The tokens of one step for one node. */

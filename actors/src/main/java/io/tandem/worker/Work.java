@@ -6,7 +6,7 @@ import io.tandem.transfer.TransferEndpoint;
 import io.tandem.transfer.TransferStats;
 
 /** One piece of work on one worker. Owned by the worker's actor, but for the final fields, which the engine's thread reads. */
-final class Work {
+public final class Work {
     static final TransferStats NOTHING_MOVED = new TransferStats(0, 0, 0, 0);
 
     final long key;

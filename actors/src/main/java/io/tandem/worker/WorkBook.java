@@ -2,7 +2,6 @@ package io.tandem.worker;
 
 import io.tandem.engine.EngineCommand;
 import io.tandem.engine.EngineListener.RefusalReason;
-import io.tandem.engine.EngineLoop;
 import io.tandem.engine.FinishReason;
 import io.tandem.engine.SequenceSpec;
 import io.tandem.kvcache.KvMemory;
@@ -29,7 +28,7 @@ import org.apache.pekko.actor.typed.ActorRef;
  * touches them. A cancelled work therefore ends in two steps: its transfer is aborted, and once the transport has said that
  * it is over, the engine is told.
  */
-final class WorkBook {
+public final class WorkBook {
     /** The engine's own deadline comes this much after the request's, so that a transfer is always ended first. */
     private static final long ENGINE_GRACE_NANOS = TimeUnit.SECONDS.toNanos(60);
 
@@ -40,28 +39,35 @@ final class WorkBook {
     private final Map<ActorRef<RequestMessage>, Integer> worksOfHub = new HashMap<>();
     private final ArrayDeque<EngineCommand> unsent = new ArrayDeque<>();
     private final List<Work> unsentBlocks = new ArrayList<>();
-    private final EngineLoop loop;
+    private final Commands engine;
     private final KvMemory kv;
     private final BlockTransport transport;
     private final Watcher watcher;
     private final int maxWorks;
     private long lastKey;
 
+    /** The way to the engine. */
+    @FunctionalInterface
+    public interface Commands {
+        /** False when the engine's queue is full. */
+        boolean offer(EngineCommand command);
+    }
+
     /** The actor around. */
-    interface Watcher {
+    public interface Watcher {
         /** Callable from any thread. */
-        void tellSelf(WorkerActor.Internal message);
+        void tellSelf(WorkEvent event);
 
         void watch(ActorRef<RequestMessage> hub);
 
         void unwatch(ActorRef<RequestMessage> hub);
     }
 
-    WorkBook(
+    public WorkBook(
             String gpuId,
             long epoch,
             ConcurrentHashMap<Long, Work> works,
-            EngineLoop loop,
+            Commands engine,
             KvMemory kv,
             BlockTransport transport,
             Watcher watcher,
@@ -69,7 +75,7 @@ final class WorkBook {
         this.gpuId = gpuId;
         this.epoch = epoch;
         this.works = works;
-        this.loop = loop;
+        this.engine = engine;
         this.kv = kv;
         this.transport = transport;
         this.watcher = watcher;
@@ -78,8 +84,8 @@ final class WorkBook {
 
     // ---- commands of the cluster
 
-    void dispatch(WorkerMessage.Dispatch m) {
-        long leftMillis = m.deadlineEpochMillis() - System.currentTimeMillis();
+    public void dispatch(WorkerMessage.Dispatch m, long nowNanos, long nowEpochMillis) {
+        long leftMillis = m.deadlineEpochMillis() - nowEpochMillis;
         if (leftMillis <= 0 || byTarget.containsKey(m.target())) {
             return;
         }
@@ -91,12 +97,12 @@ final class WorkBook {
             refuse(m.target(), RefusalReason.TOO_MANY_SEQUENCES, maxWorks + " works are here already");
             return;
         }
-        long deadline = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(leftMillis);
+        long deadline = nowNanos + TimeUnit.MILLISECONDS.toNanos(leftMillis);
         Work work =
                 new Work(++lastKey, m.target(), m.kind(), m.spec().sampling().wantsLogprobs(), deadline);
         SequenceSpec spec = localSpec(m.spec(), deadline + ENGINE_GRACE_NANOS);
         add(work);
-        if (!loop.offer(command(work.key, m.kind(), spec))) {
+        if (!engine.offer(command(work.key, m.kind(), spec))) {
             remove(work);
             refuse(m.target(), RefusalReason.QUEUE_FULL, "the engine's command queue is full");
         }
@@ -121,7 +127,7 @@ final class WorkBook {
                 deadlineNanos);
     }
 
-    void push(WorkerMessage.PushKv m) {
+    public void push(WorkerMessage.PushKv m) {
         Work work = byTarget.get(m.target());
         if (work == null || work.pushTo != null || work.cancelled || work.ended) {
             return;
@@ -150,7 +156,7 @@ final class WorkBook {
         sendWholeBlocks(work);
     }
 
-    void adopt(WorkerMessage.AdoptKv m) {
+    public void adopt(WorkerMessage.AdoptKv m) {
         Work work = byTarget.get(m.target());
         if (work != null && work.nextTokens == null) {
             work.nextTokens = m.nextTokens();
@@ -158,22 +164,22 @@ final class WorkBook {
         }
     }
 
-    void cancel(RequestTarget target) {
+    public void cancel(RequestTarget target) {
         Work work = byTarget.get(target);
         if (work != null) {
             cancel(work);
         }
     }
 
-    void cancelAllOf(ActorRef<RequestMessage> hub) {
+    private void cancelAllOf(ActorRef<RequestMessage> hub) {
         List<Work> orphans =
                 works.values().stream().filter(w -> w.target.hub().equals(hub)).toList();
         orphans.forEach(this::cancel);
     }
 
     /** Retries what did not fit, and ends what is past its deadline. */
-    void tick(long nowNanos) {
-        while (!unsent.isEmpty() && loop.offer(unsent.peek())) {
+    public void tick(long nowNanos) {
+        while (!unsent.isEmpty() && engine.offer(unsent.peek())) {
             unsent.poll();
         }
         List<Work> waiting = List.copyOf(unsentBlocks);
@@ -186,9 +192,24 @@ final class WorkBook {
         }
     }
 
+    /** Takes an event of the engine, of the transport or of a node. */
+    public void on(WorkEvent event) {
+        switch (event) {
+            case WorkEvent.HubGone gone -> cancelAllOf(gone.hub());
+            case WorkEvent.SequenceEnded m -> onSequenceEnded(m.key(), m.reason());
+            case WorkEvent.PrefillProgress m -> onPrefillProgress(m.key(), m.wholeBlocks(), m.blockIds());
+            case WorkEvent.Reserved m -> onReserved(m.key(), m.cachedBlocks(), m.blockIds());
+            case WorkEvent.EngineRefused m -> onEngineRefused(m.key(), m.reason(), m.detail());
+            case WorkEvent.Arrived m -> onArrived(m.lease().id(), m.stats());
+            case WorkEvent.ArrivalFailed m -> onArrivalFailed(m.lease().id(), m.failure(), m.stats());
+            case WorkEvent.Acknowledged m -> onAcknowledged(m.key(), m.stats());
+            case WorkEvent.PushFailed m -> onPushFailed(m.key(), m.failure(), m.stats());
+        }
+    }
+
     // ---- events of the engine
 
-    void onReserved(long key, int cachedBlocks, int[] blockIds) {
+    private void onReserved(long key, int cachedBlocks, int[] blockIds) {
         Work work = works.get(key);
         if (work == null) {
             return;
@@ -228,7 +249,7 @@ final class WorkBook {
         adoptWhenComplete(work);
     }
 
-    void onPrefillProgress(long key, int wholeBlocks, int[] blockIds) {
+    private void onPrefillProgress(long key, int wholeBlocks, int[] blockIds) {
         Work work = works.get(key);
         if (work != null) {
             work.wholeBlocks = wholeBlocks;
@@ -237,7 +258,7 @@ final class WorkBook {
         }
     }
 
-    void onSequenceEnded(long key, FinishReason reason) {
+    private void onSequenceEnded(long key, FinishReason reason) {
         Work work = works.get(key);
         if (work == null) {
             return;
@@ -255,7 +276,7 @@ final class WorkBook {
         }
     }
 
-    void onEngineRefused(long key, RefusalReason reason, String detail) {
+    private void onEngineRefused(long key, RefusalReason reason, String detail) {
         Work work = works.get(key);
         if (work != null) {
             remove(work);
@@ -265,7 +286,7 @@ final class WorkBook {
 
     // ---- events of the transport
 
-    void onArrived(long key, TransferStats stats) {
+    private void onArrived(long key, TransferStats stats) {
         Work work = works.get(key);
         if (work == null) {
             return;
@@ -282,11 +303,11 @@ final class WorkBook {
         }
     }
 
-    void onArrivalFailed(long key, TransferFailure failure, TransferStats stats) {
+    private void onArrivalFailed(long key, TransferFailure failure, TransferStats stats) {
         transferFailed(works.get(key), failure, stats);
     }
 
-    void onAcknowledged(long key, TransferStats stats) {
+    private void onAcknowledged(long key, TransferStats stats) {
         Work work = works.get(key);
         if (work == null) {
             return;
@@ -303,7 +324,7 @@ final class WorkBook {
         }
     }
 
-    void onPushFailed(long key, TransferFailure failure, TransferStats stats) {
+    private void onPushFailed(long key, TransferFailure failure, TransferStats stats) {
         transferFailed(works.get(key), failure, stats);
     }
 
@@ -386,7 +407,7 @@ final class WorkBook {
     }
 
     private void tellEngine(EngineCommand command) {
-        if (!unsent.isEmpty() || !loop.offer(command)) {
+        if (!unsent.isEmpty() || !engine.offer(command)) {
             unsent.add(command);
         }
     }
@@ -419,12 +440,12 @@ final class WorkBook {
     private record ReceiveEnd(Watcher watcher) implements BlockTransport.ReceiveListener {
         @Override
         public void onComplete(LeaseId lease, TransferStats stats) {
-            watcher.tellSelf(new WorkerActor.Arrived(lease, stats));
+            watcher.tellSelf(new WorkEvent.Arrived(lease, stats));
         }
 
         @Override
         public void onFailed(LeaseId lease, TransferFailure failure, TransferStats stats) {
-            watcher.tellSelf(new WorkerActor.ArrivalFailed(lease, failure, stats));
+            watcher.tellSelf(new WorkEvent.ArrivalFailed(lease, failure, stats));
         }
     }
 
@@ -432,12 +453,12 @@ final class WorkBook {
     private record SendEnd(Watcher watcher, long key) implements BlockTransport.SendListener {
         @Override
         public void onAcknowledged(LeaseId lease, TransferStats stats) {
-            watcher.tellSelf(new WorkerActor.Acknowledged(lease, key, stats));
+            watcher.tellSelf(new WorkEvent.Acknowledged(lease, key, stats));
         }
 
         @Override
         public void onFailed(LeaseId lease, TransferFailure failure, TransferStats stats) {
-            watcher.tellSelf(new WorkerActor.PushFailed(lease, key, failure, stats));
+            watcher.tellSelf(new WorkEvent.PushFailed(lease, key, failure, stats));
         }
     }
 }

@@ -6,14 +6,10 @@ import io.tandem.engine.EngineListener.RefusalReason;
 import io.tandem.engine.EngineLoop;
 import io.tandem.engine.EngineRole;
 import io.tandem.engine.EngineSettings;
-import io.tandem.engine.FinishReason;
 import io.tandem.request.RequestMessage;
 import io.tandem.routing.Registries;
 import io.tandem.routing.RegistryMessage;
 import io.tandem.transfer.BlockTransport;
-import io.tandem.transfer.LeaseId;
-import io.tandem.transfer.TransferFailure;
-import io.tandem.transfer.TransferStats;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -49,24 +45,6 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     record Tick() implements Internal {}
 
     record Report() implements Internal {}
-
-    record HubGone(ActorRef<RequestMessage> hub) implements Internal {}
-
-    record SequenceEnded(long key, FinishReason reason) implements Internal {}
-
-    record PrefillProgress(long key, int wholeBlocks, int[] blockIds) implements Internal {}
-
-    record Reserved(long key, int cachedBlocks, int[] blockIds) implements Internal {}
-
-    record EngineRefused(long key, RefusalReason reason, String detail) implements Internal {}
-
-    record Arrived(LeaseId lease, TransferStats stats) implements Internal {}
-
-    record ArrivalFailed(LeaseId lease, TransferFailure failure, TransferStats stats) implements Internal {}
-
-    record Acknowledged(LeaseId lease, long key, TransferStats stats) implements Internal {}
-
-    record PushFailed(LeaseId lease, long key, TransferFailure failure, TransferStats stats) implements Internal {}
 
     private final String gpuId;
     private final GpuHost host;
@@ -131,6 +109,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 .onMessage(WorkerMessage.PushKv.class, this::onPushKv)
                 .onMessage(WorkerMessage.AdoptKv.class, this::onAdoptKv)
                 .onMessage(WorkerMessage.CancelWork.class, this::onCancelWork)
+                .onMessage(WorkEvent.class, this::onWorkEvent)
                 .onMessage(Internal.class, this::onInternal)
                 .onMessage(WorkerMessage.ChangeRole.class, this::onChangeRole)
                 .onMessage(WorkerMessage.SetDraining.class, this::onSetDraining)
@@ -140,6 +119,13 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                     return this;
                 })
                 .build();
+    }
+
+    private Behavior<WorkerMessage> onWorkEvent(WorkEvent event) {
+        if (book != null) {
+            book.on(event);
+        }
+        return this;
     }
 
     private Behavior<WorkerMessage> onInternal(Internal message) {
@@ -155,15 +141,6 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         switch (message) {
             case Tick ignored -> onTick();
             case Report ignored -> report();
-            case HubGone gone -> book.cancelAllOf(gone.hub());
-            case SequenceEnded m -> book.onSequenceEnded(m.key(), m.reason());
-            case PrefillProgress m -> book.onPrefillProgress(m.key(), m.wholeBlocks(), m.blockIds());
-            case Reserved m -> book.onReserved(m.key(), m.cachedBlocks(), m.blockIds());
-            case EngineRefused m -> book.onEngineRefused(m.key(), m.reason(), m.detail());
-            case Arrived m -> book.onArrived(m.lease().id(), m.stats());
-            case ArrivalFailed m -> book.onArrivalFailed(m.lease().id(), m.failure(), m.stats());
-            case Acknowledged m -> book.onAcknowledged(m.key(), m.stats());
-            case PushFailed m -> book.onPushFailed(m.key(), m.failure(), m.stats());
             case Opened ignored -> throw new IllegalStateException("handled above");
             case Stop ignored -> throw new IllegalStateException("handled above");
         }
@@ -187,18 +164,18 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 gpuId,
                 epoch,
                 works,
-                loop,
+                loop::offer,
                 engine.kvMemory(),
                 transport,
                 new WorkBook.Watcher() {
                     @Override
-                    public void tellSelf(Internal message) {
-                        getContext().getSelf().tell(message);
+                    public void tellSelf(WorkEvent event) {
+                        getContext().getSelf().tell(event);
                     }
 
                     @Override
                     public void watch(ActorRef<RequestMessage> hub) {
-                        getContext().watchWith(hub, new HubGone(hub));
+                        getContext().watchWith(hub, new WorkEvent.HubGone(hub));
                     }
 
                     @Override
@@ -231,7 +208,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                             RefusalReason.QUEUE_FULL,
                             "the worker is still starting"));
         } else {
-            book.dispatch(m);
+            book.dispatch(m, System.nanoTime(), System.currentTimeMillis());
         }
         return this;
     }

@@ -9,7 +9,7 @@ import io.tandem.transfer.TransferEndpoint;
 import org.apache.pekko.actor.typed.ActorRef;
 
 /** What a worker receives. Work names the worker's epoch: a message for an earlier incarnation is refused. */
-public sealed interface WorkerMessage permits WorkerMessage.Remote, WorkerActor.Internal {
+public sealed interface WorkerMessage permits WorkerMessage.Remote, WorkEvent, WorkerActor.Internal {
 
     /** May come from another JVM. */
     sealed interface Remote extends WorkerMessage, WireMessage {}

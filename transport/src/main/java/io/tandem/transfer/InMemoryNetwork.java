@@ -3,9 +3,11 @@ package io.tandem.transfer;
 import java.util.ArrayDeque;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.Iterator;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.LongSupplier;
 import org.agrona.MutableDirectBuffer;
 import org.agrona.concurrent.UnsafeBuffer;
 
@@ -39,12 +41,35 @@ public final class InMemoryNetwork {
         Fate fate(String to, long number, int bytes);
     }
 
-    private final Map<String, ArrayDeque<byte[]>> waiting = new HashMap<>();
+    /** State of the way from one transport to another. */
+    public enum Link {
+        OPEN,
+        /** What is sent waits, as with packets that are lost and sent again. */
+        HELD,
+        /** What was on its way is lost, and the sender sees the receiver unconnected. */
+        CUT
+    }
+
+    private record Message(String from, byte[] bytes) {}
+
+    private final Map<String, ArrayDeque<Message>> waiting = new HashMap<>();
     private final Set<String> disconnected = new HashSet<>();
     private final Set<String> held = new HashSet<>();
+    private final Map<String, Link> links = new HashMap<>();
     private final AtomicLong aheadNanos = new AtomicLong();
+    private final LongSupplier clock;
     private Faults faults = (to, number, bytes) -> Fate.PASS;
     private long messages;
+
+    /** In real time. */
+    public InMemoryNetwork() {
+        this(System::nanoTime);
+    }
+
+    /** @param clock what its transports take for {@link System#nanoTime()} */
+    public InMemoryNetwork(LongSupplier clock) {
+        this.clock = clock;
+    }
 
     /** Applies to all messages sent from now on. */
     public synchronized void faults(Faults next) {
@@ -66,13 +91,33 @@ public final class InMemoryNetwork {
         held.remove(name);
     }
 
+    /** Sets one direction between two transports; OPEN unless set. */
+    public synchronized void link(String from, String to, Link state) {
+        links.put(link(from, to), state);
+        if (state == Link.CUT) {
+            waiting.forEach((key, queue) -> {
+                if (key.startsWith(to + " ")) {
+                    queue.removeIf(m -> m.from().equals(from));
+                }
+            });
+        }
+    }
+
+    private static String link(String from, String to) {
+        return from + " > " + to;
+    }
+
+    private Link state(String from, String to) {
+        return links.getOrDefault(link(from, to), Link.OPEN);
+    }
+
     /** Moves the clock of all transports of this network forward. */
     public void advanceNanos(long nanos) {
         aheadNanos.addAndGet(nanos);
     }
 
     long nanoTime() {
-        return System.nanoTime() + aheadNanos.get();
+        return clock.getAsLong() + aheadNanos.get();
     }
 
     synchronized void attach(String name, int streamId) {
@@ -89,35 +134,45 @@ public final class InMemoryNetwork {
         return name + " " + streamId;
     }
 
-    private synchronized boolean reachable(String name, int streamId) {
-        return waiting.containsKey(key(name, streamId)) && !disconnected.contains(name);
+    private synchronized boolean reachable(String from, String to, int streamId) {
+        return waiting.containsKey(key(to, streamId)) && !disconnected.contains(to) && state(from, to) != Link.CUT;
     }
 
-    private synchronized long room(String name, int streamId) {
-        if (!reachable(name, streamId)) {
+    private synchronized long room(String from, String to, int streamId) {
+        if (!reachable(from, to, streamId)) {
             return NOT_CONNECTED;
         }
-        return waiting.get(key(name, streamId)).size() < MAX_WAITING_MESSAGES ? 1 : BACK_PRESSURED;
+        return waiting.get(key(to, streamId)).size() < MAX_WAITING_MESSAGES ? 1 : BACK_PRESSURED;
     }
 
-    private synchronized void put(String name, int streamId, byte[] message) {
-        ArrayDeque<byte[]> queue = waiting.get(key(name, streamId));
-        Fate fate = faults.fate(name, messages++, message.length);
-        if (queue == null || disconnected.contains(name) || fate == Fate.DROP) {
+    private synchronized void put(String from, String to, int streamId, byte[] message) {
+        ArrayDeque<Message> queue = waiting.get(key(to, streamId));
+        Fate fate = faults.fate(to, messages++, message.length);
+        if (queue == null || disconnected.contains(to) || state(from, to) == Link.CUT || fate == Fate.DROP) {
             return;
         }
         if (fate == Fate.CORRUPT) {
             message[message.length - 1] ^= 1;
         }
-        queue.add(message);
+        queue.add(new Message(from, message));
         if (fate == Fate.DUPLICATE) {
-            queue.add(message.clone());
+            queue.add(new Message(from, message.clone()));
         }
     }
 
     private synchronized byte[] take(String name, int streamId) {
-        ArrayDeque<byte[]> queue = waiting.get(key(name, streamId));
-        return queue == null || held.contains(name) || disconnected.contains(name) ? null : queue.poll();
+        ArrayDeque<Message> queue = waiting.get(key(name, streamId));
+        if (queue == null || held.contains(name) || disconnected.contains(name)) {
+            return null;
+        }
+        for (Iterator<Message> all = queue.iterator(); all.hasNext(); ) {
+            Message m = all.next();
+            if (state(m.from(), name) == Link.OPEN) {
+                all.remove();
+                return m.bytes();
+            }
+        }
+        return null;
     }
 
     private synchronized void detach(String name, int streamId) {
@@ -137,7 +192,7 @@ public final class InMemoryNetwork {
 
         @Override
         public Outbound connect(String wire, String channel, int stream) {
-            return wire.equals(InMemoryTransport.WIRE) ? new Stream(channel, stream) : null;
+            return wire.equals(InMemoryTransport.WIRE) ? new Stream(name, channel, stream) : null;
         }
 
         @Override
@@ -165,12 +220,14 @@ public final class InMemoryNetwork {
     }
 
     private final class Stream implements Channels.Outbound {
+        private final String from;
         private final String to;
         private final int streamId;
         private final UnsafeBuffer claim = new UnsafeBuffer(0, 0);
         private boolean closed;
 
-        Stream(String to, int streamId) {
+        Stream(String from, String to, int streamId) {
+            this.from = from;
             this.to = to;
             this.streamId = streamId;
         }
@@ -180,7 +237,7 @@ public final class InMemoryNetwork {
             if (closed) {
                 return CLOSED;
             }
-            long room = room(to, streamId);
+            long room = room(from, to, streamId);
             if (room > 0) {
                 claim.wrap(new byte[length]);
             }
@@ -199,12 +256,12 @@ public final class InMemoryNetwork {
 
         @Override
         public void commit() {
-            put(to, streamId, claim.byteArray());
+            put(from, to, streamId, claim.byteArray());
         }
 
         @Override
         public boolean isConnected() {
-            return !closed && reachable(to, streamId);
+            return !closed && reachable(from, to, streamId);
         }
 
         @Override

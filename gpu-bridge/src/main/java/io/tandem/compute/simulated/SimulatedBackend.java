@@ -26,12 +26,27 @@ public final class SimulatedBackend implements ComputeBackend {
     private final KvLayout layout;
     private final TimingModel timing;
     private final int maxTokens;
+    private final Pace pace;
     private final BackendInfo info;
 
+    /** How a step's time passes. */
+    @FunctionalInterface
+    public interface Pace {
+        /** Called once a step, after its tokens are chosen. */
+        void pass(long startNanos, long stepNanos);
+    }
+
+    /** In real time. */
     public SimulatedBackend(
             ModelConfig model, int blockTokens, int maxTokens, TimingModel timing, List<String> refusals) {
+        this(model, blockTokens, maxTokens, timing, refusals, SimulatedBackend::waitUntil);
+    }
+
+    public SimulatedBackend(
+            ModelConfig model, int blockTokens, int maxTokens, TimingModel timing, List<String> refusals, Pace pace) {
         this.model = model;
         this.timing = timing;
+        this.pace = pace;
         this.maxTokens = maxTokens;
         layout = new KvLayout(1, 1, MARK_BYTES / 4 / 2, blockTokens, KvLayout.Dtype.F32);
         info = new BackendInfo("simulated", "timing model " + timing, refusals, true, 0);
@@ -69,7 +84,7 @@ public final class SimulatedBackend implements ComputeBackend {
 
     @Override
     public void forward(ForwardBatch batch, KvMemory kv, ForwardOutput output) {
-        long end = System.nanoTime();
+        long start = System.nanoTime();
         int prompt = 0;
         int decodes = 0;
         long context = 0;
@@ -80,7 +95,11 @@ public final class SimulatedBackend implements ComputeBackend {
             context += batch.contextStart[s] + count;
             output.tokens[s] = run(batch, s, (MarkMemory) kv);
         }
-        end += timing.stepNanos(prompt, decodes, context);
+        pace.pass(start, timing.stepNanos(prompt, decodes, context));
+    }
+
+    private static void waitUntil(long startNanos, long stepNanos) {
+        long end = startNanos + stepNanos;
         for (long left = end - System.nanoTime(); left > 0; left = end - System.nanoTime()) {
             LockSupport.parkNanos(left);
         }

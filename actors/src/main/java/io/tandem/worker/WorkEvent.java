@@ -1,0 +1,31 @@
+package io.tandem.worker;
+
+import io.tandem.engine.EngineListener.RefusalReason;
+import io.tandem.engine.FinishReason;
+import io.tandem.request.RequestMessage;
+import io.tandem.transfer.LeaseId;
+import io.tandem.transfer.TransferFailure;
+import io.tandem.transfer.TransferStats;
+import org.apache.pekko.actor.typed.ActorRef;
+
+/** What a {@link WorkBook} hears from its own engine and transport, and of the nodes it works for. */
+public sealed interface WorkEvent extends WorkerMessage {
+
+    record HubGone(ActorRef<RequestMessage> hub) implements WorkEvent {}
+
+    record SequenceEnded(long key, FinishReason reason) implements WorkEvent {}
+
+    record PrefillProgress(long key, int wholeBlocks, int[] blockIds) implements WorkEvent {}
+
+    record Reserved(long key, int cachedBlocks, int[] blockIds) implements WorkEvent {}
+
+    record EngineRefused(long key, RefusalReason reason, String detail) implements WorkEvent {}
+
+    record Arrived(LeaseId lease, TransferStats stats) implements WorkEvent {}
+
+    record ArrivalFailed(LeaseId lease, TransferFailure failure, TransferStats stats) implements WorkEvent {}
+
+    record Acknowledged(LeaseId lease, long key, TransferStats stats) implements WorkEvent {}
+
+    record PushFailed(LeaseId lease, long key, TransferFailure failure, TransferStats stats) implements WorkEvent {}
+}
