@@ -1,0 +1,342 @@
+package io.tandem.admission;
+
+import io.tandem.admission.FairQueue.Entry;
+import io.tandem.admission.Verdict.Cause;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Decides over every request of a node before a GPU works for it: at once to its GPUs, into the queue, or refused because the
+ * prediction misses its class's targets. Waiting requests leave in the order of {@link FairQueue} as soon as their GPUs have
+ * little enough before them; late binding keeps the order here instead of in the workers' own queues.
+ *
+ * <p>Predictions are those at the time of the first token, and count what was sent and not reported yet: rejecting on the
+ * present load would oscillate, because work that was let in shows only after its prompt. An idle cluster never refuses, so a wrong
+ * model cannot lock everybody out: what it serves corrects the model.
+ *
+ * <p>Plain state, time as an argument, verdicts as results. Not thread-safe.
+ */
+public final class AdmissionPolicy {
+    /** Forecasts of one round, at most, that end in "not now". */
+    private static final int BLOCKED_MAX = 16;
+
+    private static final int IDLE_TENANTS_MAX = 1024;
+    private static final long UNKNOWN_RETRY_NANOS = 1_000_000_000L;
+
+    private final AdmissionSettings settings;
+    private final Forecaster forecaster;
+    private final FairQueue queue;
+    private final DrainRate drain = new DrainRate();
+    private final OutputLengths lengths;
+    private final Map<Long, Entry> waiting = new HashMap<>();
+    private final Map<Long, Running> running = new HashMap<>();
+    private final Map<String, int[]> runningByGpu = new HashMap<>();
+    private final int[] runningByClass;
+    private final boolean[] classClosed;
+
+    private record Running(Entry entry, Forecast forecast) {}
+
+    /** What may be done with a waiting request now. */
+    private enum Gate {
+        GO,
+        /** Its GPUs have enough before them. */
+        LATER,
+        /** Decodes are too many for its class. */
+        LATER_FOR_ITL,
+        /** Decodes would be too many for a tighter class beside it. */
+        LATER_FOR_OTHERS,
+        MISSES_TTFT,
+        MISSES_ITL
+    }
+
+    public AdmissionPolicy(AdmissionSettings settings, Forecaster forecaster) {
+        this.settings = settings;
+        this.forecaster = forecaster;
+        int classes = settings.classes().size();
+        queue = new FairQueue(classes, settings::weight, IDLE_TENANTS_MAX);
+        lengths = new OutputLengths(classes, settings.expectedOutputTokens());
+        runningByClass = new int[classes];
+        classClosed = new boolean[classes];
+    }
+
+    /** A request arrives; its verdict comes now, or it waits. Verdicts over others may come as well. */
+    public void arrive(Applicant applicant, long nowNanos, List<Verdict> out) {
+        drain.advance(nowNanos, queue.size() > 0);
+        Forecast forecast = forecaster.forecast(applicant, nowNanos);
+        int classIndex = settings.classes().indexOf(applicant.serviceClass());
+        int uncached = forecast.credible() ? forecast.uncachedTokens() : applicant.promptTokens();
+        double output = lengths.expected(classIndex, applicant.maxNewTokens());
+        double tokens = uncached + settings.outputTokenWeight() * output;
+        Entry entry = queue.add(applicant, classIndex, tokens, forecast.workNanos());
+        waiting.put(applicant.id(), entry);
+        boolean alone = queue.size() == 1;
+        if (!settings.enabled()) {
+            dispatch(entry, forecast, nowNanos, out);
+            return;
+        }
+        if (forecast.credible()
+                && !(alone && exempt(forecast))
+                && refusedAtOnce(entry, forecast, alone, nowNanos, out)) {
+            return;
+        }
+        if (alone) {
+            act(entry, forecast, gate(entry, forecast, Double.POSITIVE_INFINITY, nowNanos), nowNanos, out);
+        } else {
+            pump(nowNanos, out);
+        }
+        if (waiting.containsKey(applicant.id())) {
+            enforceBounds(entry, forecast, nowNanos, out);
+        }
+        drain.advance(nowNanos, queue.size() > 0);
+    }
+
+    private boolean exempt(Forecast forecast) {
+        return settings.serveWhenIdle() && forecast.idle();
+    }
+
+    private boolean refusedAtOnce(Entry entry, Forecast f, boolean alone, long now, List<Verdict> out) {
+        double queueNanos = alone ? 0 : queue.workAheadNanos(entry) / drain.of(f.workers());
+        double ttft = now - entry.applicant.arrivalNanos() + queueNanos + f.ttftNanos();
+        double target = entry.applicant.serviceClass().ttftTargetNanos();
+        if (ttft > target) {
+            refuse(entry, Cause.TTFT, f, ttft, ttft - target, now, out);
+            return true;
+        }
+        double slack = slack(entry, f, now);
+        if (itlLimit(entry) < f.itlNanos() && f.itlWithinNanos() > slack) {
+            refuse(entry, Cause.ITL, f, ttft, f.itlWithinNanos() - slack, now, out);
+            return true;
+        }
+        return false;
+    }
+
+    /** How much later than now the prompt may start. */
+    private double slack(Entry entry, Forecast f, long now) {
+        long due =
+                entry.applicant.arrivalNanos() + entry.applicant.serviceClass().ttftTargetNanos();
+        return Math.max(0, due - now - (f.ttftNanos() - f.waitNanos()));
+    }
+
+    private double itlLimit(Entry entry) {
+        return entry.applicant.serviceClass().itlTargetNanos();
+    }
+
+    /** Too many wait: the cheapest sheddable request gives its place to a dearer one, else the new one goes. */
+    private void enforceBounds(Entry entry, Forecast forecast, long now, List<Verdict> out) {
+        ServiceClass own = entry.applicant.serviceClass();
+        if (queue.size(entry.classIndex) > own.queueMaxRequests()) {
+            refuse(entry, Cause.FULL, forecast, predicted(entry, forecast, now), untilDrained(forecast), now, out);
+        } else if (queue.size() > settings.queueMaxRequests()) {
+            Entry cheaper = queue.displaceable(own.price());
+            Entry victim = cheaper == null ? entry : cheaper;
+            Cause cause = cheaper == null ? Cause.FULL : Cause.DISPLACED;
+            refuse(victim, cause, forecast, predicted(victim, forecast, now), untilDrained(forecast), now, out);
+        }
+    }
+
+    private double predicted(Entry entry, Forecast f, long now) {
+        double rate = drain.of(Math.max(1, f.workers()));
+        return now - entry.applicant.arrivalNanos() + queue.workAheadNanos(entry) / rate + f.ttftNanos();
+    }
+
+    private double untilDrained(Forecast f) {
+        return queue.workNanos() / drain.of(Math.max(1, f.workers()));
+    }
+
+    /** Lets go what can go now and refuses what cannot be in time any more; to be called when anything changed, and often. */
+    public void pump(long nowNanos, List<Verdict> out) {
+        drain.advance(nowNanos, queue.size() > 0);
+        expire(nowNanos, out);
+        queue.newRound();
+        Arrays.fill(classClosed, false);
+        double itlCap = Double.POSITIVE_INFINITY;
+        int blocked = 0;
+        while (blocked < BLOCKED_MAX) {
+            Entry entry = queue.next(classClosed);
+            if (entry == null) {
+                break;
+            }
+            Forecast forecast = forecaster.forecast(entry.applicant, nowNanos);
+            Gate gate = gate(entry, forecast, itlCap, nowNanos);
+            switch (gate) {
+                case GO, MISSES_TTFT, MISSES_ITL -> act(entry, forecast, gate, nowNanos, out);
+                case LATER -> {
+                    queue.passOver(entry);
+                    blocked++;
+                }
+                case LATER_FOR_ITL -> {
+                    // Whoever comes after it in fair order must not take the room that it waits for.
+                    itlCap = Math.min(itlCap, itlLimit(entry));
+                    classClosed[entry.classIndex] = true;
+                    blocked++;
+                }
+                case LATER_FOR_OTHERS -> {
+                    classClosed[entry.classIndex] = true;
+                    blocked++;
+                }
+            }
+        }
+        drain.advance(nowNanos, queue.size() > 0);
+    }
+
+    private Gate gate(Entry entry, Forecast f, double itlCap, long now) {
+        if (f.workers() == 0) {
+            return Gate.GO;
+        }
+        if (!f.credible()) {
+            return running.size() < (long) settings.coldRequestsPerWorker() * f.workers() ? Gate.GO : Gate.LATER;
+        }
+        if (exempt(f)) {
+            return Gate.GO;
+        }
+        Applicant applicant = entry.applicant;
+        double late = applicant.serviceClass().ttftTargetNanos();
+        if (now - applicant.arrivalNanos() + f.ttftNanos() > late) {
+            return Gate.MISSES_TTFT;
+        }
+        if (f.itlNanos() > itlLimit(entry)) {
+            return f.itlWithinNanos() > slack(entry, f, now) ? Gate.MISSES_ITL : Gate.LATER_FOR_ITL;
+        }
+        if (f.itlNanos() > itlCap) {
+            return Gate.LATER_FOR_OTHERS;
+        }
+        if (f.waitNanos() > settings.dispatchAheadNanos()) {
+            return Gate.LATER;
+        }
+        boolean patient =
+                now - applicant.arrivalNanos() < applicant.serviceClass().ttftTargetNanos() / 2;
+        return patient && f.itlNanos() > tightestItl(f.decodeGpu()) ? Gate.LATER_FOR_OTHERS : Gate.GO;
+    }
+
+    /** The strictest class that decodes there. A request leaves room for it until half its own time is used up. */
+    private double tightestItl(String gpu) {
+        int[] counts = runningByGpu.get(gpu);
+        double tightest = Double.POSITIVE_INFINITY;
+        for (int c = 0; counts != null && c < counts.length; c++) {
+            if (counts[c] > 0) {
+                tightest = Math.min(tightest, (double) settings.classes().get(c).itlTargetNanos());
+            }
+        }
+        return tightest;
+    }
+
+    private void act(Entry entry, Forecast forecast, Gate gate, long now, List<Verdict> out) {
+        switch (gate) {
+            case GO -> dispatch(entry, forecast, now, out);
+            case MISSES_TTFT -> {
+                double ttft = now - entry.applicant.arrivalNanos() + forecast.ttftNanos();
+                refuse(entry, Cause.TTFT, forecast, ttft, untilDrained(forecast), now, out);
+            }
+            case MISSES_ITL -> {
+                double ttft = now - entry.applicant.arrivalNanos() + forecast.ttftNanos();
+                double later = forecast.itlWithinNanos() - slack(entry, forecast, now);
+                refuse(entry, Cause.ITL, forecast, ttft, later, now, out);
+            }
+            case LATER, LATER_FOR_ITL, LATER_FOR_OTHERS -> {}
+        }
+    }
+
+    private void dispatch(Entry entry, Forecast forecast, long now, List<Verdict> out) {
+        Applicant applicant = entry.applicant;
+        queue.dispatch(entry);
+        waiting.remove(applicant.id());
+        drain.dispatched(forecast.workNanos());
+        running.put(applicant.id(), new Running(entry, forecast));
+        runningByClass[entry.classIndex]++;
+        runningByGpu.computeIfAbsent(forecast.decodeGpu(), g -> new int[runningByClass.length])[entry.classIndex]++;
+        forecaster.book(applicant, forecast, now);
+        out.add(new Verdict.Dispatch(applicant, forecast, now - applicant.arrivalNanos()));
+    }
+
+    private void refuse(
+            Entry entry, Cause cause, Forecast f, double ttft, double retryNanos, long now, List<Verdict> out) {
+        leave(entry);
+        boolean known = retryNanos > 0 && retryNanos < Double.POSITIVE_INFINITY;
+        long retry = known ? (long) retryNanos : UNKNOWN_RETRY_NANOS;
+        Applicant applicant = entry.applicant;
+        out.add(new Verdict.Reject(applicant, cause, f, ttft, retry, now - applicant.arrivalNanos()));
+    }
+
+    private void leave(Entry entry) {
+        queue.remove(entry);
+        waiting.remove(entry.applicant.id());
+    }
+
+    private void expire(long now, List<Verdict> out) {
+        Entry first = queue.earliestDue();
+        while (first != null && first.dueNanos <= now) {
+            Applicant applicant = first.applicant;
+            long waited = now - applicant.arrivalNanos();
+            if (waited >= applicant.timeoutNanos()) {
+                leave(first);
+                out.add(new Verdict.Expire(applicant, waited));
+            } else {
+                Forecast last = Forecast.cold(1);
+                refuse(first, Cause.TTFT, last, waited + first.workNanos, untilDrained(last), now, out);
+            }
+            first = queue.earliestDue();
+        }
+    }
+
+    /** The client wants no more; answers whether the request waited here (and is gone now). */
+    public boolean cancel(long id) {
+        Entry entry = waiting.get(id);
+        if (entry != null) {
+            leave(entry);
+        }
+        return entry != null;
+    }
+
+    /**
+     * A dispatched request is over; idempotent.
+     *
+     * @param outputTokens what it made
+     * @param whole whether it ended by itself, so that its length says something about others
+     */
+    public void ended(long id, int outputTokens, boolean whole) {
+        Running over = running.remove(id);
+        if (over == null) {
+            return;
+        }
+        Entry entry = over.entry;
+        int uncached = over.forecast.credible() ? over.forecast.uncachedTokens() : entry.applicant.promptTokens();
+        queue.settle(entry, uncached + settings.outputTokenWeight() * outputTokens);
+        runningByClass[entry.classIndex]--;
+        int[] counts = runningByGpu.get(over.forecast.decodeGpu());
+        counts[entry.classIndex]--;
+        if (Arrays.stream(counts).sum() == 0) {
+            runningByGpu.remove(over.forecast.decodeGpu());
+        }
+        if (whole) {
+            lengths.observe(entry.classIndex, outputTokens);
+        }
+    }
+
+    /** Ids of all that waits. */
+    public List<Long> waitingIds() {
+        return new ArrayList<>(waiting.keySet());
+    }
+
+    public int queued() {
+        return queue.size();
+    }
+
+    public int queued(int classIndex) {
+        return queue.size(classIndex);
+    }
+
+    public int running() {
+        return running.size();
+    }
+
+    public int running(int classIndex) {
+        return runningByClass[classIndex];
+    }
+
+    List<FairQueue.TenantView> tenants(int max) {
+        return queue.tenants(max);
+    }
+}
