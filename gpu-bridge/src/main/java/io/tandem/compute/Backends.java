@@ -115,6 +115,7 @@ public final class Backends {
         if (ModuleLayer.boot().findModule("jdk.incubator.vector").isEmpty()) {
             return "cpu-vector: the JVM runs without --add-modules jdk.incubator.vector";
         }
-        return "";
+        String slow = CpuBackend.vectorRefusal();
+        return slow.isEmpty() ? "" : "cpu-vector: " + slow;
     }
 }

@@ -47,6 +47,11 @@ public final class CpuBackend implements ComputeBackend {
         return new CpuBackend(checkpoint, new ScalarOps(), blockTokens, maxTokens, maxSequences, refusals);
     }
 
+    /** Why {@link #vector} would be slow in this JVM; empty when it is not. The vector module must be there. */
+    public static String vectorRefusal() {
+        return VectorUnit.refusal();
+    }
+
     /** The Vector API on a number of threads. Owns the checkpoint. The caller has checked that the module is there. */
     public static CpuBackend vector(
             Checkpoint checkpoint,

@@ -4,6 +4,7 @@ import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorSpecies;
 
 /**
  * Products with a {@link PackedMatrix}. One rule for every sum: {@code sum = fma(w[k], x[k], sum)} from 0 for k = 0, 1, 2,
@@ -13,9 +14,14 @@ import jdk.incubator.vector.VectorOperators;
  * <p>Two rules keep the compiler from boxing vectors (20 times slower): no lane conversions, whose library code is too deep
  * to inline several times in one loop, and few operations a method. So an integer q becomes a float by putting its bits
  * into the mantissa of 1: {@code 1 + q/16}, with the scale and offset adapted.
+ *
+ * <p>A panel is 32 features on every machine; a kernel takes two vectors of it, so narrower hardware makes more passes and
+ * gets the same bits.
  */
 final class PackedKernels {
-    private static final int LANES = PackedMatrix.LANES;
+    private static final VectorSpecies<Float> FLOATS = VectorUnit.FLOATS;
+    private static final VectorSpecies<Integer> INTS = VectorUnit.INTS;
+    private static final int WIDTH = VectorUnit.WIDTH;
     private static final int PANEL = PackedMatrix.PANEL;
     private static final ByteOrder LE = ByteOrder.LITTLE_ENDIAN;
     private static final int ONE = 0x3f800000;
@@ -31,47 +37,51 @@ final class PackedKernels {
 
     /** One activation row, from {@code x[at]}, against a panel; the 32 sums go to {@code sums[0]} on. */
     static void multiplyRow(PackedMatrix w, int panel, float[] x, int at, float[] sums) {
-        long a = w.panelAddress(panel);
-        long b = a + w.groupBytes;
-        switch (w.form) {
-            case NIBBLES -> rowNibbles(a, b, w.cols, x, at, sums);
-            case BYTES -> rowBytes(a, b, w.cols, x, at, sums);
-            case PAIRS -> rowPairs(a, b, w.cols, x, at, sums);
-            case FLOATS -> rowFloats(a, b, w.cols, x, at, sums);
+        for (int lane = 0; lane < PANEL; lane += 2 * WIDTH) {
+            long a = w.laneAddress(panel, lane);
+            long b = w.laneAddress(panel, lane + WIDTH);
+            switch (w.form) {
+                case NIBBLES -> rowNibbles(a, b, w.cols, x, at, sums, lane);
+                case BYTES -> rowBytes(a, b, w.cols, x, at, sums, lane);
+                case PAIRS -> rowPairs(a, b, w.cols, x, at, sums, lane);
+                case FLOATS -> rowFloats(a, b, w.cols, x, at, sums, lane);
+            }
         }
     }
 
     /** Decodes a panel to float32, [cols][32]. */
     static void decode(PackedMatrix w, int panel, float[] out) {
-        for (int g = 0; g < 2; g++) {
-            long a = w.panelAddress(panel) + g * w.groupBytes;
+        for (int lane = 0; lane < PANEL; lane += WIDTH) {
+            long a = w.laneAddress(panel, lane);
             switch (w.form) {
-                case NIBBLES -> decodeNibbles(a, w.cols, out, g * LANES);
-                case BYTES -> decodeBytes(a, w.cols, out, g * LANES);
-                case PAIRS -> decodePairs(a, w.cols, out, g * LANES);
-                case FLOATS -> {
-                    for (int k = 0; k < w.cols; k++) {
-                        floats(a + 64L * k).intoArray(out, k * PANEL + g * LANES);
-                    }
-                }
+                case NIBBLES -> decodeNibbles(a, w.cols, out, lane);
+                case BYTES -> decodeBytes(a, w.cols, out, lane);
+                case PAIRS -> decodePairs(a, w.cols, out, lane);
+                case FLOATS -> decodeFloats(a, w.cols, out, lane);
             }
         }
     }
 
+    private static void decodeFloats(long group, int cols, float[] out, int to) {
+        for (int k = 0; k < cols; k++) {
+            floats(group + 64L * k).intoArray(out, k * PANEL + to);
+        }
+    }
+
     private static IntVector words(long address) {
-        return IntVector.fromMemorySegment(IntVector.SPECIES_512, Matrix.MEMORY, address, LE);
+        return IntVector.fromMemorySegment(INTS, Matrix.MEMORY, address, LE);
     }
 
     private static FloatVector floats(long address) {
-        return FloatVector.fromMemorySegment(FloatVector.SPECIES_512, Matrix.MEMORY, address, LE);
+        return FloatVector.fromMemorySegment(FLOATS, Matrix.MEMORY, address, LE);
     }
 
     private static IntVector ints(int value) {
-        return IntVector.broadcast(IntVector.SPECIES_512, value);
+        return IntVector.broadcast(INTS, value);
     }
 
     private static FloatVector zero() {
-        return FloatVector.zero(FloatVector.SPECIES_512);
+        return FloatVector.zero(FLOATS);
     }
 
     /** Float16 in the upper half of each word, as float32; exact for all finite values. */
@@ -97,7 +107,7 @@ final class PackedKernels {
         return words.lanewise(VectorOperators.LSHL, 19).and(mask).or(one).reinterpretAsFloats();
     }
 
-    private static void rowNibbles(long groupA, long groupB, int cols, float[] x, int at, float[] sums) {
+    private static void rowNibbles(long groupA, long groupB, int cols, float[] x, int at, float[] sums, int to) {
         IntVector mask = ints(NIBBLE);
         IntVector one = ints(ONE);
         FloatVector sumA = zero();
@@ -116,7 +126,7 @@ final class PackedKernels {
                 IntVector qA = words(a + 64L * w);
                 IntVector qB = words(b + 64L * w);
                 for (int i = 0; i < 8; i++) {
-                    FloatVector v = FloatVector.broadcast(FloatVector.SPECIES_512, x[k++]);
+                    FloatVector v = FloatVector.broadcast(FLOATS, x[k++]);
                     sumA = nibble(qA, mask, one).fma(dA, mA).fma(v, sumA);
                     sumB = nibble(qB, mask, one).fma(dB, mB).fma(v, sumB);
                     qA = qA.lanewise(VectorOperators.LSHR, 4);
@@ -126,8 +136,8 @@ final class PackedKernels {
             a += 320;
             b += 320;
         }
-        sumA.intoArray(sums, 0);
-        sumB.intoArray(sums, LANES);
+        sumA.intoArray(sums, to);
+        sumB.intoArray(sums, to + WIDTH);
     }
 
     private static void decodeNibbles(long group, int cols, float[] out, int to) {
@@ -156,7 +166,7 @@ final class PackedKernels {
         return words.lanewise(VectorOperators.LSHL, 15).and(mask).or(one).reinterpretAsFloats();
     }
 
-    private static void rowBytes(long groupA, long groupB, int cols, float[] x, int at, float[] sums) {
+    private static void rowBytes(long groupA, long groupB, int cols, float[] x, int at, float[] sums, int to) {
         IntVector mask = ints(BYTE);
         IntVector one = ints(ONE);
         FloatVector sumA = zero();
@@ -173,7 +183,7 @@ final class PackedKernels {
                 IntVector qA = words(a + 64L * w);
                 IntVector qB = words(b + 64L * w);
                 for (int i = 0; i < 4; i++) {
-                    FloatVector v = FloatVector.broadcast(FloatVector.SPECIES_512, x[k++]);
+                    FloatVector v = FloatVector.broadcast(FLOATS, x[k++]);
                     sumA = lowByte(qA, mask, one).fma(dA, mA).fma(v, sumA);
                     sumB = lowByte(qB, mask, one).fma(dB, mB).fma(v, sumB);
                     qA = qA.lanewise(VectorOperators.LSHR, 8);
@@ -183,8 +193,8 @@ final class PackedKernels {
             a += 576;
             b += 576;
         }
-        sumA.intoArray(sums, 0);
-        sumB.intoArray(sums, LANES);
+        sumA.intoArray(sums, to);
+        sumB.intoArray(sums, to + WIDTH);
     }
 
     private static void decodeBytes(long group, int cols, float[] out, int to) {
@@ -215,21 +225,21 @@ final class PackedKernels {
         return pairs.and(0xffff0000).reinterpretAsFloats();
     }
 
-    private static void rowPairs(long groupA, long groupB, int cols, float[] x, int at, float[] sums) {
+    private static void rowPairs(long groupA, long groupB, int cols, float[] x, int at, float[] sums, int to) {
         FloatVector sumA = zero();
         FloatVector sumB = sumA;
         for (int k = 0; k < cols; k += 2) {
             IntVector qA = words(groupA + 32L * k);
             IntVector qB = words(groupB + 32L * k);
-            FloatVector v = FloatVector.broadcast(FloatVector.SPECIES_512, x[at + k]);
+            FloatVector v = FloatVector.broadcast(FLOATS, x[at + k]);
             sumA = first(qA).fma(v, sumA);
             sumB = first(qB).fma(v, sumB);
-            v = FloatVector.broadcast(FloatVector.SPECIES_512, x[at + k + 1]);
+            v = FloatVector.broadcast(FLOATS, x[at + k + 1]);
             sumA = second(qA).fma(v, sumA);
             sumB = second(qB).fma(v, sumB);
         }
-        sumA.intoArray(sums, 0);
-        sumB.intoArray(sums, LANES);
+        sumA.intoArray(sums, to);
+        sumB.intoArray(sums, to + WIDTH);
     }
 
     private static void decodePairs(long group, int cols, float[] out, int to) {
@@ -240,35 +250,34 @@ final class PackedKernels {
         }
     }
 
-    private static void rowFloats(long groupA, long groupB, int cols, float[] x, int at, float[] sums) {
+    private static void rowFloats(long groupA, long groupB, int cols, float[] x, int at, float[] sums, int to) {
         FloatVector sumA = zero();
         FloatVector sumB = sumA;
         for (int k = 0; k < cols; k++) {
-            FloatVector v = FloatVector.broadcast(FloatVector.SPECIES_512, x[at + k]);
+            FloatVector v = FloatVector.broadcast(FLOATS, x[at + k]);
             sumA = floats(groupA + 64L * k).fma(v, sumA);
             sumB = floats(groupB + 64L * k).fma(v, sumB);
         }
-        sumA.intoArray(sums, 0);
-        sumB.intoArray(sums, LANES);
+        sumA.intoArray(sums, to);
+        sumB.intoArray(sums, to + WIDTH);
     }
 
-    /** One row against a decoded panel. */
-    static void tile1(float[] panel, int cols, float[] x, int at, float[] sums) {
+    /** One row against the two vectors of a decoded panel from {@code lane} on. */
+    static void tile1(float[] panel, int lane, int cols, float[] x, int at, float[] sums) {
         FloatVector sumA = zero();
         FloatVector sumB = sumA;
         for (int k = 0; k < cols; k++) {
-            FloatVector v = FloatVector.broadcast(FloatVector.SPECIES_512, x[at + k]);
-            sumA = FloatVector.fromArray(FloatVector.SPECIES_512, panel, k * PANEL)
-                    .fma(v, sumA);
-            sumB = FloatVector.fromArray(FloatVector.SPECIES_512, panel, k * PANEL + LANES)
+            FloatVector v = FloatVector.broadcast(FLOATS, x[at + k]);
+            sumA = FloatVector.fromArray(FLOATS, panel, k * PANEL + lane).fma(v, sumA);
+            sumB = FloatVector.fromArray(FLOATS, panel, k * PANEL + lane + WIDTH)
                     .fma(v, sumB);
         }
-        sumA.intoArray(sums, 0);
-        sumB.intoArray(sums, LANES);
+        sumA.intoArray(sums, lane);
+        sumB.intoArray(sums, lane + WIDTH);
     }
 
-    /** Four rows against a decoded panel; sums[row * 32 + feature]. */
-    static void tile4(float[] panel, int cols, float[] x, int at, float[] sums) {
+    /** Four rows against the two vectors from {@code lane} on; sums[row * 32 + feature]. */
+    static void tile4(float[] panel, int lane, int cols, float[] x, int at, float[] sums) {
         FloatVector a0 = zero();
         FloatVector b0 = a0;
         FloatVector a1 = a0;
@@ -281,33 +290,33 @@ final class PackedKernels {
         int x2 = x1 + cols;
         int x3 = x2 + cols;
         for (int k = 0; k < cols; k++) {
-            FloatVector a = FloatVector.fromArray(FloatVector.SPECIES_512, panel, k * PANEL);
-            FloatVector b = FloatVector.fromArray(FloatVector.SPECIES_512, panel, k * PANEL + LANES);
-            FloatVector v = FloatVector.broadcast(FloatVector.SPECIES_512, x[at + k]);
+            FloatVector a = FloatVector.fromArray(FLOATS, panel, k * PANEL + lane);
+            FloatVector b = FloatVector.fromArray(FLOATS, panel, k * PANEL + lane + WIDTH);
+            FloatVector v = FloatVector.broadcast(FLOATS, x[at + k]);
             a0 = a.fma(v, a0);
             b0 = b.fma(v, b0);
-            v = FloatVector.broadcast(FloatVector.SPECIES_512, x[x1 + k]);
+            v = FloatVector.broadcast(FLOATS, x[x1 + k]);
             a1 = a.fma(v, a1);
             b1 = b.fma(v, b1);
-            v = FloatVector.broadcast(FloatVector.SPECIES_512, x[x2 + k]);
+            v = FloatVector.broadcast(FLOATS, x[x2 + k]);
             a2 = a.fma(v, a2);
             b2 = b.fma(v, b2);
-            v = FloatVector.broadcast(FloatVector.SPECIES_512, x[x3 + k]);
+            v = FloatVector.broadcast(FLOATS, x[x3 + k]);
             a3 = a.fma(v, a3);
             b3 = b.fma(v, b3);
         }
-        a0.intoArray(sums, 0);
-        b0.intoArray(sums, LANES);
-        a1.intoArray(sums, PANEL);
-        b1.intoArray(sums, PANEL + LANES);
-        a2.intoArray(sums, 2 * PANEL);
-        b2.intoArray(sums, 2 * PANEL + LANES);
-        a3.intoArray(sums, 3 * PANEL);
-        b3.intoArray(sums, 3 * PANEL + LANES);
+        a0.intoArray(sums, lane);
+        b0.intoArray(sums, lane + WIDTH);
+        a1.intoArray(sums, PANEL + lane);
+        b1.intoArray(sums, PANEL + lane + WIDTH);
+        a2.intoArray(sums, 2 * PANEL + lane);
+        b2.intoArray(sums, 2 * PANEL + lane + WIDTH);
+        a3.intoArray(sums, 3 * PANEL + lane);
+        b3.intoArray(sums, 3 * PANEL + lane + WIDTH);
     }
 
-    /** Eight rows against a decoded panel; sums[row * 32 + feature]. */
-    static void tile8(float[] panel, int cols, float[] x, int at, float[] sums) {
+    /** Eight rows against the two vectors from {@code lane} on; sums[row * 32 + feature]. */
+    static void tile8(float[] panel, int lane, int cols, float[] x, int at, float[] sums) {
         FloatVector a0 = zero();
         FloatVector b0 = a0;
         FloatVector a1 = a0;
@@ -325,45 +334,48 @@ final class PackedKernels {
         FloatVector a7 = a0;
         FloatVector b7 = a0;
         for (int k = 0; k < cols; k++) {
-            FloatVector a = FloatVector.fromArray(FloatVector.SPECIES_512, panel, k * PANEL);
-            FloatVector b = FloatVector.fromArray(FloatVector.SPECIES_512, panel, k * PANEL + LANES);
-            FloatVector v = FloatVector.broadcast(FloatVector.SPECIES_512, x[at + k]);
+            FloatVector a = FloatVector.fromArray(FLOATS, panel, k * PANEL + lane);
+            FloatVector b = FloatVector.fromArray(FLOATS, panel, k * PANEL + lane + WIDTH);
+            FloatVector v = FloatVector.broadcast(FLOATS, x[at + k]);
             a0 = a.fma(v, a0);
             b0 = b.fma(v, b0);
-            v = FloatVector.broadcast(FloatVector.SPECIES_512, x[at + cols + k]);
+            v = FloatVector.broadcast(FLOATS, x[at + cols + k]);
             a1 = a.fma(v, a1);
             b1 = b.fma(v, b1);
-            v = FloatVector.broadcast(FloatVector.SPECIES_512, x[at + 2 * cols + k]);
+            v = FloatVector.broadcast(FLOATS, x[at + 2 * cols + k]);
             a2 = a.fma(v, a2);
             b2 = b.fma(v, b2);
-            v = FloatVector.broadcast(FloatVector.SPECIES_512, x[at + 3 * cols + k]);
+            v = FloatVector.broadcast(FLOATS, x[at + 3 * cols + k]);
             a3 = a.fma(v, a3);
             b3 = b.fma(v, b3);
-            v = FloatVector.broadcast(FloatVector.SPECIES_512, x[at + 4 * cols + k]);
+            v = FloatVector.broadcast(FLOATS, x[at + 4 * cols + k]);
             a4 = a.fma(v, a4);
             b4 = b.fma(v, b4);
-            v = FloatVector.broadcast(FloatVector.SPECIES_512, x[at + 5 * cols + k]);
+            v = FloatVector.broadcast(FLOATS, x[at + 5 * cols + k]);
             a5 = a.fma(v, a5);
             b5 = b.fma(v, b5);
-            v = FloatVector.broadcast(FloatVector.SPECIES_512, x[at + 6 * cols + k]);
+            v = FloatVector.broadcast(FLOATS, x[at + 6 * cols + k]);
             a6 = a.fma(v, a6);
             b6 = b.fma(v, b6);
-            v = FloatVector.broadcast(FloatVector.SPECIES_512, x[at + 7 * cols + k]);
+            v = FloatVector.broadcast(FLOATS, x[at + 7 * cols + k]);
             a7 = a.fma(v, a7);
             b7 = b.fma(v, b7);
         }
-        store(a0, b0, sums, 0);
-        store(a1, b1, sums, 1);
-        store(a2, b2, sums, 2);
-        store(a3, b3, sums, 3);
-        store(a4, b4, sums, 4);
-        store(a5, b5, sums, 5);
-        store(a6, b6, sums, 6);
-        store(a7, b7, sums, 7);
-    }
-
-    private static void store(FloatVector a, FloatVector b, float[] sums, int row) {
-        a.intoArray(sums, row * PANEL);
-        b.intoArray(sums, row * PANEL + LANES);
+        a0.intoArray(sums, lane);
+        b0.intoArray(sums, lane + WIDTH);
+        a1.intoArray(sums, PANEL + lane);
+        b1.intoArray(sums, PANEL + lane + WIDTH);
+        a2.intoArray(sums, 2 * PANEL + lane);
+        b2.intoArray(sums, 2 * PANEL + lane + WIDTH);
+        a3.intoArray(sums, 3 * PANEL + lane);
+        b3.intoArray(sums, 3 * PANEL + lane + WIDTH);
+        a4.intoArray(sums, 4 * PANEL + lane);
+        b4.intoArray(sums, 4 * PANEL + lane + WIDTH);
+        a5.intoArray(sums, 5 * PANEL + lane);
+        b5.intoArray(sums, 5 * PANEL + lane + WIDTH);
+        a6.intoArray(sums, 6 * PANEL + lane);
+        b6.intoArray(sums, 6 * PANEL + lane + WIDTH);
+        a7.intoArray(sums, 7 * PANEL + lane);
+        b7.intoArray(sums, 7 * PANEL + lane + WIDTH);
     }
 }

@@ -22,7 +22,7 @@ import java.nio.ByteOrder;
  */
 final class PackedMatrix {
     static final int LANES = 16;
-    /** Output features a kernel handles at once: two groups. */
+    /** Output features of a unit of work: two groups. */
     static final int PANEL = 2 * LANES;
 
     private static final int BLOCK = 32;
@@ -91,9 +91,9 @@ final class PackedMatrix {
         return (rows + PANEL - 1) / PANEL;
     }
 
-    /** Address of a panel's first group; the second follows {@link #groupBytes} later. */
-    long panelAddress(int panel) {
-        return address + panel * 2 * groupBytes;
+    /** Address of a panel's feature {@code lane}: where a vector of it and the features after it begins. */
+    long laneAddress(int panel, int lane) {
+        return address + (2L * panel + lane / LANES) * groupBytes + 4L * (lane % LANES);
     }
 
     private void packNibbles(TensorType type, long row, long to) {

@@ -11,8 +11,9 @@ import jdk.incubator.vector.VectorSpecies;
  * the context from position 0, so the chunk a token came in, and its batch, change nothing.
  */
 final class VectorAttention {
-    private static final VectorSpecies<Float> F16 = VectorKernels.F16;
+    private static final VectorSpecies<Float> FLOATS = VectorUnit.FLOATS;
     private static final int LANES = VectorKernels.LANES;
+    private static final int WIDTH = VectorUnit.WIDTH;
     private static final ByteOrder LE = ByteOrder.LITTLE_ENDIAN;
 
     private VectorAttention() {}
@@ -60,12 +61,14 @@ final class VectorAttention {
     private static void dots(float[] q, int at, int dim, long keys, int count, float[] scores, int to, float[] sums) {
         for (int t = 0; t < count; t++) {
             long key = keys + 4L * dim * t;
-            FloatVector acc = FloatVector.zero(F16);
-            for (int d = 0; d < dim; d += LANES) {
-                acc = FloatVector.fromMemorySegment(F16, Matrix.MEMORY, key + 4L * d, LE)
-                        .fma(FloatVector.fromArray(F16, q, at + d), acc);
+            for (int lane = 0; lane < LANES; lane += WIDTH) {
+                FloatVector acc = FloatVector.zero(FLOATS);
+                for (int d = lane; d < dim; d += LANES) {
+                    acc = FloatVector.fromMemorySegment(FLOATS, Matrix.MEMORY, key + 4L * d, LE)
+                            .fma(FloatVector.fromArray(FLOATS, q, at + d), acc);
+                }
+                acc.intoArray(sums, (t & 15) * LANES + lane);
             }
-            acc.intoArray(sums, (t & 15) * LANES);
             scores[to + t] = VectorKernels.reduce(sums, (t & 15) * LANES);
         }
     }
@@ -87,11 +90,13 @@ final class VectorAttention {
             scores[i] = Float.NEGATIVE_INFINITY;
         }
         VectorKernels.exp(scores, end, max);
-        FloatVector total = FloatVector.zero(F16);
-        for (int i = 0; i < end; i += LANES) {
-            total = total.add(FloatVector.fromArray(F16, scores, i));
+        for (int lane = 0; lane < LANES; lane += WIDTH) {
+            FloatVector total = FloatVector.zero(FLOATS);
+            for (int i = lane; i < end; i += LANES) {
+                total = total.add(FloatVector.fromArray(FLOATS, scores, i));
+            }
+            total.intoArray(sums, lane);
         }
-        total.intoArray(sums, 0);
         return VectorKernels.reduce(sums, 0);
     }
 
@@ -107,10 +112,10 @@ final class VectorAttention {
         int dim = kv.layout().headDim();
         float inverse = 1 / sum;
         int d = 0;
-        for (; d + 4 * LANES <= dim; d += 4 * LANES) {
+        for (; d + 4 * WIDTH <= dim; d += 4 * WIDTH) {
             weighFour(blockTable, kv, valueOffset + 4L * d, context, scores, inverse, out, at + d);
         }
-        for (; d + LANES <= dim; d += LANES) {
+        for (; d + WIDTH <= dim; d += WIDTH) {
             weighOne(blockTable, kv, valueOffset + 4L * d, context, scores, inverse, out, at + d);
         }
         for (; d < dim; d++) {
@@ -129,7 +134,7 @@ final class VectorAttention {
             int at) {
         int blockTokens = kv.layout().blockTokens();
         long tokenBytes = 4L * kv.layout().headDim();
-        FloatVector a = FloatVector.zero(F16);
+        FloatVector a = FloatVector.zero(FLOATS);
         FloatVector b = a;
         FloatVector c = a;
         FloatVector d = a;
@@ -137,21 +142,22 @@ final class VectorAttention {
             long value = kv.address(blockTable[t / blockTokens]) + offset;
             int end = Math.min(t + blockTokens, context);
             for (int i = t; i < end; i++) {
-                FloatVector p = FloatVector.broadcast(F16, scores[i]);
-                a = FloatVector.fromMemorySegment(F16, Matrix.MEMORY, value, LE).fma(p, a);
-                b = FloatVector.fromMemorySegment(F16, Matrix.MEMORY, value + 64, LE)
+                FloatVector p = FloatVector.broadcast(FLOATS, scores[i]);
+                a = FloatVector.fromMemorySegment(FLOATS, Matrix.MEMORY, value, LE)
+                        .fma(p, a);
+                b = FloatVector.fromMemorySegment(FLOATS, Matrix.MEMORY, value + 4L * WIDTH, LE)
                         .fma(p, b);
-                c = FloatVector.fromMemorySegment(F16, Matrix.MEMORY, value + 128, LE)
+                c = FloatVector.fromMemorySegment(FLOATS, Matrix.MEMORY, value + 8L * WIDTH, LE)
                         .fma(p, c);
-                d = FloatVector.fromMemorySegment(F16, Matrix.MEMORY, value + 192, LE)
+                d = FloatVector.fromMemorySegment(FLOATS, Matrix.MEMORY, value + 12L * WIDTH, LE)
                         .fma(p, d);
                 value += tokenBytes;
             }
         }
         a.mul(inverse).intoArray(out, at);
-        b.mul(inverse).intoArray(out, at + LANES);
-        c.mul(inverse).intoArray(out, at + 2 * LANES);
-        d.mul(inverse).intoArray(out, at + 3 * LANES);
+        b.mul(inverse).intoArray(out, at + WIDTH);
+        c.mul(inverse).intoArray(out, at + 2 * WIDTH);
+        d.mul(inverse).intoArray(out, at + 3 * WIDTH);
     }
 
     private static void weighOne(
@@ -165,11 +171,11 @@ final class VectorAttention {
             int at) {
         int blockTokens = kv.layout().blockTokens();
         long tokenBytes = 4L * kv.layout().headDim();
-        FloatVector a = FloatVector.zero(F16);
+        FloatVector a = FloatVector.zero(FLOATS);
         for (int i = 0; i < context; i++) {
             long value = kv.address(blockTable[i / blockTokens]) + offset + i % blockTokens * tokenBytes;
-            a = FloatVector.fromMemorySegment(F16, Matrix.MEMORY, value, LE)
-                    .fma(FloatVector.broadcast(F16, scores[i]), a);
+            a = FloatVector.fromMemorySegment(FLOATS, Matrix.MEMORY, value, LE)
+                    .fma(FloatVector.broadcast(FLOATS, scores[i]), a);
         }
         a.mul(inverse).intoArray(out, at);
     }

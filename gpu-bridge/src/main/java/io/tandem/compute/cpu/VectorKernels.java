@@ -7,12 +7,12 @@ import jdk.incubator.vector.VectorSpecies;
 
 /**
  * Elementwise kernels on the Vector API, and the one order of adding lanes. {@code reduceLanes} is not used on floats: its
- * order is unspecified and differs between interpreter and compiler. The number of lanes is 16 on every machine; narrower
- * hardware splits a vector in two.
+ * order is unspecified and differs between interpreter and compiler. A sum has 16 lanes on every machine; narrower hardware
+ * fills them by several vectors, so the bits are the same.
  */
 final class VectorKernels {
     static final int LANES = 16;
-    static final VectorSpecies<Float> F16 = FloatVector.SPECIES_512;
+    private static final VectorSpecies<Float> FLOATS = VectorUnit.FLOATS;
 
     /** Floats of scratch for lanes on their way to {@link #reduce}. */
     static final int SUMS = 16 * LANES;
@@ -66,21 +66,21 @@ final class VectorKernels {
      * to a call is an object.
      */
     static void exp(float[] x, int end, float shift) {
-        for (int i = 0; i < end; i += LANES) {
+        for (int i = 0; i < end; i += VectorUnit.WIDTH) {
             FloatVector clamped =
-                    FloatVector.fromArray(F16, x, i).sub(shift).max(-104f).min(88.3762626f);
+                    FloatVector.fromArray(FLOATS, x, i).sub(shift).max(-104f).min(88.3762626f);
             FloatVector shifted =
-                    clamped.fma(FloatVector.broadcast(F16, 1.44269504f), FloatVector.broadcast(F16, 12582912f));
+                    clamped.fma(FloatVector.broadcast(FLOATS, 1.44269504f), FloatVector.broadcast(FLOATS, 12582912f));
             FloatVector n = shifted.sub(12582912f);
-            FloatVector r = n.fma(FloatVector.broadcast(F16, -0.693359375f), clamped);
-            r = n.fma(FloatVector.broadcast(F16, 2.12194440e-4f), r);
-            FloatVector p = FloatVector.broadcast(F16, 1.3888889e-3f);
-            p = p.fma(r, FloatVector.broadcast(F16, 8.3333333e-3f));
-            p = p.fma(r, FloatVector.broadcast(F16, 4.1666666e-2f));
-            p = p.fma(r, FloatVector.broadcast(F16, 1.6666667e-1f));
-            p = p.fma(r, FloatVector.broadcast(F16, 0.5f));
-            p = p.fma(r, FloatVector.broadcast(F16, 1f));
-            p = p.fma(r, FloatVector.broadcast(F16, 1f));
+            FloatVector r = n.fma(FloatVector.broadcast(FLOATS, -0.693359375f), clamped);
+            r = n.fma(FloatVector.broadcast(FLOATS, 2.12194440e-4f), r);
+            FloatVector p = FloatVector.broadcast(FLOATS, 1.3888889e-3f);
+            p = p.fma(r, FloatVector.broadcast(FLOATS, 8.3333333e-3f));
+            p = p.fma(r, FloatVector.broadcast(FLOATS, 4.1666666e-2f));
+            p = p.fma(r, FloatVector.broadcast(FLOATS, 1.6666667e-1f));
+            p = p.fma(r, FloatVector.broadcast(FLOATS, 0.5f));
+            p = p.fma(r, FloatVector.broadcast(FLOATS, 1f));
+            p = p.fma(r, FloatVector.broadcast(FLOATS, 1f));
             IntVector exponent = shifted.reinterpretAsInts()
                     .sub(Float.floatToRawIntBits(12582912f) - 127)
                     .max(0)

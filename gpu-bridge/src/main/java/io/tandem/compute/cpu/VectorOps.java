@@ -12,6 +12,9 @@ final class VectorOps extends ScalarOps {
     /** Panels a thread claims at a time: enough to pay for the claim, few enough to balance. */
     private static final int PANELS_PER_ITEM = 2;
 
+    /** Features a tile kernel takes at once. */
+    private static final int PAIR = 2 * VectorUnit.WIDTH;
+
     private static final int ELEMENTS_PER_ITEM = 16 * 1024;
 
     private final Arena weights = Arena.ofShared();
@@ -35,7 +38,7 @@ final class VectorOps extends ScalarOps {
 
     @Override
     public String device() {
-        return VectorKernels.LANES * 32 + "-bit vectors, " + threads.threads()
+        return VectorUnit.WIDTH * 32 + "-bit vectors, " + threads.threads()
                 + (threads.threads() == 1 ? " thread" : " threads");
     }
 
@@ -138,16 +141,22 @@ final class VectorOps extends ScalarOps {
             int cols = w.cols;
             PackedKernels.decode(w, panel, decoded);
             int r = 0;
-            for (; r + 8 <= rows; r += 8) {
-                PackedKernels.tile8(decoded, cols, x, r * cols, tile);
+            for (; VectorUnit.MANY_REGISTERS && r + 8 <= rows; r += 8) {
+                for (int lane = 0; lane < PackedMatrix.PANEL; lane += PAIR) {
+                    PackedKernels.tile8(decoded, lane, cols, x, r * cols, tile);
+                }
                 put(panel, r, 8, tile);
             }
             for (; r + 4 <= rows; r += 4) {
-                PackedKernels.tile4(decoded, cols, x, r * cols, tile);
+                for (int lane = 0; lane < PackedMatrix.PANEL; lane += PAIR) {
+                    PackedKernels.tile4(decoded, lane, cols, x, r * cols, tile);
+                }
                 put(panel, r, 4, tile);
             }
             for (; r < rows; r++) {
-                PackedKernels.tile1(decoded, cols, x, r * cols, tile);
+                for (int lane = 0; lane < PackedMatrix.PANEL; lane += PAIR) {
+                    PackedKernels.tile1(decoded, lane, cols, x, r * cols, tile);
+                }
                 put(panel, r, 1, tile);
             }
         }
