@@ -10,14 +10,17 @@ import io.tandem.request.RequestHub;
 import io.tandem.request.RequestMessage;
 import io.tandem.request.RequestServices;
 import io.tandem.request.RequestSettings;
+import io.tandem.routing.CostSettings;
+import io.tandem.routing.PromptKeys;
 import io.tandem.routing.Registries;
-import io.tandem.routing.Route;
-import io.tandem.routing.RoutingPolicy;
+import io.tandem.routing.RequestRouter;
+import io.tandem.routing.RouteQuery;
+import io.tandem.routing.Routed;
 import io.tandem.routing.RoutingSettings;
 import io.tandem.routing.WorkerDirectory;
 import io.tandem.supervisor.SupervisorMessage;
+import io.tandem.transfer.TransferStats;
 import io.tandem.worker.WorkerMessage;
-import io.tandem.worker.WorkerReport;
 import io.tandem.worker.WorkerShards;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -46,7 +49,8 @@ final class ClusterClient implements TandemClient, RequestServices {
     private final ModelBundle model;
     private final WorkerDirectory directory;
     private final RequestSettings settings;
-    private final RoutingPolicy routing;
+    private final RoutingSettings routing;
+    private final RequestRouter router;
     private final Duration drainTimeout;
     private final AtomicLong lastRequest = new AtomicLong();
     private final AtomicInteger active = new AtomicInteger();
@@ -63,7 +67,12 @@ final class ClusterClient implements TandemClient, RequestServices {
         this.model = model;
         this.directory = directory;
         settings = RequestSettings.from(config);
-        routing = new RoutingPolicy(RoutingSettings.from(config));
+        routing = RoutingSettings.from(config);
+        router = new RequestRouter(
+                directory,
+                routing,
+                CostSettings.DEFAULT,
+                ThreadLocalRandom.current().nextLong());
         drainTimeout = config.getDuration("tandem.node.drain-timeout");
         int kept = settings.keptReports();
         reports = new LinkedHashMap<>() {
@@ -109,7 +118,17 @@ final class ClusterClient implements TandemClient, RequestServices {
         long id = lastRequest.incrementAndGet();
         String name = nodeTag + "-" + id;
         Duration timeout = request.timeout().isZero() ? settings.defaultTimeout() : request.timeout();
-        hub.tell(new RequestHub.Launch(id, name, spec, request.stop(), model, accepted, timeout.toNanos(), observer));
+        hub.tell(new RequestHub.Launch(
+                id,
+                name,
+                spec,
+                request.stop(),
+                model,
+                PromptKeys.NONE,
+                request.session(),
+                accepted,
+                timeout.toNanos(),
+                observer));
         return new Generation() {
             @Override
             public String requestId() {
@@ -227,13 +246,32 @@ final class ClusterClient implements TandemClient, RequestServices {
     }
 
     @Override
-    public Optional<Route> route(String modelName, int promptTokens, Set<String> avoid) {
-        List<WorkerReport> candidates = directory.entries().stream()
-                .filter(WorkerDirectory.Entry::live)
-                .map(WorkerDirectory.Entry::report)
-                .filter(w -> !w.draining() && w.modelFingerprint().equals(model.fingerprint()))
-                .toList();
-        return routing.route(promptTokens, candidates, directory::inFlight, avoid);
+    public Optional<Routed> route(RequestHub.Launch launch, int tokens, Set<String> avoid) {
+        RouteQuery query = new RouteQuery(
+                launch.requestId(),
+                model.fingerprint(),
+                tokens,
+                launch.keys(),
+                launch.session(),
+                avoid,
+                routing.ttftTarget().toNanos(),
+                routing.itlTarget().toNanos());
+        return router.route(query, System.nanoTime());
+    }
+
+    @Override
+    public void promptComputed(long requestId) {
+        router.promptComputed(requestId);
+    }
+
+    @Override
+    public void transferred(String decodeGpu, TransferStats stats) {
+        router.transferred(decodeGpu, stats.bytes(), stats.nanos());
+    }
+
+    @Override
+    public void attemptOver(long requestId) {
+        router.over(requestId);
     }
 
     @Override

@@ -17,6 +17,7 @@ import java.util.Map;
  * @param ignoreEos go on past end-of-sequence tokens
  * @param cacheSalt keeps prefix caches of tenants apart; empty = shared
  * @param timeout end to end; zero = the node's default
+ * @param session requests of one session prefer the worker that served it; empty = none
  */
 public record GenerationRequest(
         String model,
@@ -26,7 +27,8 @@ public record GenerationRequest(
         List<String> stop,
         boolean ignoreEos,
         String cacheSalt,
-        Duration timeout) {
+        Duration timeout,
+        String session) {
 
     public static final int MAX_STOP_TEXTS = 16;
 
@@ -35,6 +37,19 @@ public record GenerationRequest(
         if (stop.size() > MAX_STOP_TEXTS) {
             throw new IllegalArgumentException("stop takes at most " + MAX_STOP_TEXTS + " texts, not " + stop.size());
         }
+    }
+
+    /** Of no session. */
+    public GenerationRequest(
+            String model,
+            Prompt prompt,
+            int maxNewTokens,
+            SamplingParams sampling,
+            List<String> stop,
+            boolean ignoreEos,
+            String cacheSalt,
+            Duration timeout) {
+        this(model, prompt, maxNewTokens, sampling, stop, ignoreEos, cacheSalt, timeout, "");
     }
 
     /** What is to be continued. */

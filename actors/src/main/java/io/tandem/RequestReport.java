@@ -1,5 +1,8 @@
 package io.tandem;
 
+import io.tandem.routing.RoutingDecision;
+import java.util.List;
+
 /**
  * What one request took, for usage, for {@code /admin/requests/{id}} and for benchmarks.
  *
@@ -18,6 +21,7 @@ package io.tandem;
  * @param checksumFailures blocks that arrived damaged
  * @param resumes times the request was taken over by another GPU
  * @param routingReason why it was split or not, for people
+ * @param decisions of its attempts, in order; see {@link RoutingDecision}
  */
 public record RequestReport(
         String requestId,
@@ -34,4 +38,5 @@ public record RequestReport(
         double kvTransferMs,
         int checksumFailures,
         int resumes,
-        String routingReason) {}
+        String routingReason,
+        List<RoutingDecision> decisions) {}

@@ -5,9 +5,13 @@ import io.tandem.GenerationException;
 import io.tandem.RequestReport;
 import io.tandem.TandemClient.GenerationObserver;
 import io.tandem.engine.FinishReason;
+import io.tandem.routing.Routed;
+import io.tandem.routing.RoutingDecision;
 import io.tandem.tokenizer.Tokenizer;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.PostStop;
@@ -47,7 +51,12 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
     private final Tokenizer tokenizer;
     private final OutputText text;
     private final RequestLifecycle life;
+    private final List<RoutingDecision> decisions = new ArrayList<>(1);
     private int attempts;
+
+    /** No token of this attempt has come yet. */
+    private boolean promptPending;
+
     private long firstTokenNanos;
     private boolean terminal;
 
@@ -112,7 +121,10 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
         return switch (message) {
             case RequestMessage.Ended m -> life.onEnded(m);
             case RequestMessage.KvReserved m -> life.onKvReserved(m);
-            case RequestMessage.KvAdopted m -> life.onKvAdopted(m);
+            case RequestMessage.KvAdopted m -> {
+                services.transferred(m.gpuId(), m.stats());
+                yield life.onKvAdopted(m);
+            }
             case RequestMessage.KvFailed m -> life.onKvFailed(m);
             case RequestMessage.Refused m -> life.onRefused(m);
         };
@@ -121,7 +133,10 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
     private void route() {
         attempts++;
         RequestTarget target = new RequestTarget(hub, launch.requestId(), attempts);
-        run(life.onRoute(services.route(launch.model().name(), life.tokensToCompute(), life.avoid()), target));
+        Optional<Routed> routed = services.route(launch, life.tokensToCompute(), life.avoid());
+        routed.ifPresent(r -> decisions.add(r.decision()));
+        promptPending = true;
+        run(life.onRoute(routed.map(Routed::route), target));
     }
 
     private Behavior<Message> run(List<RequestEffect> effects) {
@@ -130,12 +145,14 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
                 case RequestEffect.Tell e -> services.tellWorker(e.gpuId(), e.message());
                 case RequestEffect.Count e -> services.countInFlight(e.gpuId(), e.change());
                 case RequestEffect.Emit e -> emit(e);
-                case RequestEffect.RetryLater ignored ->
+                case RequestEffect.RetryLater ignored -> {
+                    services.attemptOver(launch.requestId());
                     timers.startSingleTimer(
                             new Retry(),
                             attempts == 1
                                     ? Duration.ofMillis(1)
                                     : services.settings().retryDelay());
+                }
                 case RequestEffect.Finish e -> finish(e.reason());
                 case RequestEffect.Fail e -> fail(e);
             }
@@ -148,6 +165,10 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
     }
 
     private void emit(RequestEffect.Emit e) {
+        if (promptPending) {
+            promptPending = false;
+            services.promptComputed(launch.requestId());
+        }
         if (firstTokenNanos == 0) {
             firstTokenNanos = System.nanoTime();
         }
@@ -170,6 +191,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
             return;
         }
         terminal = true;
+        services.attemptOver(launch.requestId());
         String rest = text.finish();
         RequestReport report = report();
         services.keep(report);
@@ -181,6 +203,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
             return;
         }
         terminal = true;
+        services.attemptOver(launch.requestId());
         services.keep(report());
         if (e.kind() == GenerationException.Kind.INTERNAL) {
             LOG.warn("request {} failed: {}", launch.name(), e.message());
@@ -206,7 +229,8 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
                 f.kvNanos() / 1e6,
                 f.checksumFailures(),
                 f.resumes(),
-                f.reason());
+                f.reason(),
+                List.copyOf(decisions));
     }
 
     /** Stopped from outside (the node goes down): the observer still gets its one end, and workers are told. */

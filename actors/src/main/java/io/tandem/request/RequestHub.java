@@ -4,6 +4,7 @@ import io.tandem.GenerationException;
 import io.tandem.TandemClient.GenerationObserver;
 import io.tandem.engine.SequenceSpec;
 import io.tandem.model.ModelBundle;
+import io.tandem.routing.PromptKeys;
 import io.tandem.worker.WorkerMessage;
 import java.util.HashMap;
 import java.util.List;
@@ -24,13 +25,15 @@ public final class RequestHub extends AbstractBehavior<RequestMessage> {
     /** Events of this node. */
     public sealed interface Local extends RequestMessage {}
 
-    /** A request to run; it was checked already. */
+    /** A request to run; it was checked already. {@code keys} and {@code session} are for the router. */
     public record Launch(
             long requestId,
             String name,
             SequenceSpec spec,
             List<String> stopTexts,
             ModelBundle model,
+            PromptKeys keys,
+            String session,
             long acceptedNanos,
             long timeoutNanos,
             GenerationObserver observer)

@@ -1,7 +1,8 @@
 package io.tandem.request;
 
 import io.tandem.RequestReport;
-import io.tandem.routing.Route;
+import io.tandem.routing.Routed;
+import io.tandem.transfer.TransferStats;
 import io.tandem.worker.WorkerMessage;
 import java.util.Optional;
 import java.util.Set;
@@ -11,8 +12,17 @@ public interface RequestServices {
 
     RequestSettings settings();
 
-    /** Chooses where a request of that many tokens runs now. */
-    Optional<Route> route(String model, int promptTokens, Set<String> avoid);
+    /** Chooses where the next attempt of a request runs, and books it there until {@link #attemptOver}. */
+    Optional<Routed> route(RequestHub.Launch launch, int tokens, Set<String> avoid);
+
+    /** The first token of the attempt is there. */
+    void promptComputed(long requestId);
+
+    /** KV came to a worker. */
+    void transferred(String decodeGpu, TransferStats stats);
+
+    /** The attempt needs its workers no more. */
+    void attemptOver(long requestId);
 
     /** Sends to a worker, wherever it is; dropped when nobody owns that GPU now. */
     void tellWorker(String gpuId, WorkerMessage.Remote message);

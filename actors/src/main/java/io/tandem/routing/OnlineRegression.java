@@ -105,6 +105,15 @@ public final class OnlineRegression {
         return samples;
     }
 
+    /** Takes coefficients, in the features' own units, that were learned elsewhere. */
+    public void adopt(double[] learned) {
+        if (learned.length != coefficients.length) {
+            throw new IllegalArgumentException(
+                    learned.length + " coefficients for a regression of " + coefficients.length);
+        }
+        Arrays.setAll(coefficients, i -> learned[i] * scale[i]);
+    }
+
     /** Coefficients in the features' own units. */
     public double[] coefficients() {
         double[] own = coefficients.clone();

@@ -1,6 +1,9 @@
 package io.tandem.routing;
 
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * Where a request goes and why, kept with it for whoever asks. Times in nanoseconds.
@@ -43,5 +46,18 @@ public record RoutingDecision(List<Plan> plans, int chosen, String reason) {
 
     public Plan plan() {
         return plans.get(chosen);
+    }
+
+    /** The same with the chosen plan first and at most {@code most} plans, those of least cost. */
+    public RoutingDecision best(int most) {
+        List<Plan> kept = new ArrayList<>(Math.min(most, plans.size()));
+        kept.add(plan());
+        IntStream.range(0, plans.size())
+                .filter(i -> i != chosen)
+                .mapToObj(plans::get)
+                .sorted(Comparator.comparingDouble(Plan::cost))
+                .limit(most - 1L)
+                .forEach(kept::add);
+        return new RoutingDecision(List.copyOf(kept), 0, reason);
     }
 }

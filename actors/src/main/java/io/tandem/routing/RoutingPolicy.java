@@ -13,10 +13,12 @@ import java.util.function.ToIntFunction;
  * decode GPU the prompt. Plain arithmetic over the snapshot given; no clock, no randomness.
  */
 public final class RoutingPolicy {
-    private final RoutingSettings settings;
+    private final int splitFromTokens;
+    private final boolean split;
 
-    public RoutingPolicy(RoutingSettings settings) {
-        this.settings = settings;
+    public RoutingPolicy(int splitFromTokens, boolean split) {
+        this.splitFromTokens = splitFromTokens;
+        this.split = split;
     }
 
     /**
@@ -40,13 +42,12 @@ public final class RoutingPolicy {
                 .min(Comparator.<WorkerReport>comparingInt(w -> w.role() == EngineRole.PREFILL ? 1 : 0)
                         .thenComparing(byLoad))
                 .orElseThrow();
-        if (!settings.split()) {
+        if (!split) {
             return Optional.of(together(decode, "splitting is off"));
         }
-        if (promptTokens < settings.splitFromTokens()) {
-            return Optional.of(together(
-                    decode,
-                    promptTokens + " prompt tokens are below the " + settings.splitFromTokens() + " of a split"));
+        if (promptTokens < splitFromTokens) {
+            return Optional.of(
+                    together(decode, promptTokens + " prompt tokens are below the " + splitFromTokens + " of a split"));
         }
         Optional<WorkerReport> prefill = candidates.stream()
                 .filter(w -> w.role() == EngineRole.PREFILL && !w.gpuId().equals(decode.gpuId()))

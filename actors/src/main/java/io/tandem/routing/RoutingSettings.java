@@ -1,24 +1,104 @@
 package io.tandem.routing;
 
 import com.typesafe.config.Config;
+import java.time.Duration;
 
 /**
- * {@code tandem.routing}.
+ * {@code tandem.routing}; see reference.conf for units and reasons.
  *
- * @param splitFromTokens shortest prompt that is worth two GPUs; see docs/benchmarks for how it was measured
+ * @param policy what chooses
+ * @param splitFromTokens shortest prompt that is worth two GPUs
  * @param split off = every request runs on one GPU
+ * @param ttftTarget time to first token a request without a class should have
+ * @param itlTarget time between its tokens
+ * @param prior step times before a worker has measured its own
+ * @param transferBytesPerSecond of a wire that nothing was measured on
+ * @param transferLatency of a transfer, besides its bytes
+ * @param sessionBonus predicted cost that a session's own worker may be worse by
+ * @param sessionTtl a session is forgotten after this much silence
+ * @param maxSessions remembered
+ * @param predictedTtl how long blocks count as cached where a prompt was sent, before the worker says so
+ * @param keptPlans plans of a decision that are kept for whoever asks
  */
-public record RoutingSettings(int splitFromTokens, boolean split) {
+public record RoutingSettings(
+        Policy policy,
+        int splitFromTokens,
+        boolean split,
+        Duration ttftTarget,
+        Duration itlTarget,
+        Prior prior,
+        double transferBytesPerSecond,
+        Duration transferLatency,
+        Duration sessionBonus,
+        Duration sessionTtl,
+        int maxSessions,
+        Duration predictedTtl,
+        int keptPlans) {
+
+    /** What chooses. */
+    public enum Policy {
+        /** {@link CostPolicy}. */
+        COST,
+        /** {@link RoutingPolicy}. */
+        LEAST_LOADED
+    }
+
+    /** Step times before anything was measured. */
+    public record Prior(Duration step, Duration promptToken, Duration contextToken) {
+        public StepTimeModel newModel(int stepTokens) {
+            return new StepTimeModel(stepTokens, (double) step.toNanos(), (double) promptToken.toNanos(), (double)
+                    contextToken.toNanos());
+        }
+    }
 
     public RoutingSettings {
-        if (splitFromTokens < 1 || splitFromTokens > 1_000_000) {
+        range("split-from-tokens", splitFromTokens, 1, 1_000_000);
+        range("max-sessions", maxSessions, 1, 10_000_000);
+        range("kept-plans", keptPlans, 1, 1024);
+        range("predicted-ttl (ms)", predictedTtl.toMillis(), 100, 600_000);
+        if (!(transferBytesPerSecond > 0)) {
+            throw new IllegalArgumentException("tandem.routing.transfer-bytes-per-second must be above 0");
+        }
+        if (!ttftTarget.isPositive() || !itlTarget.isPositive()) {
+            throw new IllegalArgumentException("tandem.routing.ttft-target and itl-target must be above 0");
+        }
+    }
+
+    private static void range(String key, long value, long min, long max) {
+        if (value < min || value > max) {
             throw new IllegalArgumentException(
-                    "tandem.routing.split-from-tokens must be 1 to 1000000, not " + splitFromTokens);
+                    "tandem.routing." + key + " must be " + min + " to " + max + ", not " + value);
         }
     }
 
     public static RoutingSettings from(Config root) {
         Config c = root.getConfig("tandem.routing");
-        return new RoutingSettings(c.getInt("split-from-tokens"), c.getBoolean("split"));
+        return new RoutingSettings(
+                policy(c.getString("policy")),
+                c.getInt("split-from-tokens"),
+                c.getBoolean("split"),
+                c.getDuration("ttft-target"),
+                c.getDuration("itl-target"),
+                new Prior(
+                        c.getDuration("prior.step"),
+                        c.getDuration("prior.prompt-token"),
+                        c.getDuration("prior.context-token")),
+                (double) c.getBytes("transfer-bytes-per-second"),
+                c.getDuration("transfer-latency"),
+                c.getDuration("session-bonus"),
+                c.getDuration("session-ttl"),
+                c.getInt("max-sessions"),
+                c.getDuration("predicted-ttl"),
+                c.getInt("kept-plans"));
+    }
+
+    private static Policy policy(String text) {
+        return switch (text) {
+            case "cost" -> Policy.COST;
+            case "least-loaded" -> Policy.LEAST_LOADED;
+            default ->
+                throw new IllegalArgumentException(
+                        "tandem.routing.policy must be cost or least-loaded, not '" + text + "'");
+        };
     }
 }

@@ -10,7 +10,7 @@ public final class StepTimeModel {
     private static final double[] DECODE_TYPICAL = {1, 32, 1e5, 1e10};
     private static final double[] PREFILL_TYPICAL = {1, 4096, 1.6e7, 1.6e7};
 
-    private final int maxBatchTokens;
+    private int maxBatchTokens;
     private final OnlineRegression decode;
     private final OnlineRegression prefill;
     private double fullChunkNanos = -1;
@@ -29,6 +29,23 @@ public final class StepTimeModel {
 
     public int maxBatchTokens() {
         return maxBatchTokens;
+    }
+
+    /** Takes over what the worker itself has learned, and the prompt tokens a step takes in its present role. */
+    public void adopt(StepTimes learned, int stepTokens) {
+        if (learned.decodeSamples() > 0) {
+            decode.adopt(learned.decode());
+        }
+        if (learned.prefillSamples() > 0) {
+            prefill.adopt(learned.prefill());
+        }
+        maxBatchTokens = stepTokens;
+        fullChunkNanos = -1;
+    }
+
+    /** What has been learned so far. */
+    public StepTimes learned() {
+        return new StepTimes(decode.coefficients(), prefill.coefficients(), decode.samples(), prefill.samples());
     }
 
     /** Learns from a finished step. */

@@ -15,7 +15,14 @@ public final class WorkerLoad {
     private int decodes;
     private double contextTokens;
 
+    /** Of requests that other routers sent there. */
+    private int othersDecodes;
+
+    private double othersContextTokens;
+    private double othersBacklogTokens;
+
     private static final class Booking {
+        long prefillNanos;
         double prefillTokens;
         double contextTokens;
     }
@@ -35,12 +42,12 @@ public final class WorkerLoad {
 
     /** Sequences that decode here or will when their prompt is computed. */
     public int decodes() {
-        return decodes;
+        return decodes + othersDecodes;
     }
 
     /** Their context, grown by half their expected output. */
     public double contextTokens() {
-        return contextTokens;
+        return contextTokens + othersContextTokens;
     }
 
     /** Prompt tokens sent here and not computed yet. */
@@ -53,7 +60,9 @@ public final class WorkerLoad {
         if (backlogTokens <= 0) {
             backlogSinceNanos = nowNanos;
         }
-        booking(request).prefillTokens = uncachedTokens;
+        Booking booking = booking(request);
+        booking.prefillTokens = uncachedTokens;
+        booking.prefillNanos = nowNanos;
         backlogTokens += uncachedTokens;
     }
 
@@ -103,7 +112,7 @@ public final class WorkerLoad {
     /** Nothing booked is nothing to do: rounding and lost reports end here. */
     private void settle() {
         if (bookings.isEmpty()) {
-            backlogTokens = 0;
+            backlogTokens = othersBacklogTokens;
             contextTokens = 0;
             decodes = 0;
         }
@@ -119,6 +128,44 @@ public final class WorkerLoad {
         backlogSinceNanos = nowNanos;
     }
 
+    /** The prompt is computed, and no step was reported that did it. */
+    public void promptComputed(long request) {
+        Booking booking = bookings.get(request);
+        if (booking != null) {
+            backlogTokens -= booking.prefillTokens;
+            prefillEnded(request);
+        }
+    }
+
+    /**
+     * The worker's own count of what it has to do, for a router that does not see its steps: what other routers sent there
+     * becomes known, and what was believed wrongly ends.
+     *
+     * @param promptTokens not computed yet there
+     * @param sequences that decode there or will
+     * @param context of those
+     * @param asOfNanos prompts booked later had not reached it
+     */
+    public void reported(long promptTokens, int sequences, long context, long asOfNanos, long nowNanos) {
+        double underWay = 0;
+        double arrived = 0;
+        for (Booking booking : bookings.values()) {
+            if (booking.prefillNanos > asOfNanos) {
+                underWay += booking.prefillTokens;
+            } else {
+                arrived += booking.prefillTokens;
+            }
+        }
+        othersBacklogTokens = Math.max(0, promptTokens - arrived);
+        double before = backlogTokens;
+        backlogTokens = promptTokens + underWay;
+        if (before <= 0 || backlogTokens < before) {
+            backlogSinceNanos = nowNanos;
+        }
+        othersDecodes = Math.max(0, sequences - decodes);
+        othersContextTokens = sequences == 0 ? 0 : othersDecodes * ((double) context / sequences);
+    }
+
     /** Until the prompts sent here and {@code more} tokens are computed, decodes in between. */
     public double prefillEndNanos(double more, long nowNanos) {
         double all = backlogTokens + more;
@@ -130,6 +177,6 @@ public final class WorkerLoad {
 
     /** A step of the decodes here and {@code more} of them. */
     public double decodeStepNanos(int more, double moreContext) {
-        return steps.decodeNanos(decodes + more, contextTokens + moreContext);
+        return steps.decodeNanos(decodes() + more, contextTokens() + moreContext);
     }
 }

@@ -14,6 +14,8 @@ import io.tandem.engine.SequenceStats;
 import io.tandem.request.RequestMessage;
 import io.tandem.request.RequestTarget;
 import io.tandem.routing.RegistryMessage;
+import io.tandem.routing.StepTimes;
+import io.tandem.routing.WorkerFacts;
 import io.tandem.sampling.SamplingParams;
 import io.tandem.supervisor.SupervisorMessage;
 import io.tandem.transfer.LeaseId;
@@ -88,6 +90,9 @@ public final class WireTypes {
         m.put(41, TransferStats.class);
         m.put(42, TransferFailure.class);
         m.put(43, WorkerMessage.Kind.class);
+        m.put(210, double[].class);
+        m.put(211, StepTimes.class);
+        m.put(212, WorkerFacts.class);
         return m;
     }
 

@@ -25,11 +25,27 @@ public final class EnginePublisher implements EngineListener {
     private final Consumer<WorkEvent> actor;
     private final Map<ActorRef<RequestMessage>, Batch> batches = new HashMap<>();
     private final List<Batch> touched = new ArrayList<>();
+    private final StepObserver times;
+
+    /** Learns from the shape and the time of each step, on the engine's thread. */
+    interface StepObserver {
+        void observe(int newTokens, long before, int decodes, long contextTokens, long nanos);
+    }
 
     public EnginePublisher(String gpuId, ConcurrentHashMap<Long, Work> works, Consumer<WorkEvent> actor) {
+        this(gpuId, works, actor, (newTokens, before, decodes, contextTokens, nanos) -> {});
+    }
+
+    EnginePublisher(String gpuId, ConcurrentHashMap<Long, Work> works, Consumer<WorkEvent> actor, StepObserver times) {
         this.gpuId = gpuId;
         this.works = works;
         this.actor = actor;
+        this.times = times;
+    }
+
+    @Override
+    public void onStepTimed(int newTokens, long before, int decodes, long contextTokens, long nanos) {
+        times.observe(newTokens, before, decodes, contextTokens, nanos);
     }
 
     @Override

@@ -9,6 +9,8 @@ import io.tandem.engine.EngineSettings;
 import io.tandem.request.RequestMessage;
 import io.tandem.routing.Registries;
 import io.tandem.routing.RegistryMessage;
+import io.tandem.routing.RoutingSettings;
+import io.tandem.routing.WorkerFacts;
 import io.tandem.transfer.BlockTransport;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -53,6 +55,8 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private final long epoch = System.currentTimeMillis();
     private final ConcurrentHashMap<Long, Work> works = new ConcurrentHashMap<>();
     private final List<BooleanSupplier> awaited = new ArrayList<>();
+    private final EngineSettings engineSettings;
+    private final StepTimeRecorder times;
     private boolean draining;
     private ComputeBackend backend;
     private BlockTransport transport;
@@ -70,6 +74,9 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         this.host = host;
         this.registries = registries;
         settings = WorkerSettings.from(host.config());
+        engineSettings = EngineSettings.from(host.config());
+        times = new StepTimeRecorder(
+                RoutingSettings.from(host.config()).prior().newModel(engineSettings.maxBatchTokens()));
         timers.startTimerWithFixedDelay(new Tick(), settings.tick());
         timers.startTimerWithFixedDelay(new Report(), settings.reportInterval());
         context.pipeToSelf(
@@ -154,10 +161,9 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         }
         backend = opened.backend();
         transport = opened.transport();
-        EngineSettings engineSettings = EngineSettings.from(host.config());
         EngineRole role = host.gpus().getOrDefault(gpuId, EngineRole.MIXED);
         EnginePublisher publisher =
-                new EnginePublisher(gpuId, works, getContext().getSelf()::tell);
+                new EnginePublisher(gpuId, works, getContext().getSelf()::tell, times);
         Engine engine = new Engine(backend, host.model().fingerprint(), engineSettings, role, publisher);
         loop = new EngineLoop(gpuId, engine, engineSettings.commandQueueEntries());
         book = new WorkBook(
@@ -281,7 +287,13 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 (int) Math.min(
                         backend.model().maxContextTokens(),
                         (long) loop.stats().totalBlocks() * backend.kvLayout().blockTokens()),
-                loop.stats());
+                loop.stats(),
+                new WorkerFacts(
+                        engineSettings.chunkTokens(loop.stats().role()),
+                        backend.kvLayout().blockTokens(),
+                        backend.kvLayout().blockBytes(),
+                        0,
+                        times.learned()));
         registries.tellAll(report);
     }
 

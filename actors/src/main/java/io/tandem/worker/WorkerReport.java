@@ -4,6 +4,7 @@ import io.tandem.compute.BackendInfo;
 import io.tandem.engine.EngineRole;
 import io.tandem.engine.EngineStats;
 import io.tandem.routing.RegistryMessage;
+import io.tandem.routing.WorkerFacts;
 import io.tandem.serialization.WireMessage;
 
 /**
@@ -13,6 +14,7 @@ import io.tandem.serialization.WireMessage;
  * @param node host:port of its node's control messages
  * @param epoch incarnation; a greater one replaces a smaller one
  * @param maxTokens longest sequence it can hold
+ * @param facts what routers predict with
  */
 public record WorkerReport(
         String gpuId,
@@ -25,7 +27,8 @@ public record WorkerReport(
         String transferWire,
         boolean draining,
         int maxTokens,
-        EngineStats stats)
+        EngineStats stats,
+        WorkerFacts facts)
         implements RegistryMessage, WireMessage {
 
     public EngineRole role() {

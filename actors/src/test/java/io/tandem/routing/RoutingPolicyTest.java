@@ -13,12 +13,14 @@ import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class RoutingPolicyTest {
-    private final RoutingPolicy policy = new RoutingPolicy(new RoutingSettings(32, true));
+    private static final WorkerFacts FACTS = new WorkerFacts(512, 16, 4096, 0, StepTimes.NOTHING);
+
+    private final RoutingPolicy policy = new RoutingPolicy(32, true);
 
     private static WorkerReport worker(String id, EngineRole role, int running) {
-        EngineStats stats = new EngineStats(role, 0, running, 0, 0, 0, 100, 100, 0, 0, 0, 0, 0, 0, 0);
+        EngineStats stats = new EngineStats(role, 0, running, 0, 0, 0, running, 0, 100, 100, 0, 0, 0, 0, 0, 0, 0);
         BackendInfo backend = new BackendInfo("cpu-vector", "", List.of(), true, 0);
-        return new WorkerReport(id, "node", 1, "m", "f", "layout", backend, "udp", false, 1000, stats);
+        return new WorkerReport(id, "node", 1, "m", "f", "layout", backend, "udp", false, 1000, stats, FACTS);
     }
 
     @Test

@@ -96,8 +96,27 @@ public final class Engine implements AutoCloseable {
             settle(scheduler.scheduled(i), nowNanos);
         }
         lastStepNanos = System.nanoTime() - start;
+        reportShape();
         verifyWhenAsked();
         return true;
+    }
+
+    /** What the step was made of, for whoever learns how long steps take. A sequence with one token counts as a decode. */
+    private void reportShape() {
+        int newTokens = 0;
+        long before = 0;
+        int decodes = 0;
+        long context = 0;
+        for (int i = 0; i < batch.sequences; i++) {
+            if (batch.tokenCount[i] == 1) {
+                decodes++;
+                context += batch.contextStart[i] + 1;
+            } else {
+                newTokens += batch.tokenCount[i];
+                before += batch.contextStart[i];
+            }
+        }
+        listener.onStepTimed(newTokens, before, decodes, context, lastStepNanos);
     }
 
     /** Books what a step computed for one sequence and, when it reached its last token, chooses the next. */
@@ -322,6 +341,14 @@ public final class Engine implements AutoCloseable {
         for (Sequence s : scheduler.running()) {
             waitingPromptTokens += s.isDecoding() ? 0 : s.pending();
         }
+        int decodes = 0;
+        long contextTokens = 0;
+        for (Sequence s : sequences.values()) {
+            if (s.purpose != Purpose.PREFILL_ONLY) {
+                decodes++;
+                contextTokens += s.length;
+            }
+        }
         return new EngineStats(
                 role,
                 scheduler.waiting().size(),
@@ -329,6 +356,8 @@ public final class Engine implements AutoCloseable {
                 scheduler.reserved(),
                 held,
                 waitingPromptTokens,
+                decodes,
+                contextTokens,
                 pool.blocks(),
                 pool.freeBlocks(),
                 pool.cachedBlocks(),

@@ -10,6 +10,17 @@ public interface EngineListener {
     void onStep(StepTokens tokens);
 
     /**
+     * A step has ended.
+     *
+     * @param newTokens prompt tokens it computed
+     * @param before tokens those prompts had in their KV blocks already, summed
+     * @param decodes sequences that got one token
+     * @param contextTokens their context, summed
+     * @param nanos from its schedule to its last token sent
+     */
+    default void onStepTimed(int newTokens, long before, int decodes, long contextTokens, long nanos) {}
+
+    /**
      * A sequence is over on this engine. {@code detail} is for people and empty unless the reason is ERROR. For
      * {@link FinishReason#PREFILLED} its blocks are still held.
      */

@@ -9,6 +9,8 @@ package io.tandem.engine;
  * @param reserved sequences whose KV is on its way here
  * @param held finished prefills whose blocks wait for their transfer
  * @param waitingPromptTokens prompt tokens not yet computed
+ * @param decodes sequences whose output is or will be computed here
+ * @param contextTokens tokens of their prompts and outputs so far
  * @param totalBlocks KV blocks
  * @param freeBlocks KV blocks nobody uses and no cache entry fills
  * @param cachedBlocks KV blocks nobody uses whose content can be found again
@@ -26,6 +28,8 @@ public record EngineStats(
         int reserved,
         int held,
         long waitingPromptTokens,
+        int decodes,
+        long contextTokens,
         int totalBlocks,
         int freeBlocks,
         int cachedBlocks,

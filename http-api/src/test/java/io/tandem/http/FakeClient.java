@@ -125,7 +125,8 @@ final class FakeClient implements TandemClient {
     }
 
     static RequestReport report(String id, int tokens) {
-        return new RequestReport(id, 3, tokens, 2, 1.5, 2.5, "g0", "g1", true, 4, 4096, 0.25, 0, 0, "long prompt");
+        return new RequestReport(
+                id, 3, tokens, 2, 1.5, 2.5, "g0", "g1", true, 4, 4096, 0.25, 0, 0, "long prompt", List.of());
     }
 
     @Override
@@ -168,7 +169,7 @@ final class FakeClient implements TandemClient {
 
     @Override
     public ClusterStatus clusterStatus() {
-        EngineStats stats = new EngineStats(role, 1, 2, 0, 0, 5, 10, 6, 1, 100, 200, 50, 20, 0, 1_000_000);
+        EngineStats stats = new EngineStats(role, 1, 2, 0, 0, 5, 3, 40, 10, 6, 1, 100, 200, 50, 20, 0, 1_000_000);
         ClusterStatus.Worker worker = new ClusterStatus.Worker(
                 "g0",
                 "n:1",

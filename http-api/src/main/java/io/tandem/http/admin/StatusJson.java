@@ -112,6 +112,8 @@ public final class StatusJson {
         out.name("reserved").value(s.reserved());
         out.name("held").value(s.held());
         out.name("waiting_prompt_tokens").value(s.waitingPromptTokens());
+        out.name("decodes").value(s.decodes());
+        out.name("context_tokens").value(s.contextTokens());
         out.name("total_blocks").value(s.totalBlocks());
         out.name("free_blocks").value(s.freeBlocks());
         out.name("cached_blocks").value(s.cachedBlocks());

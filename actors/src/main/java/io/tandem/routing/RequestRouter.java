@@ -1,0 +1,284 @@
+package io.tandem.routing;
+
+import io.tandem.engine.EngineRole;
+import io.tandem.worker.WorkerReport;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * Chooses the workers of this node's requests: gathers what is known of each worker (its report, what this node has sent
+ * there since, cached blocks, measured transfers), asks the policy, and books its answer at once, so that the next request
+ * sees it. Look-ups of cached blocks run on the caller's thread without a lock; deciding and booking are one step.
+ *
+ * <p>No clock: time comes as an argument. Safe for any thread.
+ */
+public final class RequestRouter {
+    private final WorkerDirectory directory;
+    private final RoutingSettings settings;
+    private final CostPolicy cost;
+    private final RoutingPolicy leastLoaded;
+    private final WorkerLoads loads;
+    private final TransferRates rates;
+    private final SessionHomes sessions;
+
+    /** Bookings by request. */
+    private final Map<Long, Booked> booked = new HashMap<>();
+
+    private record Booked(String prefillGpu, String decodeGpu, double contextTokens) {}
+
+    /** A decision, and the requests and reports it was made from. */
+    private record Weighed(CostPolicy.Request request, RoutingDecision decision, Map<String, WorkerReport> reports) {}
+
+    public RequestRouter(WorkerDirectory directory, RoutingSettings settings, CostSettings costs, long seed) {
+        this.directory = directory;
+        this.settings = settings;
+        cost = new CostPolicy(costs, seed);
+        leastLoaded = new RoutingPolicy(settings.splitFromTokens(), settings.split());
+        loads = new WorkerLoads(settings.prior());
+        rates = new TransferRates(settings.transferBytesPerSecond(), (double)
+                settings.transferLatency().toNanos());
+        sessions =
+                new SessionHomes(settings.maxSessions(), settings.sessionTtl().toNanos());
+    }
+
+    /** What would be decided now; nothing is booked. Empty when there is no worker. */
+    public Optional<RoutingDecision> predict(RouteQuery query, long nowNanos) {
+        synchronized (this) {
+            return weigh(query, nowNanos).map(w -> w.decision().best(settings.keptPlans()));
+        }
+    }
+
+    /** Decides and books; {@link #over} ends the booking. Empty when there is no worker. */
+    public Optional<Routed> route(RouteQuery query, long nowNanos) {
+        synchronized (this) {
+            return weigh(query, nowNanos).map(w -> book(query, w, nowNanos));
+        }
+    }
+
+    // ---- what became of it
+
+    /** The first token of a booked request is there. */
+    public synchronized void promptComputed(long id) {
+        Booked b = booked.get(id);
+        WorkerLoad load = b == null ? null : loads.of(b.prefillGpu());
+        if (load != null) {
+            load.promptComputed(id);
+        }
+    }
+
+    /** A booked request goes on generating on another worker. */
+    public synchronized void moved(long id, String decodeGpu) {
+        Booked b = booked.get(id);
+        if (b == null) {
+            return;
+        }
+        end(b.decodeGpu(), id);
+        booked.put(id, new Booked(b.prefillGpu(), decodeGpu, b.contextTokens()));
+        WorkerLoad load = loads.of(decodeGpu);
+        if (load != null) {
+            load.bookDecode(id, b.contextTokens());
+        }
+    }
+
+    /** A booked request, or one attempt of it, is over. */
+    public synchronized void over(long id) {
+        Booked b = booked.remove(id);
+        if (b != null) {
+            end(b.prefillGpu(), id);
+            end(b.decodeGpu(), id);
+        }
+    }
+
+    private void end(String gpuId, long id) {
+        WorkerLoad load = loads.of(gpuId);
+        if (load != null) {
+            load.finished(id);
+        }
+    }
+
+    /** KV has come to a worker. */
+    public void transferred(String decodeGpu, long bytes, long nanos) {
+        Optional<WorkerReport> to = directory.live(decodeGpu);
+        if (to.isPresent()) {
+            synchronized (this) {
+                rates.measured(to.get().transferWire(), bytes, nanos);
+            }
+        }
+    }
+
+    // ---- deciding
+
+    private Optional<Weighed> weigh(RouteQuery query, long nowNanos) {
+        List<WorkerDirectory.Entry> entries = directory.entries();
+        loads.refresh(entries, nowNanos);
+        Map<String, WorkerReport> able = able(entries, query);
+        if (able.isEmpty()) {
+            return Optional.empty();
+        }
+        CostPolicy.Request request =
+                new CostPolicy.Request(query.id(), query.tokens(), query.ttftTargetNanos(), query.itlTargetNanos());
+        Optional<RoutingDecision> decision = settings.policy() == RoutingSettings.Policy.LEAST_LOADED
+                ? byLoad(query, request, able, nowNanos)
+                : byCost(query, request, able, nowNanos);
+        return decision.map(d -> new Weighed(request, d, able));
+    }
+
+    /** Live workers of the model that are not draining, without those to avoid unless there are no others. */
+    private static Map<String, WorkerReport> able(List<WorkerDirectory.Entry> entries, RouteQuery query) {
+        Map<String, WorkerReport> willing = new LinkedHashMap<>();
+        Map<String, WorkerReport> all = new LinkedHashMap<>();
+        for (WorkerDirectory.Entry entry : entries) {
+            WorkerReport report = entry.report();
+            if (entry.live() && !report.draining() && report.modelFingerprint().equals(query.modelFingerprint())) {
+                all.put(report.gpuId(), report);
+                if (!query.avoid().contains(report.gpuId())) {
+                    willing.put(report.gpuId(), report);
+                }
+            }
+        }
+        return willing.isEmpty() ? all : willing;
+    }
+
+    private Optional<RoutingDecision> byCost(
+            RouteQuery query, CostPolicy.Request request, Map<String, WorkerReport> able, long nowNanos) {
+        boolean whole = !settings.split() || query.tokens() < settings.splitFromTokens();
+        RoutingDecision best = null;
+        for (List<WorkerReport> alike : byLayout(able).values()) {
+            Optional<RoutingDecision> found = whole
+                    ? cost.decide(request, candidates(query, alike, Roles.WHOLE), nowNanos)
+                    : cost.decide(request, candidates(query, alike, Roles.OWN), nowNanos);
+            if (found.isEmpty()) {
+                // Prefill workers alone: better there than nowhere.
+                found = cost.decide(request, candidates(query, alike, Roles.MIXED), nowNanos);
+            }
+            best = found.isPresent() ? better(best, found.get()) : best;
+        }
+        return Optional.ofNullable(best).map(d -> atHome(d, sessions.find(query.session(), nowNanos)));
+    }
+
+    /** Workers that can hand blocks to one another. */
+    private static Map<String, List<WorkerReport>> byLayout(Map<String, WorkerReport> able) {
+        Map<String, List<WorkerReport>> layouts = new LinkedHashMap<>();
+        for (WorkerReport report : able.values()) {
+            layouts.computeIfAbsent(report.kvSignature(), s -> new ArrayList<>())
+                    .add(report);
+        }
+        return layouts;
+    }
+
+    /** The better of two decisions over different workers, with the plans of both. */
+    private static RoutingDecision better(RoutingDecision a, RoutingDecision b) {
+        if (a == null) {
+            return b;
+        }
+        boolean first = a.plan().cost() <= b.plan().cost();
+        List<RoutingDecision.Plan> plans = new ArrayList<>(a.plans());
+        plans.addAll(b.plans());
+        return new RoutingDecision(
+                plans, first ? a.chosen() : a.plans().size() + b.chosen(), first ? a.reason() : b.reason());
+    }
+
+    /** What {@link CostPolicy} is to take the workers for. */
+    private enum Roles {
+        /** What they are. */
+        OWN,
+        /** Each serves a request from prompt to end; PREFILL workers are left out. */
+        WHOLE,
+        /** All take all. */
+        MIXED
+    }
+
+    private List<CostPolicy.Candidate> candidates(RouteQuery query, List<WorkerReport> workers, Roles roles) {
+        List<CostPolicy.Candidate> candidates = new ArrayList<>(workers.size());
+        for (WorkerReport worker : workers) {
+            switch (roles) {
+                case OWN -> candidates.add(candidate(query, worker, worker.role()));
+                case MIXED -> candidates.add(candidate(query, worker, EngineRole.MIXED));
+                case WHOLE -> {
+                    if (worker.role() != EngineRole.PREFILL) {
+                        candidates.add(candidate(query, worker, EngineRole.DECODE));
+                    }
+                }
+            }
+        }
+        return candidates;
+    }
+
+    private CostPolicy.Candidate candidate(RouteQuery query, WorkerReport worker, EngineRole role) {
+        int cached = 0;
+        int blockTokens = Math.max(1, worker.facts().blockTokens());
+        double missing = (double) (query.tokens() - cached)
+                / blockTokens
+                * worker.facts().blockBytes();
+        var stats = worker.stats();
+        long free = (long) (stats.freeBlocks() + stats.cachedBlocks()) * blockTokens;
+        return new CostPolicy.Candidate(
+                loads.of(worker.gpuId()), role, cached, rates.nanos(worker.transferWire(), missing), free);
+    }
+
+    /** The session's own worker unless another is clearly better. */
+    private RoutingDecision atHome(RoutingDecision decision, SessionHomes.Home home) {
+        if (home == null || home.has(decision.plan().prefillGpu())) {
+            return decision;
+        }
+        double limit = decision.plan().cost() + settings.sessionBonus().toNanos();
+        int chosen = -1;
+        for (int i = 0; i < decision.plans().size(); i++) {
+            RoutingDecision.Plan plan = decision.plans().get(i);
+            boolean fits = home.has(plan.prefillGpu()) && plan.cost() <= limit;
+            if (fits
+                    && (chosen < 0 || plan.cost() < decision.plans().get(chosen).cost())) {
+                chosen = i;
+            }
+        }
+        return chosen < 0
+                ? decision
+                : new RoutingDecision(
+                        decision.plans(),
+                        chosen,
+                        String.format(
+                                Locale.ROOT,
+                                "the session's own GPU %s, %.0f ms above the least cost",
+                                decision.plans().get(chosen).prefillGpu(),
+                                (decision.plans().get(chosen).cost()
+                                                - decision.plan().cost())
+                                        / 1e6));
+    }
+
+    /** The least loaded workers; the cost policy only predicts what they will do. */
+    private Optional<RoutingDecision> byLoad(
+            RouteQuery query, CostPolicy.Request request, Map<String, WorkerReport> able, long nowNanos) {
+        Optional<Route> found =
+                leastLoaded.route(query.tokens(), List.copyOf(able.values()), directory::inFlight, query.avoid());
+        return found.flatMap(route -> {
+            List<CostPolicy.Candidate> two = new ArrayList<>();
+            if (route.split()) {
+                two.add(candidate(query, able.get(route.prefillGpu()), EngineRole.PREFILL));
+            }
+            two.add(candidate(query, able.get(route.decodeGpu()), EngineRole.DECODE));
+            return cost.decide(request, two, nowNanos).map(d -> new RoutingDecision(d.plans(), 0, route.reason()));
+        });
+    }
+
+    private Routed book(RouteQuery query, Weighed weighed, long nowNanos) {
+        RoutingDecision.Plan plan = weighed.decision().plan();
+        WorkerLoad decode = loads.of(plan.decodeGpu());
+        over(query.id());
+        double before = decode.contextTokens();
+        cost.book(weighed.request(), plan, loads.of(plan.prefillGpu()), decode, nowNanos);
+        booked.put(query.id(), new Booked(plan.prefillGpu(), plan.decodeGpu(), decode.contextTokens() - before));
+        Route route = new Route(
+                plan.prefillGpu(),
+                weighed.reports().get(plan.prefillGpu()).epoch(),
+                plan.decodeGpu(),
+                weighed.reports().get(plan.decodeGpu()).epoch(),
+                weighed.decision().reason());
+        sessions.served(query.session(), route, nowNanos);
+        return new Routed(route, weighed.decision().best(settings.keptPlans()));
+    }
+}

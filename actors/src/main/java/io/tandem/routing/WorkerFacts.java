@@ -1,0 +1,13 @@
+package io.tandem.routing;
+
+/**
+ * What a router needs of a worker to predict: part of its report.
+ *
+ * @param stepPromptTokens prompt tokens a step takes in its present role
+ * @param blockTokens tokens of a KV block
+ * @param blockBytes bytes of a KV block
+ * @param lastBlockEvent number of the latest block event it published; 0 = none yet
+ * @param steps what it has learned of its step times
+ */
+public record WorkerFacts(
+        int stepPromptTokens, int blockTokens, long blockBytes, long lastBlockEvent, StepTimes steps) {}

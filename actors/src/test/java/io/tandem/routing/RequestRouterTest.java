@@ -1,0 +1,278 @@
+package io.tandem.routing;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.typesafe.config.ConfigFactory;
+import io.tandem.compute.BackendInfo;
+import io.tandem.engine.EngineRole;
+import io.tandem.engine.EngineStats;
+import io.tandem.worker.WorkerReport;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+
+class RequestRouterTest {
+    private static final StepTimes MEASURED =
+            new StepTimes(new double[] {10e6, 0, 50, 0}, new double[] {1e6, 20_000, 0, 0}, 100, 100);
+
+    private final WorkerDirectory directory = new WorkerDirectory();
+    private final Map<String, WorkerDirectory.Entry> entries = new HashMap<>();
+    private final RequestRouter router = router("");
+    private long now = 1_000_000_000L;
+    private long lastId;
+
+    private RequestRouter router(String more) {
+        var config = ConfigFactory.parseString(more).withFallback(ConfigFactory.load());
+        return new RequestRouter(directory, RoutingSettings.from(config), CostSettings.DEFAULT, 7);
+    }
+
+    private static EngineStats stats(EngineRole role, int decodes, long promptTokens) {
+        return new EngineStats(
+                role, 0, decodes, 0, 0, promptTokens, decodes, 500L * decodes, 10_000, 10_000, 0, 0, 0, 0, 0, 0, 0);
+    }
+
+    private WorkerReport report(String gpu, EngineRole role, String layout, long epoch, StepTimes steps) {
+        return new WorkerReport(
+                gpu,
+                "node",
+                epoch,
+                "m",
+                "f",
+                layout,
+                new BackendInfo("cpu", "", List.of(), true, 0),
+                "udp",
+                false,
+                100_000,
+                stats(role, 0, 0),
+                new WorkerFacts(512, 16, 16_384, 0, steps));
+    }
+
+    private void worker(String gpu, EngineRole role) {
+        add(report(gpu, role, "layout", 1, MEASURED));
+    }
+
+    private void add(WorkerReport report) {
+        entries.put(report.gpuId(), new WorkerDirectory.Entry(report, true, now));
+        directory.publish(new ArrayList<>(entries.values()));
+    }
+
+    private void load(String gpu, int decodes, long promptTokens) {
+        WorkerReport r = entries.get(gpu).report();
+        now += 1_000_000;
+        add(new WorkerReport(
+                gpu,
+                r.node(),
+                r.epoch(),
+                r.model(),
+                r.modelFingerprint(),
+                r.kvSignature(),
+                r.backend(),
+                r.transferWire(),
+                r.draining(),
+                r.maxTokens(),
+                stats(r.role(), decodes, promptTokens),
+                r.facts()));
+    }
+
+    private RouteQuery query(int tokens, String session, Set<String> avoid) {
+        return new RouteQuery(++lastId, "f", tokens, PromptKeys.NONE, session, avoid, 2_000_000_000L, 50_000_000L);
+    }
+
+    private Routed route(int tokens) {
+        return router.route(query(tokens, "", Set.of()), now).orElseThrow();
+    }
+
+    @Test
+    void shouldPredictFromWhatTheWorkerMeasured() {
+        worker("a", EngineRole.MIXED);
+        RoutingDecision.Plan plan = route(2048).decision().plan();
+        assertEquals(4 * (1e6 + 512 * 20_000), plan.predictedTtftNanos(), 1e3, "four chunks");
+        assertEquals(10e6 + 50 * (2048 + 150), plan.predictedItlNanos(), 1e3);
+    }
+
+    @Test
+    void shouldTakeAWorkerThatHasMeasuredNothingForAsFastAsItsLike() {
+        worker("a", EngineRole.MIXED);
+        add(report("b", EngineRole.MIXED, "layout", 1, StepTimes.NOTHING));
+        RoutingDecision decision = route(2048).decision();
+        assertEquals(2, decision.plans().size());
+        assertEquals(
+                decision.plans().get(0).predictedTtftNanos(),
+                decision.plans().get(1).predictedTtftNanos(),
+                1e3);
+    }
+
+    @Test
+    void shouldSpreadABurstBeforeAnyReportShowsIt() {
+        for (String gpu : List.of("a", "b", "c", "d")) {
+            worker(gpu, EngineRole.MIXED);
+        }
+        Map<String, Integer> prompts = new HashMap<>();
+        for (int i = 0; i < 20; i++) {
+            prompts.merge(route(4096).route().prefillGpu(), 1, Integer::sum);
+        }
+        assertTrue(prompts.size() >= 3, prompts.toString());
+        assertTrue(prompts.values().stream().allMatch(n -> n <= 8), prompts.toString());
+    }
+
+    @Test
+    void shouldSeeWhatOtherRoutersSentThere() {
+        worker("a", EngineRole.MIXED);
+        worker("b", EngineRole.MIXED);
+        load("a", 0, 50_000);
+        for (int i = 0; i < 5; i++) {
+            Routed routed = route(100);
+            assertEquals("b", routed.route().prefillGpu());
+            router.over(lastId);
+        }
+        load("a", 0, 0);
+        load("b", 0, 50_000);
+        assertEquals("a", route(100).route().prefillGpu());
+    }
+
+    @Test
+    void shouldForgetABookingWhenItIsOver() {
+        worker("a", EngineRole.MIXED);
+        double alone = route(4096).decision().plan().predictedTtftNanos();
+        double behind = route(4096).decision().plan().predictedTtftNanos();
+        assertTrue(behind > 1.9 * alone, alone + " then " + behind);
+        router.over(lastId);
+        router.over(lastId - 1);
+        assertEquals(alone, route(4096).decision().plan().predictedTtftNanos(), 1e3);
+        router.promptComputed(lastId);
+        double beside = route(4096).decision().plan().predictedTtftNanos();
+        assertTrue(beside >= alone && beside < 0.6 * behind, "its prompt is done, it decodes: " + beside);
+    }
+
+    @Test
+    void shouldBookNothingWhenItOnlyPredicts() {
+        worker("a", EngineRole.MIXED);
+        double first = router.predict(query(4096, "", Set.of()), now)
+                .orElseThrow()
+                .plan()
+                .predictedTtftNanos();
+        double second = router.predict(query(4096, "", Set.of()), now)
+                .orElseThrow()
+                .plan()
+                .predictedTtftNanos();
+        assertEquals(first, second);
+    }
+
+    @Test
+    void shouldNeitherSplitAShortPromptNorPairDifferentLayouts() {
+        worker("p", EngineRole.PREFILL);
+        worker("d", EngineRole.DECODE);
+        load("d", 8, 0);
+        Route shortOne = route(20).route();
+        assertEquals("d", shortOne.prefillGpu(), "below split-from-tokens");
+        assertTrue(route(4096).route().split(), "a long prompt would delay eight decodes");
+
+        add(report("p", EngineRole.PREFILL, "another layout", 1, MEASURED));
+        assertFalse(route(4096).route().split());
+    }
+
+    @Test
+    void shouldUsePrefillWorkersForAllWhenThereIsNothingElse() {
+        worker("p", EngineRole.PREFILL);
+        assertEquals("p", route(1000).route().decodeGpu());
+        assertEquals("p", route(10).route().decodeGpu());
+    }
+
+    @Test
+    void shouldAvoidWhatFailedUnlessThereIsNoOther() {
+        worker("a", EngineRole.MIXED);
+        worker("b", EngineRole.MIXED);
+        load("b", 20, 20_000);
+        assertEquals(
+                "b",
+                router.route(query(100, "", Set.of("a")), now)
+                        .orElseThrow()
+                        .route()
+                        .decodeGpu());
+        assertNotEquals(
+                "",
+                router.route(query(100, "", Set.of("a", "b")), now)
+                        .orElseThrow()
+                        .route()
+                        .decodeGpu());
+    }
+
+    @Test
+    void shouldKeepASessionOnItsWorkerWhileThatCostsLittle() {
+        worker("a", EngineRole.MIXED);
+        worker("b", EngineRole.MIXED);
+        worker("c", EngineRole.MIXED);
+        Route last = router.route(query(20, "s", Set.of()), now).orElseThrow().route();
+        router.over(lastId);
+        for (int i = 0; i < 20; i++) {
+            Route next =
+                    router.route(query(20, "s", Set.of()), now).orElseThrow().route();
+            assertEquals(last.prefillGpu(), next.prefillGpu());
+            router.over(lastId);
+        }
+        load(last.prefillGpu(), 0, 100_000);
+        Routed away = router.route(query(20, "s", Set.of()), now).orElseThrow();
+        assertNotEquals(last.prefillGpu(), away.route().prefillGpu(), "seconds of queue are not worth it");
+    }
+
+    @Test
+    void shouldBelieveANewIncarnationIsIdle() {
+        worker("a", EngineRole.MIXED);
+        double alone = route(4096).decision().plan().predictedTtftNanos();
+        now += 1_000_000;
+        add(report("a", EngineRole.MIXED, "layout", 2, MEASURED));
+        Routed fresh = route(4096);
+        assertEquals(alone, fresh.decision().plan().predictedTtftNanos(), 1e3);
+        assertEquals(2, fresh.route().decodeEpoch());
+        router.over(1);
+        assertTrue(route(4096).decision().plan().predictedTtftNanos() > 1.9 * alone, "the old booking ended the new");
+    }
+
+    @Test
+    void shouldPredictUnderTheOtherPolicyToo() {
+        RequestRouter other = router("tandem.routing.policy = least-loaded");
+        worker("p", EngineRole.PREFILL);
+        worker("d", EngineRole.DECODE);
+        Routed routed = other.route(query(4096, "", Set.of()), now).orElseThrow();
+        assertTrue(routed.route().split());
+        RoutingDecision.Plan plan = routed.decision().plan();
+        assertEquals("p", plan.prefillGpu());
+        assertEquals("d", plan.decodeGpu());
+        assertTrue(plan.predictedTtftNanos() > 0 && plan.predictedItlNanos() > 0);
+    }
+
+    @Test
+    void shouldCountTheTimeThatMeasuredTransfersTake() {
+        TransferRates rates = new TransferRates(1e9, 1e6);
+        assertEquals(1e6 + 4e6, rates.nanos("udp", 4e6), 1);
+        rates.measured("udp", 100, 1);
+        assertEquals(1e9, rates.bytesPerSecond("udp"), 1, "a small transfer says nothing of the rate");
+        rates.measured("udp", 4 << 20, 1_000_000);
+        for (int i = 0; i < 60; i++) {
+            rates.measured("udp", 8_000_000, 1_000_000);
+        }
+        assertEquals(8e9, rates.bytesPerSecond("udp"), 1e7);
+        assertEquals(1e9, rates.bytesPerSecond("ipc"), 1, "another wire");
+        assertEquals(0, rates.nanos("udp", 0), "nothing to move takes no time");
+    }
+
+    @Test
+    void shouldForgetSessionsByAgeAndByNumber() {
+        SessionHomes homes = new SessionHomes(3, 100);
+        Route route = new Route("a", 1, "b", 1, "");
+        for (int i = 0; i < 5; i++) {
+            homes.served("s" + i, route, i);
+        }
+        assertEquals(3, homes.size());
+        assertEquals(null, homes.find("s1", 5));
+        assertTrue(homes.find("s4", 5).has("b"));
+        homes.served("t", route, 200);
+        assertEquals(1, homes.size());
+    }
+}
