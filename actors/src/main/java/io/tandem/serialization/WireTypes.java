@@ -17,6 +17,7 @@ import io.tandem.routing.RegistryMessage;
 import io.tandem.routing.StepTimes;
 import io.tandem.routing.WorkerFacts;
 import io.tandem.sampling.SamplingParams;
+import io.tandem.supervisor.DemandReport;
 import io.tandem.supervisor.SupervisorMessage;
 import io.tandem.transfer.LeaseId;
 import io.tandem.transfer.TransferEndpoint;
@@ -66,6 +67,7 @@ public final class WireTypes {
         m.put(150, SupervisorMessage.SetRole.class);
         m.put(151, SupervisorMessage.Drain.class);
         m.put(152, SupervisorMessage.Outcome.class);
+        m.put(240, DemandReport.class);
         return m;
     }
 

@@ -1,0 +1,245 @@
+package io.tandem.supervisor;
+
+import io.tandem.engine.EngineRole;
+import java.util.List;
+
+/**
+ * Predicts how close to its targets a cluster is with so many workers of each role, for one demand. Two strains: of
+ * prompts, the tail of the wait for a prefill GPU as a share of what a prompt's own time leaves of the TTFT target; of decodes,
+ * the step time above that of an empty GPU as a share of what the ITL target allows. 1 is at the target; both stay finite and
+ * grow beyond saturation, so that overloaded layouts compare as well.
+ *
+ * <p>Prompts: a queue with as many servers as prefill GPUs (M/G/c by Sakasegawa's approximation, 1977), or the prompts that wait
+ * now if that is more. Decodes: the batch follows from Little's law, {@code batch = tokens/s x step time}, or is the one that runs
+ * now if that is more. A MIXED worker's steps carry both: its decodes wait while chunks are computed, and the other way round.
+ */
+final class LayoutModel {
+    private static final double TAIL = 2.3; // e^-2.3 = 0.1: the wait that one request in ten exceeds
+    private static final double SLACK_MIN = 0.25;
+    private static final double UTILISATION_MAX = 0.95;
+    private static final int SPLITS = 10;
+
+    /** Workers of each role. */
+    record Layout(int prefill, int decode, int mixed) {
+        int workers() {
+            return prefill + decode + mixed;
+        }
+
+        boolean servesAll() {
+            return prefill + mixed > 0 && decode + mixed > 0;
+        }
+
+        int of(EngineRole role) {
+            return switch (role) {
+                case PREFILL -> prefill;
+                case DECODE -> decode;
+                case MIXED -> mixed;
+            };
+        }
+
+        Layout flip(EngineRole from, EngineRole to, int count) {
+            return new Layout(
+                    prefill + change(EngineRole.PREFILL, from, to, count),
+                    decode + change(EngineRole.DECODE, from, to, count),
+                    mixed + change(EngineRole.MIXED, from, to, count));
+        }
+
+        private static int change(EngineRole of, EngineRole from, EngineRole to, int count) {
+            return (of == to ? count : 0) - (of == from ? count : 0);
+        }
+
+        @Override
+        public String toString() {
+            return mixed == 0 ? prefill + "P" + decode + "D" : prefill + "P" + decode + "D" + mixed + "M";
+        }
+    }
+
+    /** Both strains of a layout. */
+    record Strain(double prompts, double decodes) {
+        /** The worse one counts; the other one decides between equals. */
+        double score() {
+            return Math.max(prompts, decodes) + 0.05 * Math.min(prompts, decodes);
+        }
+    }
+
+    private final double requestsPerNano;
+    private final double promptNanos;
+    private final double variation;
+    private final double longPromptNanos;
+    private final double longPromptSteps;
+    private final double ttftSlackNanos;
+    private final double outputPerNano;
+    private final double emptyStepNanos;
+    private final double slopeNanos;
+    private final double itlSlackNanos;
+    private final double batchMax;
+    private final double backlogNanos;
+    private final double decodesNow;
+    private final double targetItlNanos;
+
+    LayoutModel(Demand demand, List<WorkerView> workers, RebalanceSettings settings) {
+        double n = Math.max(1, workers.size());
+        requestsPerNano = demand.requestsPerSecond() / 1e9;
+        double context = Math.max(1, demand.meanContextTokens());
+        targetItlNanos = (double) settings.itlTarget().toNanos();
+        double longTokens = demand.uncached().quantile(0.9);
+        double tokenNanos = 0;
+        double one = 0;
+        double slope = 0;
+        double longNanos = 0;
+        double longSteps = 0;
+        double kv = 0;
+        double backlog = 0;
+        double decodes = 0;
+        for (WorkerView w : workers) {
+            tokenNanos += tokenNanos(w) / n;
+            longNanos += w.steps().prefillNanos(longTokens) / n;
+            longSteps += w.steps().steps(longTokens) / n;
+            double slopeHere = slope(w, context, targetItlNanos);
+            slope += slopeHere / n;
+            one += Math.max(0, w.steps().decodeNanos(1, context) - slopeHere) / n;
+            kv += w.kvTokens() / n;
+            backlog += w.waitingPromptTokens() * tokenNanos(w);
+            decodes += w.decodes();
+        }
+        promptNanos = demand.uncached().mean() * tokenNanos;
+        variation = demand.uncached().squaredVariation();
+        longPromptNanos = longNanos;
+        longPromptSteps = longSteps;
+        double ttft = (double) settings.ttftTarget().toNanos();
+        ttftSlackNanos = Math.max(SLACK_MIN * ttft, ttft - longNanos);
+        outputPerNano = demand.outputTokensPerSecond() / 1e9;
+        emptyStepNanos = one;
+        slopeNanos = slope;
+        itlSlackNanos = Math.max(SLACK_MIN * targetItlNanos, targetItlNanos - one);
+        batchMax = Math.max(1, kv / context);
+        backlogNanos = backlog;
+        decodesNow = decodes;
+    }
+
+    /** GPU time of a prompt token when steps are full. */
+    static double tokenNanos(WorkerView w) {
+        int full = w.steps().maxBatchTokens();
+        return w.steps().prefillNanos(full) / full;
+    }
+
+    /** What one more decode adds to a step, averaged up to the batch at which the step takes as long as it may. */
+    private static double slope(WorkerView w, double context, double targetNanos) {
+        int batch = batchAt(w, context, targetNanos);
+        int to = Math.max(2, batch);
+        return Math.max(0, (w.steps().decodeNanos(to, to * context) - w.steps().decodeNanos(1, context)) / (to - 1));
+    }
+
+    /** The largest batch whose step stays within the target, by bisection; at most 4096. */
+    static int batchAt(WorkerView w, double context, double targetNanos) {
+        int low = 0;
+        int high = 4096;
+        while (low < high) {
+            int middle = (low + high + 1) >>> 1;
+            if (w.steps().decodeNanos(middle, middle * context) <= targetNanos) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        return low;
+    }
+
+    /** Prompt tokens a second that a worker computes. */
+    static double prefillVelocity(WorkerView w) {
+        double nanos = tokenNanos(w);
+        return nanos <= 0 ? 0 : 1e9 / nanos;
+    }
+
+    /** Output tokens a second that a worker yields when its steps take just as long as the ITL target allows. */
+    static double decodeVelocity(WorkerView w, double context, double targetNanos) {
+        double at = Math.max(1, context);
+        int batch = (int) Math.min(batchAt(w, at, targetNanos), Math.max(1, w.kvTokens() / at));
+        double step = w.steps().decodeNanos(batch, batch * at);
+        return step <= 0 ? 0 : batch * 1e9 / step;
+    }
+
+    /** The strains when MIXED workers take the share of each kind that suits best. */
+    Strain strain(Layout layout) {
+        Strain best = null;
+        for (double prompts : shares(layout.prefill(), layout.mixed())) {
+            for (double decodes : shares(layout.decode(), layout.mixed())) {
+                Strain s = strain(layout, prompts, decodes);
+                best = best == null || s.score() < best.score() ? s : best;
+            }
+        }
+        return best;
+    }
+
+    /** Shares of a kind that MIXED workers may take: a grid, and as much as one of the others takes. */
+    private static double[] shares(int others, int mixed) {
+        if (mixed == 0) {
+            return new double[] {0};
+        }
+        if (others == 0) {
+            return new double[] {1};
+        }
+        double[] shares = new double[SPLITS + 2];
+        for (int i = 0; i <= SPLITS; i++) {
+            shares[i] = i / (double) SPLITS;
+        }
+        shares[SPLITS + 1] = mixed / (double) (mixed + others);
+        return shares;
+    }
+
+    private Strain strain(Layout layout, double promptsMixed, double decodesMixed) {
+        double prompts = 0;
+        double decodes = 0;
+        if (promptsMixed < 1) {
+            prompts = promptStrain(layout.prefill(), 1 - promptsMixed, 0);
+        }
+        if (decodesMixed < 1) {
+            decodes = decodeStrain(layout.decode(), 1 - decodesMixed, 0);
+        }
+        if (promptsMixed > 0) {
+            double itl = decodesMixed > 0 ? stepNanos(layout.mixed(), decodesMixed, 0) : 0;
+            prompts = Math.max(prompts, promptStrain(layout.mixed(), promptsMixed, itl));
+        }
+        if (decodesMixed > 0) {
+            double busy = promptsMixed > 0 ? utilisation(layout.mixed(), promptsMixed) : 0;
+            decodes = Math.max(decodes, decodeStrain(layout.mixed(), decodesMixed, busy));
+        }
+        return new Strain(prompts, decodes);
+    }
+
+    private double utilisation(int servers, double share) {
+        return share * requestsPerNano * promptNanos / servers;
+    }
+
+    /** @param besideNanos what each step takes longer for the decodes in it */
+    private double promptStrain(int servers, double share, double besideNanos) {
+        double slowed = longPromptSteps * besideNanos;
+        double stretch = longPromptNanos <= 0 ? 1 : 1 + slowed / longPromptNanos;
+        double rho = utilisation(servers, share) * stretch;
+        double queue = Math.pow(Math.min(rho, 1), Math.sqrt(2.0 * (servers + 1)) - 1) / servers * inverse(1 - rho);
+        double wait = queue * promptNanos * stretch * (1 + variation) / 2;
+        double waitNow = share * backlogNanos / servers * stretch;
+        return (Math.max(TAIL * wait, waitNow) + slowed) / ttftSlackNanos;
+    }
+
+    /** Step time by Little's law; {@code busy} is the share of time that goes to prompts. */
+    private double stepNanos(int servers, double share, double busy) {
+        double rate = share * outputPerNano / servers;
+        double free = 1 / inverse(1 - busy);
+        double step = emptyStepNanos * inverse(1 - slopeNanos * rate / free);
+        double stepNow = emptyStepNanos + slopeNanos * share * decodesNow / servers;
+        return Math.max(step, stepNow) * inverse(1 - busy);
+    }
+
+    private double decodeStrain(int servers, double share, double busy) {
+        double step = stepNanos(servers, share, busy);
+        double batch = Math.max(share * outputPerNano / servers * step, share * decodesNow / servers);
+        return Math.max((step - emptyStepNanos) / itlSlackNanos, batch / batchMax);
+    }
+
+    /** {@code 1 / free}, and beyond the largest utilisation its tangent: finite, smooth and growing. */
+    private static double inverse(double free) {
+        double least = 1 - UTILISATION_MAX;
+        return free >= least ? 1 / free : 1 / least + (least - free) / (least * least);
+    }
+}

@@ -1,0 +1,194 @@
+package io.tandem.supervisor;
+
+import static io.tandem.engine.EngineRole.DECODE;
+import static io.tandem.engine.EngineRole.MIXED;
+import static io.tandem.engine.EngineRole.PREFILL;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.tandem.engine.EngineRole;
+import io.tandem.supervisor.RebalancePolicy.Flip;
+import java.util.Collections;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class RebalancePolicyTest {
+    private static final EngineRole[] EIGHT = {PREFILL, PREFILL, PREFILL, PREFILL, DECODE, DECODE, DECODE, DECODE};
+
+    // One GPU computes about 25,000 prompt tokens a second, or yields about 19,000 output tokens a second at 25 ms.
+    private static void promptHeavy(RoleCluster c, double seconds) {
+        c.run(seconds, 30, 4_000, 100);
+    }
+
+    private static void outputHeavy(RoleCluster c, double seconds) {
+        c.run(seconds, 38, 500, 3_000);
+    }
+
+    @Test
+    void shouldSettleAndNotFlapOnStationaryLoadWithNoise() {
+        for (long seed = 0; seed < 20; seed++) {
+            RoleCluster c = new RoleCluster(seed, RoleCluster.settings(), EIGHT);
+            promptHeavy(c, 600);
+            int settled = c.flips().size();
+            assertTrue(c.flips().stream().allMatch(f -> f.to() == PREFILL), "seed " + seed + ": " + c.flips());
+            assertTrue(settled >= 1 && settled <= 3, "seed " + seed + ": " + c.flips());
+            long tail = c.flippedAt().getLast();
+            assertTrue(tail < 200 * RoleCluster.SECOND, "seed " + seed + ": still changing after " + tail / 1e9 + " s");
+        }
+    }
+
+    @Test
+    void shouldLeaveAloneWhatMeetsItsTargets() {
+        RoleCluster c = new RoleCluster(1, RoleCluster.settings(), EIGHT);
+        c.run(600, 8, 2_000, 200);
+        c.idle(300);
+        assertEquals(List.of(), c.flips());
+        assertTrue(c.latest().verdict().reason().contains("targets are met"), c.latest()::toString);
+    }
+
+    @Test
+    void shouldFollowADriftThereAndBack() {
+        for (long seed = 0; seed < 10; seed++) {
+            RoleCluster c = new RoleCluster(seed, RoleCluster.settings(), EIGHT);
+            promptHeavy(c, 300);
+            long prefillAtFirst = c.count(PREFILL) + c.count(MIXED);
+            outputHeavy(c, 400);
+            long prefillThen = c.count(PREFILL);
+            promptHeavy(c, 400);
+            long prefillAtLast = c.count(PREFILL) + c.count(MIXED);
+            assertTrue(prefillAtFirst >= 5, "seed " + seed + ": " + c.flips());
+            assertTrue(prefillThen <= 3, "seed " + seed + ": " + c.flips());
+            assertTrue(prefillAtLast >= 5, "seed " + seed + ": " + c.flips());
+            assertTrue(c.flips().size() <= 14, "seed " + seed + ": " + c.flips());
+        }
+    }
+
+    @Test
+    void shouldLetEveryWorkerDwellAndShowEffectBetweenChanges() {
+        RoleCluster c = new RoleCluster(5, RoleCluster.settings(), EIGHT);
+        for (int i = 0; i < 12; i++) {
+            promptHeavy(c, 40);
+            outputHeavy(c, 40);
+        }
+        for (int i = 1; i < c.flips().size(); i++) {
+            long pause = c.flippedAt().get(i) - c.flippedAt().get(i - 1);
+            assertTrue(
+                    pause >= RoleCluster.settings().settleTime().toNanos(),
+                    "pause of " + pause / 1e9 + " s before " + i);
+            for (int j = 0; j < i; j++) {
+                if (c.flips().get(i).gpuId().equals(c.flips().get(j).gpuId())) {
+                    long kept = c.flippedAt().get(i) - c.flippedAt().get(j);
+                    assertTrue(kept >= RoleCluster.settings().minDwell().toNanos(), "kept " + kept / 1e9 + " s");
+                }
+            }
+        }
+    }
+
+    @Test
+    void shouldNeverLeaveAKindEmptyWhateverIsAsked() {
+        for (long seed = 0; seed < 30; seed++) {
+            RoleCluster c = new RoleCluster(seed, RoleCluster.settings(), PREFILL, DECODE, DECODE);
+            for (int i = 0; i < 10; i++) {
+                c.run(60, 100, seed % 2 == 0 ? 8_000 : 4, seed % 2 == 0 ? 1 : 4_000);
+                assertTrue(c.count(PREFILL) + c.count(MIXED) > 0, "seed " + seed + ": " + c.flips());
+                assertTrue(c.count(DECODE) + c.count(MIXED) > 0, "seed " + seed + ": " + c.flips());
+            }
+        }
+    }
+
+    @Test
+    void shouldPreferMixedWhenTwoGpusCannotBeSplitWell() {
+        // Prompts alone need more than one GPU, outputs very little.
+        RoleCluster c = new RoleCluster(3, RoleCluster.settings(), PREFILL, DECODE);
+        c.run(300, 14, 2_000, 40);
+        assertTrue(c.count(MIXED) >= 1, c.latest().verdict() + " " + c.flips());
+    }
+
+    @Test
+    void shouldReplaceALostKindAfterAGraceAndOnlyThen() {
+        RoleCluster c = new RoleCluster(1, RoleCluster.settings(), PREFILL, DECODE, DECODE, DECODE);
+        c.run(60, 4, 1_000, 100);
+        c.lose(0);
+        c.run(6, 4, 1_000, 100);
+        assertEquals(List.of(), c.flips());
+        c.run(20, 4, 1_000, 100);
+        assertEquals(1, c.flips().size());
+        assertEquals(1, c.count(PREFILL));
+        c.comeBack(0, PREFILL);
+        c.run(200, 4, 1_000, 100);
+        assertEquals(1, c.flips().size(), "two of each serve this load: nothing to change back");
+    }
+
+    @Test
+    void shouldLetTheLastWorkerDoBoth() {
+        RoleCluster c = new RoleCluster(1, RoleCluster.settings(), PREFILL, DECODE);
+        c.lose(1);
+        c.idle(30);
+        assertEquals(List.of(new Flip("gpu-0", PREFILL, MIXED)), c.flips());
+        c.lose(0);
+        c.idle(10);
+        assertTrue(c.latest().verdict().reason().contains("no worker"));
+    }
+
+    @Test
+    void shouldNotChangeRolesWhileNodesAreStillJoining() {
+        RoleCluster c = new RoleCluster(1, RoleCluster.settings(), PREFILL, DECODE);
+        c.lose(1);
+        c.idle(6);
+        c.comeBack(1, DECODE);
+        c.idle(60);
+        assertEquals(List.of(), c.flips());
+    }
+
+    @Test
+    void shouldFlipTheWorkerThatSuitsTheNewRole() {
+        RoleCluster c = new RoleCluster(7, RoleCluster.settings(), EIGHT);
+        c.speeds(6, 3, 1);
+        promptHeavy(c, 200);
+        assertEquals("gpu-6", c.flips().getFirst().gpuId(), c.flips().toString());
+    }
+
+    @Test
+    void shouldWaitForAChangeToBeDoneAndGiveItUpInTheEnd() {
+        RebalancePolicy policy = new RebalancePolicy(RoleCluster.settings());
+        RoleCluster c = new RoleCluster(1, RoleCluster.settings(), EIGHT);
+        promptHeavy(c, 8);
+        List<WorkerView> unchanged = c.views();
+        Flip flip = new Flip("gpu-4", DECODE, PREFILL);
+        long told = 1_000 * RoleCluster.SECOND;
+        var waiting = policy.decide(
+                new RebalancePolicy.State("", 0, List.of(flip), told, 0), unchanged, Demand.none(), told + 1);
+        assertEquals(List.of(flip), waiting.state().pending());
+        assertTrue(waiting.flips().isEmpty());
+        long late = told + RoleCluster.settings().flipTimeout().toNanos();
+        var given = policy.decide(waiting.state(), unchanged, Demand.none(), late);
+        assertEquals(List.of(), given.state().pending());
+        var gone = policy.decide(waiting.state(), unchanged.subList(0, 4), Demand.none(), told + 1);
+        assertEquals(List.of(), gone.state().pending(), "a lost worker is not waited for");
+    }
+
+    @Test
+    void shouldDecideAlikeAfterHandOver() {
+        RoleCluster stays = new RoleCluster(11, RoleCluster.settings(), EIGHT);
+        RoleCluster moves = new RoleCluster(11, RoleCluster.settings(), EIGHT);
+        for (RoleCluster c : List.of(stays, moves)) {
+            for (int i = 0; i < 6; i++) {
+                outputHeavy(c, 50);
+                if (c == moves) {
+                    c.handOver();
+                }
+            }
+        }
+        assertTrue(moves.flips().size() <= stays.flips().size() + 1, stays.flips() + " / " + moves.flips());
+        assertTrue(Math.abs(moves.count(DECODE) - stays.count(DECODE)) <= 1, stays.flips() + " / " + moves.flips());
+        assertEquals(
+                moves.flippedAt().stream().sorted().toList(),
+                moves.flippedAt(),
+                "changes keep their distance across the hand-over");
+        for (int i = 1; i < moves.flippedAt().size(); i++) {
+            assertTrue(moves.flippedAt().get(i) - moves.flippedAt().get(i - 1)
+                    >= RoleCluster.settings().settleTime().toNanos());
+        }
+        assertTrue(Collections.max(moves.flippedAt()) > 0);
+    }
+}
