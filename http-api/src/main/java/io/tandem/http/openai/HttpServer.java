@@ -111,7 +111,7 @@ public final class HttpServer {
         return Flow.<HttpRequest, HttpResponse, NotUsed>fromMaterializer((materializer, attributes) -> {
             Connection connection = new Connection();
             return Flow.of(HttpRequest.class)
-                    .watchTermination((_, ended) -> {
+                    .watchTermination((notUsed, ended) -> {
                         ended.whenComplete((done, failure) -> connection.closed());
                         return NotUsed.getInstance();
                     })
