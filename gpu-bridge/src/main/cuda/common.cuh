@@ -1,0 +1,149 @@
+// What every kernel shares: element types, vector access, warp reductions, dependent launch. No header of CUDA's is
+// needed, so that NVRTC alone can compile this folder.
+#pragma once
+
+typedef unsigned short bf16;  // raw bits of a bfloat16
+typedef unsigned char byte;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+#define DEVICE __device__ __forceinline__
+#define KERNEL(threads, blocksPerSm) extern "C" __global__ void __launch_bounds__(threads, blocksPerSm)
+// A figure for kernels.properties: build_ptx.py reads it from the PTX, so the code is its only source.
+#define PROPERTY(name, key, value) extern "C" __device__ const int property__##name##__##key = value
+
+extern __shared__ __align__(128) byte dynamicShared[];
+
+constexpr int WARP = 32;
+constexpr int KV_BLOCK_TOKENS = 16;
+constexpr int WORKSPACE_BYTES = 64 << 20;
+constexpr int COUNTER_BYTES = 64 << 10;  // arrival counters at the start of the workspace; zero between kernels
+constexpr float LOG2E = 1.4426950408889634f;
+
+DEVICE float toFloat(bf16 v) { return __uint_as_float((u32)v << 16); }
+DEVICE float lowFloat(u32 pair) { return __uint_as_float(pair << 16); }
+DEVICE float highFloat(u32 pair) { return __uint_as_float(pair & 0xffff0000u); }
+
+/** Two floats rounded to nearest even, low half first. */
+DEVICE u32 packBf16(float low, float high) {
+    u32 r;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+    return r;
+}
+
+DEVICE bf16 toBf16(float v) { return (bf16)packBf16(v, 0.f); }
+
+/** Eight bf16 values in one 16-byte register group. */
+struct alignas(16) Vec8 {
+    u32 pair[4];
+
+    DEVICE float at(int i) const { return i & 1 ? highFloat(pair[i >> 1]) : lowFloat(pair[i >> 1]); }
+};
+
+DEVICE Vec8 load8(const bf16* p) { return *reinterpret_cast<const Vec8*>(p); }
+DEVICE void store8(bf16* p, const Vec8& v) { *reinterpret_cast<Vec8*>(p) = v; }
+
+DEVICE float warpSum(float v) {
+#pragma unroll
+    for (int offset = 16; offset > 0; offset >>= 1) v += __shfl_xor_sync(~0u, v, offset);
+    return v;
+}
+
+/** Sum over the block, for every thread; scratch holds one float a warp and may be reused after the next barrier. */
+template <int THREADS>
+DEVICE float blockSum(float v, float* scratch) {
+    v = warpSum(v);
+    if ((threadIdx.x & 31) == 0) scratch[threadIdx.x >> 5] = v;
+    __syncthreads();
+    v = (threadIdx.x & 31) < THREADS / WARP ? scratch[threadIdx.x & 31] : 0.f;
+    return warpSum(v);
+}
+
+DEVICE float exp2Fast(float x) {
+    float r;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+
+DEVICE float silu(float x) { return x / (1.f + __expf(-x)); }
+
+/** GELU in its tanh form. tanh(y) = 1 - 2 / (1 + e^(2y)) keeps both ends exact. */
+DEVICE float geluTanh(float x) {
+    float y = 0.7978845608028654f * (x + 0.044715f * x * x * x);
+    return x * (1.f - 1.f / (1.f + __expf(2.f * y)));
+}
+
+/** Lets the next kernel of the stream begin; its own wait still holds it before data of ours. */
+DEVICE void letSuccessorStart() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+/**
+ * Returns when all earlier kernels of the stream have finished and their writes are visible. Every block must call it:
+ * a block that left early would let the kernel after next overtake the one before.
+ */
+DEVICE void waitForPredecessor() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+DEVICE int liveRows(const int* count, int rows) {
+    if (count == nullptr) return rows;
+    int live = *count;
+    return live < rows ? live : rows;
+}
+
+DEVICE u32 sharedAddress(const void* p) { return (u32)__cvta_generic_to_shared(p); }
+
+/** Copies 16 bytes to shared memory in the background; with bytes = 0 writes zeros and reads nothing. */
+DEVICE void copyAsync16(u32 target, const void* source, int bytes) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(source), "r"(bytes) : "memory");
+}
+
+DEVICE void copyCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+template <int PENDING>
+DEVICE void copyWait() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
+}
+
+/** Four 8x8 matrices of bf16; lane l names row l % 8 of matrix l / 8. */
+DEVICE void loadMatrix4(u32 (&r)[4], u32 address) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(address)
+                 : "memory");
+}
+
+DEVICE void loadMatrix4Transposed(u32 (&r)[4], u32 address) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(address)
+                 : "memory");
+}
+
+DEVICE void loadMatrix2(u32& r0, u32& r1, u32 address) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
+                 : "=r"(r0), "=r"(r1)
+                 : "r"(address)
+                 : "memory");
+}
+
+/** d += a (16 x 16) times b (16 x 8), fp32 sums. Thread (g = lane / 4, t = lane % 4) holds d of rows g, g + 8, columns 2t, 2t + 1. */
+DEVICE void mma16816(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+/** Address of one token's keys (or values, with part = 1) of a KV head. */
+DEVICE const byte* kvAddress(
+    const byte* kvBase, int block, long blockBytes, long layerOffset, int part, int head, int G, int D, int slot) {
+    return kvBase + (long)block * blockBytes + layerOffset
+        + (((long)part * G + head) * KV_BLOCK_TOKENS + slot) * D * (long)sizeof(bf16);
+}

@@ -1,0 +1,249 @@
+// Products with few rows (decode): the weights are read once, as fast as memory gives them.
+//
+// Weight rows are dealt out in granules of 16, as evenly as the grid allows; a block streams its granules over the whole
+// of K, up to R granules in a pass. The ring of stages never drains: the next pass's first chunks load while the last
+// one's sums are added up. In each chunk of K every warp takes its own k-steps for all rows and columns, so each byte
+// of shared memory is read once; the warps' sums meet at the end of a pass. The ring is filled with weights before the
+// wait for the predecessor, so a launch that overlaps it costs no pause in the stream.
+#pragma once
+#include "gemm_epilogue.cuh"
+
+constexpr int SKINNY_THREADS = 256;
+constexpr int SKINNY_WARPS = SKINNY_THREADS / WARP;
+constexpr int GRANULE = 16;
+
+template <int COLUMNS_, int R_, int DEPTH_, int STAGES_>
+struct SkinnyShape {
+    static constexpr int COLUMNS = COLUMNS_;  // rows of a in one go, padded
+    static constexpr int R = R_;              // granules of a pass at most
+    static constexpr int DEPTH = DEPTH_;      // k of a stage
+    static constexpr int STAGES = STAGES_;
+    static constexpr int ROWS = R * GRANULE;
+    static constexpr int PITCH = DEPTH * 2 + 16;  // 16 bytes of padding keep ldmatrix free of bank conflicts
+    static constexpr int STAGE_BYTES = (ROWS + COLUMNS) * PITCH;
+    static constexpr int SUM_PITCH = ROWS + 4;
+    static constexpr int SUM_FLOATS = SKINNY_WARPS * COLUMNS * SUM_PITCH;
+    static constexpr int SHARED_BYTES = STAGES * STAGE_BYTES + SUM_FLOATS * 4;
+    static constexpr int STEPS = DEPTH / 16 / SKINNY_WARPS;  // k-steps of 16 a warp takes of a stage
+    static_assert(STEPS * 16 * SKINNY_WARPS == DEPTH, "the warps share a stage's depth evenly");
+};
+
+#if __CUDA_ARCH__ >= 900
+typedef SkinnyShape<8, 4, 256, 4> Skinny8;
+typedef SkinnyShape<16, 4, 256, 4> Skinny16;
+typedef SkinnyShape<32, 4, 128, 6> Skinny32;
+typedef SkinnyShape<64, 2, 128, 5> Skinny64;
+typedef SkinnyShape<128, 1, 128, 3> Skinny128;
+#else  // 99 KiB, so that every GPU from 8.0 on can run it
+typedef SkinnyShape<8, 4, 128, 4> Skinny8;
+typedef SkinnyShape<16, 4, 128, 3> Skinny16;
+typedef SkinnyShape<32, 2, 128, 3> Skinny32;
+typedef SkinnyShape<64, 1, 128, 2> Skinny64;
+typedef Skinny64 Skinny128;  // in two goes
+#endif
+
+/** The pass a block is at, and the chunk of K within it. */
+struct SkinnyCursor {
+    int firstGranule, granules, passes, chunks;
+    int pass, chunk;
+
+    DEVICE int begin() const { return firstGranule + (int)((long)pass * granules / passes); }
+    DEVICE int size() const { return firstGranule + (int)((long)(pass + 1) * granules / passes) - begin(); }
+    DEVICE bool done() const { return pass >= passes; }
+    DEVICE void advance() {
+        if (++chunk == chunks) {
+            chunk = 0;
+            pass++;
+        }
+    }
+};
+
+template <class S>
+struct SkinnyProduct {
+    const bf16* a;
+    const bf16* w;
+    int firstRow, rows;  // rows of a in this go
+    int N, K;
+    bool gated;
+    u32 ring;
+
+    /** Row of w at row r of a granule: with a gate, a granule is 8 gate rows and their 8 up rows. */
+    DEVICE int weightRow(int granule, int r) const {
+        return !gated ? granule * GRANULE + r : granule * 8 + (r & 7) + (r >= 8 ? N / 2 : 0);
+    }
+
+    DEVICE void loadWeights(const SkinnyCursor& at, int stage) const {
+        constexpr int VECTORS = S::DEPTH / 8;
+        int first = at.begin(), rowsHere = at.size() * GRANULE, k0 = at.chunk * S::DEPTH;
+        u32 target = ring + stage * S::STAGE_BYTES;
+#pragma unroll
+        for (int i = 0; i < S::ROWS * VECTORS / SKINNY_THREADS; i++) {
+            int index = threadIdx.x + i * SKINNY_THREADS;
+            int r = index / VECTORS, v = index % VECTORS;
+            if (r >= rowsHere) break;
+            int n = weightRow(first + r / GRANULE, r % GRANULE);
+            bool exists = n < N && k0 + v * 8 < K;
+            copyAsync16(target + r * S::PITCH + v * 16, exists ? w + (long)n * K + k0 + v * 8 : w, exists ? 16 : 0);
+        }
+    }
+
+    DEVICE void loadActivations(const SkinnyCursor& at, int stage) const {
+        constexpr int VECTORS = S::DEPTH / 8;
+        int k0 = at.chunk * S::DEPTH;
+        u32 target = ring + stage * S::STAGE_BYTES + S::ROWS * S::PITCH;
+#pragma unroll
+        for (int i = 0; i < (S::COLUMNS * VECTORS + SKINNY_THREADS - 1) / SKINNY_THREADS; i++) {
+            int index = threadIdx.x + i * SKINNY_THREADS;
+            int r = index / VECTORS, v = index % VECTORS;
+            if (r >= rows) break;  // rows beyond stay as they are: their columns are never stored
+            bool exists = k0 + v * 8 < K;
+            copyAsync16(
+                target + r * S::PITCH + v * 16, exists ? a + (long)(firstRow + r) * K + k0 + v * 8 : a,
+                exists ? 16 : 0);
+        }
+    }
+
+    DEVICE void multiply(float (&sums)[S::R][S::COLUMNS / 8][4], int stage, int granules) const {
+        int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+        u32 weights = ring + stage * S::STAGE_BYTES + (lane & 15) * S::PITCH + (lane >> 4) * 16;
+        u32 columns = ring + stage * S::STAGE_BYTES + S::ROWS * S::PITCH
+            + ((lane & 7) + (S::COLUMNS > 8 ? (lane >> 4) * 8 : 0)) * S::PITCH + ((lane >> 3) & 1) * 16;
+#pragma unroll
+        for (int step = 0; step < S::STEPS; step++) {
+            int offset = (warp * S::STEPS + step) * 32;
+            u32 b[S::COLUMNS / 8][2];
+            if (S::COLUMNS == 8) {
+                loadMatrix2(b[0][0], b[0][1], columns + offset);
+            } else {
+#pragma unroll
+                for (int j = 0; j < S::COLUMNS / 16; j++) {
+                    u32 four[4];
+                    loadMatrix4(four, columns + j * 16 * S::PITCH + offset);
+                    b[2 * j][0] = four[0];
+                    b[2 * j][1] = four[1];
+                    b[(2 * j + 1) % (S::COLUMNS / 8)][0] = four[2];
+                    b[(2 * j + 1) % (S::COLUMNS / 8)][1] = four[3];
+                }
+            }
+#pragma unroll
+            for (int r = 0; r < S::R; r++) {
+                if (r >= granules) break;
+                u32 fragment[4];
+                loadMatrix4(fragment, weights + r * GRANULE * S::PITCH + offset);
+#pragma unroll
+                for (int j = 0; j < S::COLUMNS / 8; j++) mma16816(sums[r][j], fragment, b[j][0], b[j][1]);
+            }
+        }
+    }
+
+    /** Adds up the warps' sums, clears them, and stores the pass's outputs. */
+    DEVICE void finish(
+        float (&sums)[S::R][S::COLUMNS / 8][4], float* scratch, const SkinnyCursor& at, const Epilogue& epilogue) const {
+        int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+        float* own = scratch + warp * S::COLUMNS * S::SUM_PITCH + (lane & 3) * 2 * S::SUM_PITCH + (lane >> 2);
+#pragma unroll
+        for (int r = 0; r < S::R; r++)
+#pragma unroll
+            for (int j = 0; j < S::COLUMNS / 8; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) {
+                    own[(j * 8 + (e & 1)) * S::SUM_PITCH + r * GRANULE + (e >> 1) * 8] = sums[r][j][e];
+                    sums[r][j][e] = 0.f;
+                }
+        __syncthreads();
+        int first = at.begin(), rowsHere = at.size() * GRANULE;
+        for (int i = threadIdx.x; i < rows * S::ROWS; i += SKINNY_THREADS) {
+            int r = i % S::ROWS, m = i / S::ROWS;
+            if (r >= rowsHere) continue;
+            int n = weightRow(first + r / GRANULE, r % GRANULE);
+            const float* part = scratch + m * S::SUM_PITCH + r;
+            if (!gated) {
+                if (n < N) epilogue.store(firstRow + m, n, total(part));
+            } else if ((r & 8) == 0 && n < N / 2) {
+                epilogue.storeGated(firstRow + m, n, total(part), total(part + 8));
+            }
+        }
+    }
+
+    DEVICE static float total(const float* part) {
+        float sum = 0;
+#pragma unroll
+        for (int v = 0; v < SKINNY_WARPS; v++) sum += part[v * S::COLUMNS * S::SUM_PITCH];
+        return sum;
+    }
+};
+
+template <class S>
+DEVICE SkinnyCursor skinnyShare(int N, int K) {
+    int granules = (N + GRANULE - 1) / GRANULE;
+    SkinnyCursor share;
+    share.firstGranule = (int)((long)blockIdx.x * granules / gridDim.x);
+    share.granules = (int)((long)(blockIdx.x + 1) * granules / gridDim.x) - share.firstGranule;
+    share.passes = (share.granules + S::R - 1) / S::R;
+    share.chunks = (K + S::DEPTH - 1) / S::DEPTH;
+    share.pass = share.chunk = 0;
+    return share;
+}
+
+template <class S>
+DEVICE void skinnyGemm(GEMM_PARAMETERS) {
+    byte* shared = dynamicShared;
+    letSuccessorStart();
+    Epilogue epilogue{c, bias, residual, N, flags};
+    SkinnyProduct<S> product{a, w, 0, 0, N, K, epilogue.gated(), sharedAddress(shared)};
+    float* scratch = reinterpret_cast<float*>(shared + S::STAGES * S::STAGE_BYTES);
+    SkinnyCursor loading = skinnyShare<S>(N, K);
+    for (int s = 0; s < S::STAGES - 1; s++) {
+        if (!loading.done()) product.loadWeights(loading, s);
+        loading.advance();
+    }
+    waitForPredecessor();
+    int live = liveRows(count, M);
+    float sums[S::R][S::COLUMNS / 8][4] = {};
+    for (int firstRow = 0; firstRow < live; firstRow += S::COLUMNS) {
+        product.firstRow = firstRow;
+        product.rows = live - firstRow < S::COLUMNS ? live - firstRow : S::COLUMNS;
+        SkinnyCursor at = skinnyShare<S>(N, K);
+        loading = at;
+        for (int s = 0; s < S::STAGES - 1; s++) {
+            if (!loading.done()) {
+                if (firstRow > 0) product.loadWeights(loading, s);
+                product.loadActivations(loading, s);
+            }
+            copyCommit();
+            loading.advance();
+        }
+        for (int stage = 0; !at.done(); stage = (stage + 1) % S::STAGES) {
+            copyWait<S::STAGES - 2>();
+            __syncthreads();
+            int next = (stage + S::STAGES - 1) % S::STAGES;
+            if (!loading.done()) {
+                product.loadWeights(loading, next);
+                product.loadActivations(loading, next);
+            }
+            copyCommit();
+            loading.advance();
+            product.multiply(sums, stage, at.size());
+            if (at.chunk == at.chunks - 1) product.finish(sums, scratch, at, epilogue);
+            at.advance();
+        }
+        copyWait<0>();
+        __syncthreads();
+    }
+    copyWait<0>();
+}
+
+#define SKINNY_KERNEL(COLUMNS)                                                       \
+    PROPERTY(gemm_skinny_##COLUMNS, threads, SKINNY_THREADS);                        \
+    PROPERTY(gemm_skinny_##COLUMNS, blocksPerSm, 1);                                 \
+    PROPERTY(gemm_skinny_##COLUMNS, sharedBytes, Skinny##COLUMNS::SHARED_BYTES);     \
+    KERNEL(SKINNY_THREADS, 1) gemm_skinny_##COLUMNS(GEMM_PARAMETERS) {               \
+        skinnyGemm<Skinny##COLUMNS>(GEMM_ARGUMENTS);                                 \
+    }
+
+/** Moves 2 (N K + M K blocks + M N) bytes, of which N K from memory; bound: memory. */
+SKINNY_KERNEL(8)
+SKINNY_KERNEL(16)
+SKINNY_KERNEL(32)
+SKINNY_KERNEL(64)
+SKINNY_KERNEL(128)

@@ -1,0 +1,13 @@
+// All kernels of io.tandem.compute.cuda in one module; KERNELS.md is their interface.
+#include "attention_decode.cuh"
+#include "attention_prefill.cuh"
+#include "elementwise.cuh"
+#include "gemm_simple.cuh"
+#include "gemm_skinny.cuh"
+#include "gemm_tile.cuh"
+#include "read_probe.cuh"
+#include "rope.cuh"
+#include "sampling.cuh"
+#include "sampling_draw.cuh"
+
+PROPERTY(workspace, bytes, WORKSPACE_BYTES);

@@ -1,0 +1,377 @@
+// Speed of each kernel, beside the copy and read bandwidth and cuBLAS of the same run, and of whole decode steps.
+#include "fixture.hpp"
+#include <algorithm>
+#include <functional>
+
+/** cuBLAS of the host, when it has one. */
+class Cublas {
+  public:
+    explicit Cublas(Driver& d) {
+        for (auto name : {"libcublas.so.13", "libcublas.so.12", "libcublas.so"})
+            if (library == nullptr) library = dlopen(name, RTLD_NOW);
+        if (library == nullptr || call<int>("cublasCreate_v2", &handle) != 0) {
+            library = nullptr;
+            return;
+        }
+        call<int>("cublasSetStream_v2", handle, d.stream);
+    }
+
+    bool exists() const { return library != nullptr; }
+
+    /** c [M][N] = a [M][K] times the transpose of w [N][K], bf16. */
+    void product(Address c, Address a, Address w, int M, int N, int K) {
+        float one = 1, zero = 0;
+        int status = call<int>(
+            "cublasGemmEx", handle, 1, 0, N, M, K, (const void*)&one, (const void*)w, 14, K, (const void*)a, 14, K,
+            (const void*)&zero, (void*)c, 14, N, 68, -1);
+        if (status != 0) throw std::runtime_error("cublasGemmEx failed with status " + std::to_string(status));
+    }
+
+  private:
+    template <class R, class... A>
+    R call(const char* name, A... arguments) {
+        return reinterpret_cast<R (*)(A...)>(dlsym(library, name))(arguments...);
+    }
+
+    void* library = nullptr;
+    void* handle = nullptr;
+};
+
+struct Bench {
+    Fixture& f;
+    std::ofstream out;
+    bool first = true;
+    double readBytesPerSecond = 0;
+
+    Bench(Fixture& f, const std::string& path) : f(f), out(path) { out << "[\n"; }
+    ~Bench() { out << "\n]\n"; }
+
+    Driver& driver() { return f.driver; }
+    Kernels& kernels() { return f.kernels; }
+
+    Buffer randomBuffer(std::size_t bytes) {
+        static std::vector<bf16> seed = f.normal(1 << 22, 0.02f);
+        Buffer b(driver(), bytes);
+        std::size_t filled = std::min(bytes, seed.size() * 2);
+        driver().call("cuMemcpyHtoD_v2", (Address)b, (const void*)seed.data(), filled);
+        while (filled < bytes) {
+            std::size_t more = std::min(filled, bytes - filled);
+            driver().call("cuMemcpyDtoD_v2", (Address)b + filled, (Address)b, more);
+            filled += more;
+        }
+        return b;
+    }
+
+    /** Median microseconds of one call of body(i), of repeats graphs of inner calls each. */
+    double microseconds(int inner, const std::function<void(int)>& body, int repeats = 7) {
+        auto& d = driver();
+        void *graph, *executable, *start, *end;
+        body(0);
+        d.synchronize();
+        d.call("cuStreamBeginCapture_v2", d.stream, 2);
+        for (int i = 0; i < inner; i++) body(i);
+        d.call("cuStreamEndCapture", d.stream, &graph);
+        d.call("cuGraphInstantiateWithFlags", &executable, graph, 0ull);
+        d.call("cuEventCreate", &start, 0u);
+        d.call("cuEventCreate", &end, 0u);
+        std::vector<double> times;
+        for (int r = 0; r < repeats + 1; r++) {
+            d.call("cuEventRecord", start, d.stream);
+            d.call("cuGraphLaunch", executable, d.stream);
+            d.call("cuEventRecord", end, d.stream);
+            d.synchronize();
+            float ms;
+            d.call("cuEventElapsedTime", &ms, start, end);
+            if (r > 0) times.push_back(ms * 1000.0 / inner);
+        }
+        d.call("cuGraphExecDestroy", executable);
+        d.call("cuGraphDestroy", graph);
+        std::sort(times.begin(), times.end());
+        spread = (times.back() - times.front()) / times[times.size() / 2];
+        return times[times.size() / 2];
+    }
+
+    double spread = 0;
+
+    void row(const std::string& kernel, const std::string& shape, double us, double bytes, double operations) {
+        double rate = bytes / us * 1e-6, share = bytes / us * 1e6 / readBytesPerSecond;
+        std::printf("%-28s %-40s %9.2f us  %6.3f TB/s (%3.0f %% of read)  %6.1f TFLOP/s  spread %.1f %%\n", kernel.c_str(),
+                    shape.c_str(), us, rate, 100 * share, operations / us * 1e-6, 100 * spread);
+        std::fflush(stdout);
+        out << (first ? "" : ",\n") << "{\"kernel\": \"" << kernel << "\", \"shape\": \"" << shape << "\", \"us\": " << us
+            << ", \"bytes\": " << bytes << ", \"operations\": " << operations << ", \"shareOfRead\": " << share
+            << ", \"spread\": " << spread << "}";
+        out.flush();
+        first = false;
+    }
+};
+
+static void ceilings(Bench& b) {
+    std::size_t bytes = 2ull << 30;
+    auto x = b.randomBuffer(bytes), y = b.randomBuffer(bytes);
+    double us = b.microseconds(4, [&](int) { b.driver().call("cuMemcpyDtoDAsync_v2", (Address)y, (Address)x, bytes, b.driver().stream); });
+    b.readBytesPerSecond = 1;
+    double copy = 2.0 * bytes / us * 1e6;
+    // Read bandwidth: a probe kernel that only reads.
+    us = b.microseconds(4, [&](int i) {
+        b.kernels().launch("read_probe", b.driver().multiprocessors() * 8, 1, 1, (Address)(i & 1 ? x : y), (long)bytes, (Address)y);
+    });
+    b.readBytesPerSecond = bytes / us * 1e6;
+    b.row("read_probe", "2 GiB", us, bytes, 0);
+    std::printf("copy %.3f TB/s, read %.3f TB/s\n", copy * 1e-12, b.readBytesPerSecond * 1e-12);
+    b.row("copy", "2 GiB", 2.0 * bytes / copy * 1e6, 2.0 * bytes, 0);
+}
+
+static const char* skinny(int M) {
+    return M <= 8 ? "gemm_skinny_8" : M <= 16 ? "gemm_skinny_16" : M <= 32 ? "gemm_skinny_32" : M <= 64 ? "gemm_skinny_64" : "gemm_skinny_128";
+}
+
+struct Layer {
+    const char* name;
+    int N, K, flags;
+};
+static const Layer LAYERS[] = {
+    {"qkv", 6144, 4096, 0}, {"o", 4096, 4096, 0}, {"gate_up", 28672, 4096, 2}, {"down", 4096, 14336, 0}, {"head", 128256, 4096, 1}};
+
+static void gemms(Bench& b) {
+    Cublas cublas(b.driver());
+    auto a = b.randomBuffer(128 * 14336 * 2);
+    Buffer c(b.driver(), 128ull * 128256 * 4);
+    Buffer workspace(b.driver(), b.kernels().property("workspace.bytes"));
+    workspace.zero();
+    for (const auto& l : LAYERS) {
+        int copies = std::max(2, (int)(300e6 / (2.0 * l.N * l.K)) + 1);  // more than the L2 holds
+        std::size_t each = 2ull * l.N * l.K;
+        auto w = b.randomBuffer(each * copies);
+        for (int M : {1, 8, 16, 32, 64, 128}) {
+            double bytes = 2.0 * ((double)l.N * l.K + (double)M * l.K + (double)M * l.N);
+            std::string shape = std::string(l.name) + " M=" + std::to_string(M) + " N=" + std::to_string(l.N) + " K=" + std::to_string(l.K);
+            for (bool overlap : {false, true}) {
+                b.kernels().dependentLaunch = overlap;
+                std::string name = skinny(M);
+                double us = b.microseconds(2 * copies, [&](int i) {
+                    b.kernels().launch(
+                        name, b.driver().multiprocessors() * b.kernels().property(name + ".blocksPerSm", 1), 1, 1,
+                        (Address)c, (Address)a, (Address)w + each * (i % copies), (Address)0, (Address)0,
+                        (Address)workspace, (Address)0, M, l.N, l.K, l.flags);
+                });
+                b.row(name + (overlap ? " pdl" : ""), shape, us, bytes, 2.0 * M * l.N * l.K);
+            }
+            b.kernels().dependentLaunch = false;
+            if (!cublas.exists()) continue;
+            double us = b.microseconds(2 * copies, [&](int i) { cublas.product(c, a, (Address)w + each * (i % copies), M, l.N, l.K); });
+            b.row("cublas", shape, us, bytes, 2.0 * M * l.N * l.K);
+        }
+    }
+}
+
+static void tiles(Bench& b) {
+    Cublas cublas(b.driver());
+    for (auto shape : {std::vector<int>{2048, 4096, 4096}, {2048, 28672, 4096}, {8192, 8192, 8192}}) {
+        int M = shape[0], N = shape[1], K = shape[2];
+        auto a = b.randomBuffer(2ull * M * K), w = b.randomBuffer(2ull * N * K);
+        Buffer c(b.driver(), 2ull * M * N);
+        std::string text = std::to_string(M) + "x" + std::to_string(N) + "x" + std::to_string(K);
+        int tileM = b.kernels().property("gemm_tile.tileM"), tileN = b.kernels().property("gemm_tile.tileN");
+        double us = b.microseconds(3, [&](int) {
+            b.kernels().launch(
+                "gemm_tile", (N + tileN - 1) / tileN, (M + tileM - 1) / tileM, 1, (Address)c, (Address)a, (Address)w,
+                (Address)0, (Address)0, (Address)0, (Address)0, M, N, K, 0);
+        }, 3);
+        double bytes = 2.0 * ((double)M * K + (double)N * K + (double)M * N);
+        b.row("gemm_tile", text, us, bytes, 2.0 * M * N * K);
+        if (cublas.exists()) {
+            us = b.microseconds(3, [&](int) { cublas.product(c, a, w, M, N, K); }, 3);
+            b.row("cublas", text, us, bytes, 2.0 * M * N * K);
+        }
+    }
+}
+
+/** KV of S sequences in one pool, blocks of the sequences interleaved. */
+struct Pool {
+    int S, context, maxBlocks;
+    long blockBytes;
+    Buffer kv, tables, contexts;
+
+    Pool(Bench& b, int S, int context, int layers)
+        : S(S), context(context), maxBlocks((context + 15) / 16), blockBytes(layers * 2L * 8 * 16 * 128 * 2),
+          kv(b.randomBuffer((std::size_t)S * maxBlocks * blockBytes)), tables(Buffer::of(b.driver(), table())),
+          contexts(Buffer::of(b.driver(), std::vector<int>(S, context))) {}
+
+    std::vector<int> table() const {
+        std::vector<int> t((std::size_t)S * maxBlocks);
+        for (int s = 0; s < S; s++)
+            for (int i = 0; i < maxBlocks; i++) t[(std::size_t)s * maxBlocks + i] = i * S + s;
+        return t;
+    }
+};
+
+static void attentions(Bench& b) {
+    const int H = 32, G = 8, D = 128, layers = 8;
+    Buffer workspace(b.driver(), b.kernels().property("workspace.bytes"));
+    workspace.zero();
+    for (auto shape : {std::pair{1, 1024}, {8, 1024}, {16, 1024}, {32, 1024}, {64, 1024}, {128, 1024}, {16, 8192}, {1, 32768}}) {
+        auto [S, context] = shape;
+        Pool pool(b, S, context, layers);
+        auto q = b.randomBuffer((std::size_t)S * H * D * 2), out = b.randomBuffer((std::size_t)S * H * D * 2);
+        int splits = std::clamp((2 * b.driver().multiprocessors() + G * S - 1) / (G * S), 1, 64);
+        double us = b.microseconds(layers * 2, [&](int i) {
+            b.kernels().launch(
+                "attention_decode", splits, G, S, (Address)out, (Address)q, (Address)pool.kv, (Address)pool.tables,
+                (Address)pool.contexts, (Address)workspace, (Address)0, H, G, D, pool.maxBlocks, pool.blockBytes,
+                pool.blockBytes / layers * (i % layers), 0.0883883f);
+        });
+        b.row("attention_decode", "S=" + std::to_string(S) + " ctx=" + std::to_string(context) + " splits=" + std::to_string(splits),
+              us, 4.0 * G * D * context * S + 4.0 * S * H * D, 4.0 * S * H * D * context);
+    }
+    for (auto shape : {std::pair{16, 1024}, {1, 2048}, {1, 8192}, {1, 32768}}) {
+        auto [S, n] = shape;
+        Pool pool(b, S, n, 1);
+        int T = S * n, tile = b.kernels().property("attention_prefill.tileM");
+        auto q = b.randomBuffer((std::size_t)T * H * D * 2), out = b.randomBuffer((std::size_t)T * H * D * 2);
+        std::vector<int> starts(S + 1), zeros(S, 0);
+        for (int s = 0; s <= S; s++) starts[s] = s * n;
+        auto startsAt = Buffer::of(b.driver(), starts), contexts = Buffer::of(b.driver(), zeros);
+        double us = b.microseconds(2, [&](int) {
+            b.kernels().launch(
+                "attention_prefill", (T + tile - 1) / tile + S, H, 1, (Address)out, (Address)q, (Address)pool.kv,
+                (Address)pool.tables, (Address)startsAt, (Address)contexts, (Address)0, S, H, G, D, pool.maxBlocks,
+                pool.blockBytes, 0L, 0.0883883f);
+        }, 3);
+        b.row("attention_prefill", std::to_string(S) + "x" + std::to_string(n), us, 4.0 * T * (H + G) * D, 2.0 * S * H * D * n * (double)(n + 1));
+    }
+}
+
+static void smallKernels(Bench& b) {
+    const int H = 32, G = 8, D = 128, E = 4096, I = 14336, V = 128256;
+    std::vector<double> frequencies(D / 2, 0.01);
+    auto frequenciesAt = Buffer::of(b.driver(), frequencies);
+    for (int T : {1, 64, 8192}) {
+        int S = std::min(T, 64);
+        Pool pool(b, S, T / S, 1);
+        std::vector<int> positions(T), sequence(T);
+        for (int t = 0; t < T; t++) positions[t] = t / S, sequence[t] = t % S;
+        auto positionsAt = Buffer::of(b.driver(), positions), sequenceAt = Buffer::of(b.driver(), sequence);
+        auto x = b.randomBuffer((std::size_t)T * E * 2), y = b.randomBuffer((std::size_t)T * E * 2), w = b.randomBuffer(E * 2);
+        auto residual = b.randomBuffer((std::size_t)T * E * 2), qkv = b.randomBuffer((std::size_t)T * (H + 2 * G) * D * 2);
+        auto gateUp = b.randomBuffer((std::size_t)T * 2 * I * 2), act = b.randomBuffer((std::size_t)T * I * 2);
+        std::string shape = "T=" + std::to_string(T);
+        auto& k = b.kernels();
+        double us = b.microseconds(20, [&](int) { k.launch("rmsnorm", T, 1, 1, (Address)y, (Address)x, (Address)w, (Address)0, E, 1e-5f); });
+        b.row("rmsnorm", shape, us, 4.0 * T * E, 0);
+        us = b.microseconds(20, [&](int) { k.launch("add_rmsnorm", T, 1, 1, (Address)y, (Address)residual, (Address)x, (Address)w, (Address)0, E, 1e-5f); });
+        b.row("add_rmsnorm", shape, us, 8.0 * T * E, 0);
+        us = b.microseconds(20, [&](int) {
+            k.launch("qkv_rope_write", T, 1, 1, (Address)y, (Address)pool.kv, (Address)qkv, (Address)0, (Address)0, (Address)0,
+                     (Address)frequenciesAt, (Address)positionsAt, (Address)sequenceAt, (Address)pool.tables, (Address)0, H, G, D,
+                     pool.maxBlocks, pool.blockBytes, 0L, 1e-5f, 1.f);
+        });
+        b.row("qkv_rope_write", shape, us, 4.0 * T * (H + 2 * G) * D, 0);
+        us = b.microseconds(20, [&](int) { k.launch("silu_mul", (I + 2047) / 2048, T, 1, (Address)act, (Address)gateUp, (Address)0, I); });
+        b.row("silu_mul", shape, us, 6.0 * T * I, 0);
+    }
+    struct Row {
+        std::int64_t seed;
+        std::int32_t position, slot;
+        float temperature;
+        std::int32_t topK;
+        float topP, minP, penalties[3];
+        std::int32_t flags, unused[4];
+    };
+    for (int R : {1, 64}) {
+        auto logits = Buffer::of(b.driver(), b.f.normalFloats((std::size_t)R * V, 2.5f));
+        Buffer tokens(b.driver(), R * 4), workspace(b.driver(), (std::size_t)R * b.kernels().property("sampling.workspaceRowBytes"));
+        workspace.zero();
+        for (auto kind : {"greedy", "all", "top-p 0.9", "top-k 50, top-p 0.9"}) {
+            std::string name = kind;
+            bool greedy = name == "greedy";
+            Row r{1, 1, -1, greedy ? 0.f : 1.f, name[4] == 'k' ? 50 : 0, name[0] == 't' ? 0.9f : 1.f, 0, {1, 0, 0}, 0, {}};
+            auto rows = Buffer::of(b.driver(), std::vector<Row>(R, r));
+            double us = b.microseconds(10, [&](int) {
+                for (auto kernel : {"sample_max", "sample_draw"})
+                    if (!greedy || kernel[7] == 'm')
+                        b.kernels().launch(
+                            kernel, b.kernels().property("sampling.chunks"), R, 1, (Address)tokens, (Address)0,
+                            (Address)logits, (Address)rows, (Address)0, (Address)0, (Address)0, (Address)workspace, (Address)0, V);
+            });
+            b.row("sample", "R=" + std::to_string(R) + " " + name, us, 4.0 * R * V, 0);
+        }
+    }
+}
+
+/** Whole decode steps of the Llama-3.1-8B shape: 32 layers, head and greedy sampling in one graph. */
+static void steps(Bench& b) {
+    const int H = 32, G = 8, D = 128, E = 4096, I = 14336, V = 128256, layers = 32;
+    const std::size_t qkvBytes = 2ull * 6144 * E, oBytes = 2ull * E * E, guBytes = 2ull * 2 * I * E, downBytes = 2ull * I * E;
+    auto weights = b.randomBuffer(layers * (qkvBytes + oBytes + guBytes + downBytes));
+    auto head = b.randomBuffer(2ull * V * E), norms = b.randomBuffer(2 * E);
+    Buffer workspace(b.driver(), b.kernels().property("workspace.bytes"));
+    workspace.zero();
+    auto frequencies = Buffer::of(b.driver(), std::vector<double>(D / 2, 0.01));
+    auto& k = b.kernels();
+    for (auto shape : {std::pair{1, 1280}, {8, 1280}, {16, 1280}, {32, 1280}, {64, 1280}, {128, 1280}, {16, 8448}}) {
+        auto [S, context] = shape;
+        Pool pool(b, S, context, layers);
+        std::vector<int> order(S), last(S, context - 1);
+        for (int s = 0; s < S; s++) order[s] = s;
+        auto sequence = Buffer::of(b.driver(), order), positions = Buffer::of(b.driver(), last), ids = Buffer::of(b.driver(), order);
+        auto residual = b.randomBuffer(2ull * S * E), x = b.randomBuffer(2ull * S * E), qkv = b.randomBuffer(2ull * S * 6144);
+        auto q = b.randomBuffer(2ull * S * E), att = b.randomBuffer(2ull * S * E), act = b.randomBuffer(2ull * S * I);
+        Buffer logits(b.driver(), 4ull * S * V), tokens(b.driver(), S * 4), rows(b.driver(), S * 64);
+        Buffer sampling(b.driver(), (std::size_t)S * k.property("sampling.workspaceRowBytes"));
+        sampling.zero();
+        rows.zero();
+        std::string gemm = skinny(S);
+        unsigned blocks = b.driver().multiprocessors() * k.property(gemm + ".blocksPerSm", 1);
+        int splits = std::clamp((2 * b.driver().multiprocessors() + G * S - 1) / (G * S), 1, 64);
+        auto product = [&](Address c, Address a, Address w, Address added, int N, int K, int flags) {
+            k.launch(gemm, blocks, 1, 1, c, a, w, (Address)0, added, (Address)workspace, (Address)0, S, N, K, flags);
+        };
+        auto step = [&](int) {
+            k.launch("embed_gather", S, 1, 1, (Address)residual, (Address)head, (Address)ids, (Address)0, (Address)0, E, V);
+            Address w = weights;
+            for (int l = 0; l < layers; l++) {
+                long layerOffset = pool.blockBytes / layers * l;
+                k.launch("rmsnorm", S, 1, 1, (Address)x, (Address)residual, (Address)norms, (Address)0, E, 1e-5f);
+                product(qkv, x, w, 0, 6144, E, 0);
+                w += qkvBytes;
+                k.launch("qkv_rope_write", S, 1, 1, (Address)q, (Address)pool.kv, (Address)qkv, (Address)0, (Address)0, (Address)0,
+                         (Address)frequencies, (Address)positions, (Address)sequence, (Address)pool.tables, (Address)0, H, G, D,
+                         pool.maxBlocks, pool.blockBytes, layerOffset, 1e-5f, 1.f);
+                k.launch("attention_decode", splits, G, S, (Address)att, (Address)q, (Address)pool.kv, (Address)pool.tables,
+                         (Address)pool.contexts, (Address)workspace, (Address)0, H, G, D, pool.maxBlocks, pool.blockBytes,
+                         layerOffset, 0.0883883f);
+                product(residual, att, w, residual, E, E, 0);
+                w += oBytes;
+                k.launch("rmsnorm", S, 1, 1, (Address)x, (Address)residual, (Address)norms, (Address)0, E, 1e-5f);
+                product(act, x, w, 0, 2 * I, E, 2);
+                w += guBytes;
+                product(residual, act, w, residual, E, I, 0);
+                w += downBytes;
+            }
+            k.launch("rmsnorm", S, 1, 1, (Address)x, (Address)residual, (Address)norms, (Address)0, E, 1e-5f);
+            product(logits, x, head, 0, V, E, 1);
+            k.launch("sample_max", k.property("sampling.chunks"), S, 1, (Address)tokens, (Address)0, (Address)logits, (Address)rows,
+                     (Address)0, (Address)0, (Address)0, (Address)sampling, (Address)0, V);
+        };
+        double bytes = weights.bytes() + head.bytes() + 131072.0 * context * S;
+        for (bool overlap : {false, true}) {
+            k.dependentLaunch = overlap;
+            double us = b.microseconds(1, step, 9);
+            b.row(overlap ? "decode step pdl" : "decode step", "batch " + std::to_string(S) + " ctx " + std::to_string(context), us, bytes,
+                  2.0 * S * (bytes / 2));
+        }
+        k.dependentLaunch = false;
+    }
+}
+
+void benchmark(Fixture& f, const std::string& output, const std::string& what) {
+    Bench b(f, output);
+    ceilings(b);
+    auto wants = [&](const char* name) { return what.empty() || what.find(name) != std::string::npos; };
+    if (wants("small")) smallKernels(b);
+    if (wants("attention")) attentions(b);
+    if (wants("tile")) tiles(b);
+    if (wants("skinny")) gemms(b);
+    if (wants("steps")) steps(b);
+}
