@@ -4,6 +4,7 @@ import io.tandem.compute.ComputeBackend;
 import io.tandem.compute.ForwardBatch;
 import io.tandem.compute.ForwardOutput;
 import io.tandem.engine.EngineListener.RefusalReason;
+import io.tandem.kvcache.BlockEvents;
 import io.tandem.kvcache.BlockHash;
 import io.tandem.kvcache.BlockPool;
 import io.tandem.kvcache.KvMemory;
@@ -22,11 +23,15 @@ import java.util.Map;
  * for one forward pass. {@link EngineLoop} gives it a thread. Owns the KV memory; the backend belongs to the caller.
  */
 public final class Engine implements AutoCloseable {
+    /** About the blocks of one long prompt; more are handed out in parts. */
+    private static final int BLOCK_EVENT_WORDS = 4096;
+
     private final ComputeBackend backend;
     private final EngineSettings settings;
     private final EngineListener listener;
     private final KvMemory kv;
     private final BlockPool pool;
+    private final BlockEvents blockEvents;
     private final Scheduler scheduler;
     private final Sampler sampler;
     private final ForwardBatch batch;
@@ -55,7 +60,8 @@ public final class Engine implements AutoCloseable {
         this.listener = listener;
         this.role = role;
         kv = backend.allocateKv(settings.blocks(backend.kvLayout().blockBytes()));
-        pool = new BlockPool(kv.blocks());
+        blockEvents = new BlockEvents(BLOCK_EVENT_WORDS, listener::onBlockEvents);
+        pool = new BlockPool(kv.blocks(), blockEvents);
         scheduler = new Scheduler(settings, pool, new BlockHash(modelFingerprint, settings.blockTokens()));
         int batchTokens = Math.min(settings.maxBatchTokens(), backend.maxBatchTokens());
         batch = new ForwardBatch(batchTokens, settings.maxSequences());
@@ -96,6 +102,7 @@ public final class Engine implements AutoCloseable {
             settle(scheduler.scheduled(i), nowNanos);
         }
         lastStepNanos = System.nanoTime() - start;
+        blockEvents.flush();
         reportShape();
         verifyWhenAsked();
         return true;
@@ -212,7 +219,12 @@ public final class Engine implements AutoCloseable {
             case EngineCommand.Release c -> release(c.key());
             case EngineCommand.SetRole c -> role = c.role();
             case EngineCommand.ClearPrefixCache c -> pool.clearCache();
+            case EngineCommand.ListBlocks c -> {
+                blockEvents.flush();
+                listener.onBlocksListed(pool.findableBlocks());
+            }
         }
+        blockEvents.flush();
         verifyWhenAsked();
     }
 

@@ -38,4 +38,7 @@ public sealed interface EngineCommand {
 
     /** Drop every cached block that no sequence uses. */
     record ClearPrefixCache() implements EngineCommand {}
+
+    /** Say what the prefix cache holds, after all events up to now; answered by {@link EngineListener#onBlocksListed}. */
+    record ListBlocks() implements EngineCommand {}
 }

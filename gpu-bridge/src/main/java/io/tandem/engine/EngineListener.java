@@ -1,5 +1,8 @@
 package io.tandem.engine;
 
+import io.tandem.kvcache.BlockEvents;
+import io.tandem.kvcache.FindableBlocks;
+
 /**
  * What an engine reports, on the engine's own thread between and after steps. Implementations copy what they keep and
  * never block: the next step waits for them.
@@ -36,6 +39,15 @@ public interface EngineListener {
      * @param blockIds all blocks of the sequence's tokens; {@code [cachedBlocks, length)} are to be filled
      */
     void onReserved(long key, int cachedBlocks, int[] blockIds);
+
+    /**
+     * What the prefix cache can find has changed; see {@link BlockEvents}. In order; at the end of each step and command
+     * nothing is held back. The array is used again: copy before returning.
+     */
+    default void onBlockEvents(long[] words, int length) {}
+
+    /** All that the prefix cache can find, after all events before this call. */
+    default void onBlocksListed(FindableBlocks blocks) {}
 
     /** A command could not be taken: a limit is reached or the sequence does not fit. Nothing is held. */
     void onRefused(long key, RefusalReason reason, String detail);

@@ -18,6 +18,13 @@ public final class BlockPool {
     private final long[] high;
     private final long[] low;
 
+    /** For {@link FindableBlocks}: key of the block before, and index in the chain. */
+    private final long[] parents;
+
+    private final int[] positions;
+    private int findable;
+    private final BlockEvents events;
+
     /** Least recently used list of cached blocks, by block id; {@code blocks} is its sentinel. */
     private final int[] older;
 
@@ -31,6 +38,11 @@ public final class BlockPool {
     private long evictions;
 
     public BlockPool(int blocks) {
+        this(blocks, new BlockEvents(0, (words, length) -> {}));
+    }
+
+    /** @param events is told what can be found from now on and what no more */
+    public BlockPool(int blocks, BlockEvents events) {
         if (blocks < 1) {
             throw new IllegalArgumentException("a KV pool needs at least one block, not " + blocks);
         }
@@ -44,6 +56,9 @@ public final class BlockPool {
         hashed = new boolean[blocks];
         high = new long[blocks];
         low = new long[blocks];
+        parents = new long[blocks];
+        positions = new int[blocks];
+        this.events = events;
         older = new int[blocks + 1];
         newer = new int[blocks + 1];
         older[blocks] = blocks;
@@ -87,6 +102,7 @@ public final class BlockPool {
             block = newer[blocks];
             unlink(block);
             forget(block);
+            events.removed(BlockKey.of(high[block], low[block]));
             evictions++;
         } else {
             return NONE;
@@ -134,8 +150,11 @@ public final class BlockPool {
     /**
      * Makes a whole, referenced block findable. When another block has this content already, nothing changes and the
      * other stays the one that is found.
+     *
+     * @param parent {@link BlockKey} of the block before it in its chain; 0 for the first
+     * @param position its index there
      */
-    public void publish(int block, long hashHigh, long hashLow) {
+    public void publish(int block, long hashHigh, long hashLow, long parent, int position) {
         if (references[block] <= 0) {
             throw new IllegalStateException("block " + block + " is published by nobody");
         }
@@ -145,6 +164,10 @@ public final class BlockPool {
         hashed[block] = true;
         high[block] = hashHigh;
         low[block] = hashLow;
+        parents[block] = parent;
+        positions[block] = position;
+        findable++;
+        events.stored(parent, position, BlockKey.of(hashHigh, hashLow));
         int slot = (int) hashLow & mask;
         while (table[slot] != 0) {
             slot = (slot + 1) & mask;
@@ -152,12 +175,35 @@ public final class BlockPool {
         table[slot] = block + 1;
     }
 
+    /** Everything that can be found now. Allocates; takes a pass over all blocks. */
+    public FindableBlocks findableBlocks() {
+        long[] keys = new long[findable];
+        long[] before = new long[findable];
+        int[] at = new int[findable];
+        int i = 0;
+        for (int b = 0; b < blocks; b++) {
+            if (hashed[b]) {
+                keys[i] = BlockKey.of(high[b], low[b]);
+                before[i] = parents[b];
+                at[i++] = positions[b];
+            }
+        }
+        return new FindableBlocks(keys, before, at);
+    }
+
     /** Frees every cached block. */
     public void clearCache() {
+        boolean all = findable == cachedCount;
+        if (all && findable > 0) {
+            events.cleared();
+        }
         while (cachedCount > 0) {
             int block = newer[blocks];
             unlink(block);
             forget(block);
+            if (!all) {
+                events.removed(BlockKey.of(high[block], low[block]));
+            }
             free[freeCount++] = block;
         }
     }
@@ -165,6 +211,7 @@ public final class BlockPool {
     /** Removes a block from the table, closing the gap so that later probes still find their keys. */
     private void forget(int block) {
         hashed[block] = false;
+        findable--;
         int slot = (int) low[block] & mask;
         while (table[slot] != block + 1) {
             slot = (slot + 1) & mask;
@@ -219,6 +266,7 @@ public final class BlockPool {
             withHash += hashed[b] ? 1 : 0;
             check(!hashed[b] || find(high[b], low[b]) == b, "hash of block " + b + " is not found");
         }
+        check(findable == withHash, "count of findable blocks " + findable + " but " + withHash + " have a hash");
         check(inTable == withHash, "table holds " + inTable + " of " + withHash + " hashes");
     }
 

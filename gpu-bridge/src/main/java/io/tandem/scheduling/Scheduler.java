@@ -4,6 +4,7 @@ import io.tandem.compute.ForwardBatch;
 import io.tandem.engine.EngineRole;
 import io.tandem.engine.EngineSettings;
 import io.tandem.kvcache.BlockHash;
+import io.tandem.kvcache.BlockKey;
 import io.tandem.kvcache.BlockPool;
 import io.tandem.scheduling.Sequence.Phase;
 import java.util.ArrayDeque;
@@ -272,8 +273,9 @@ public final class Scheduler {
             hash.resume(s.hashHigh, s.hashLow);
         }
         while (s.publishedBlocks < whole) {
+            long parent = s.publishedBlocks == 0 ? 0 : BlockKey.of(hash.high(), hash.low());
             hash.next(s.tokens, s.publishedBlocks * blockTokens);
-            pool.publish(s.blockTable[s.publishedBlocks], hash.high(), hash.low());
+            pool.publish(s.blockTable[s.publishedBlocks], hash.high(), hash.low(), parent, s.publishedBlocks);
             s.publishedBlocks++;
         }
         s.hashHigh = hash.high();

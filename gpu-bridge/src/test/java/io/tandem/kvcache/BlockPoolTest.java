@@ -36,7 +36,7 @@ class BlockPoolTest {
 
     private static int cached(BlockPool pool, long content) {
         int block = pool.allocate();
-        pool.publish(block, content, content);
+        pool.publish(block, content, content, 0, 0);
         pool.release(block);
         return block;
     }
@@ -46,8 +46,8 @@ class BlockPoolTest {
         BlockPool pool = new BlockPool(4);
         int first = pool.allocate();
         int second = pool.allocate();
-        pool.publish(first, 9, 9);
-        pool.publish(second, 9, 9);
+        pool.publish(first, 9, 9, 0, 0);
+        pool.publish(second, 9, 9, 0, 0);
         assertEquals(first, pool.find(9, 9));
         pool.release(second);
         assertEquals(3, pool.freeBlocks());
@@ -63,7 +63,7 @@ class BlockPoolTest {
         pool.release(block);
         assertThrows(IllegalStateException.class, () -> pool.release(block));
         assertThrows(IllegalStateException.class, () -> pool.retain(block));
-        assertThrows(IllegalStateException.class, () -> pool.publish(block, 1, 1));
+        assertThrows(IllegalStateException.class, () -> pool.publish(block, 1, 1, 0, 0));
         assertThrows(IllegalArgumentException.class, () -> new BlockPool(0));
     }
 
@@ -119,7 +119,7 @@ class BlockPoolTest {
                     if (!held.isEmpty()) {
                         int block = held.get(random.nextInt(held.size()));
                         long content = random.nextInt(60);
-                        pool.publish(block, content, content * 64);
+                        pool.publish(block, content, content * 64, 0, 0);
                         if (!contents.containsValue(block)) {
                             contents.putIfAbsent(content, block);
                         }
