@@ -11,8 +11,11 @@ import java.util.Optional;
  * time its prompt takes from others (so cached prefixes count), plus the delay of every decode beside the prompt, plus a
  * steep penalty for TTFT near or beyond the target.
  *
+ * <p>A prompt that would push decodes beside it over their ITL target counts their delay {@code latePenalty} times. The plan's
+ * predicted ITL is the worst of those it touches, so a caller that refuses requests beyond their targets protects both.
+ *
  * <p>On MIXED workers decodes are packed: onto the fullest GPU whose predicted ITL stays within the headroom, else onto the
- * emptiest. Decode time grows slowly with context while every prompt chunk beside decodes delays all of them, so packing leaves
+ * fastest one. Decode time grows slowly with context while every prompt chunk beside decodes delays all of them, so packing leaves
  * whole GPUs to prompts; the headroom grows with the queue of prompts, so the ratio of the two kinds follows the load.
  *
  * <p>Plain arithmetic over the state given: no clock, no randomness; ties go by a hash of seed, request and GPU.
@@ -74,17 +77,19 @@ public final class CostPolicy {
         double end = at.prefillEndNanos(uncached, nowNanos);
         double work = Math.max(0, end - wait);
         boolean split = !decode.load().gpuId().equals(at.gpuId());
-        double itl = decode.load().decodeStepNanos(1, expectedContext(request));
+        double ownItl = itl(request, decode.load(), 1, expectedContext(request), 0);
         double ttft = Math.max(0, end);
         if (split && settings.firstTokenFromDecode()) {
-            ttft += decode.transferNanos() + itl;
+            ttft += decode.transferNanos() + ownItl;
         }
         int beside = at.decodes();
         double interference = work * beside;
+        double besideItl = beside == 0 ? 0 : itl(request, at, 0, 0, uncached);
+        double harm = besideItl > request.itlTargetNanos() ? settings.latePenalty() : 1;
         double late = Math.max(0, ttft - settings.ttftHeadroom() * request.ttftTargetNanos());
         double cost = ttft
                 + settings.workWeight() * work
-                + settings.interferenceWeight() * interference
+                + settings.interferenceWeight() * harm * interference
                 + (settings.latePenalty() - 1) * late
                 + (split ? decode.transferNanos() : 0);
         return new RoutingDecision.Plan(
@@ -93,11 +98,22 @@ public final class CostPolicy {
                 prefill.cachedTokens(),
                 uncached,
                 ttft,
-                itl,
+                Math.max(ownItl, besideItl),
                 work,
                 interference,
                 late,
                 cost);
+    }
+
+    /**
+     * Time between tokens of a worker's decodes, the prompts that delay them included: those of late, or those that wait there
+     * spread over the time of an expected output, if that is more.
+     */
+    private double itl(Request request, WorkerLoad load, int more, double moreContext, int morePromptTokens) {
+        double window = settings.expectedOutputTokens() * (double) request.itlTargetNanos();
+        double coming = load.steps().prefillNanos(load.backlogTokens() + morePromptTokens) / window;
+        double share = Math.min(0.95, Math.max(load.promptShare(), coming));
+        return load.decodeStepNanos(more, moreContext) / (1 - share);
     }
 
     private double expectedContext(Request request) {
@@ -105,30 +121,30 @@ public final class CostPolicy {
     }
 
     /**
-     * Where the output goes: the emptiest of the DECODE GPUs, which have nothing better to do; else the fullest of the others
-     * that stays within the ITL headroom and has room; else the one with least to do. Null if none may decode.
+     * Where the output goes: the fastest of the DECODE GPUs, which have nothing better to do; else the fullest of the others
+     * that stays within the ITL headroom and has room; else the one with the least ITL. Null if none may decode.
      */
     private Candidate decodeChoice(Request request, List<Candidate> candidates) {
         double limit = headroom(request, candidates) * request.itlTargetNanos();
         double most = settings.itlHeadroomMax() * request.itlTargetNanos();
         Candidate dedicated = null;
         Candidate fullest = null;
-        Candidate emptiest = null;
+        Candidate fastest = null;
         for (Candidate c : candidates) {
             if (c.role() == EngineRole.PREFILL) {
                 continue;
             }
             if (c.role() == EngineRole.DECODE) {
                 boolean fits = hasRoom(request, c) && within(request, c, most);
-                dedicated = fits && (dedicated == null || emptier(request, c, dedicated)) ? c : dedicated;
+                dedicated = fits && (dedicated == null || faster(request, c, dedicated)) ? c : dedicated;
             } else if (fits(request, c, limit) && (fullest == null || fuller(request, c, fullest))) {
                 fullest = c;
             }
-            if (emptiest == null || emptier(request, c, emptiest)) {
-                emptiest = c;
+            if (fastest == null || faster(request, c, fastest)) {
+                fastest = c;
             }
         }
-        return dedicated != null ? dedicated : fullest != null ? fullest : emptiest;
+        return dedicated != null ? dedicated : fullest != null ? fullest : fastest;
     }
 
     /** Decodes are spread while GPUs are idle, and packed as prompts queue. */
@@ -159,7 +175,7 @@ public final class CostPolicy {
     }
 
     private boolean within(Request request, Candidate c, double limit) {
-        return c.load().decodeStepNanos(1, expectedContext(request)) <= limit;
+        return itl(request, c.load(), 1, expectedContext(request), 0) <= limit;
     }
 
     private boolean fuller(Request request, Candidate a, Candidate b) {
@@ -169,16 +185,11 @@ public final class CostPolicy {
                 || left == right && tie(request, a.load().gpuId(), b.load().gpuId());
     }
 
-    private boolean emptier(Request request, Candidate a, Candidate b) {
-        double left = emptiness(a);
-        double right = emptiness(b);
+    private boolean faster(Request request, Candidate a, Candidate b) {
+        double left = itl(request, a.load(), 1, expectedContext(request), 0);
+        double right = itl(request, b.load(), 1, expectedContext(request), 0);
         return left < right
                 || left == right && tie(request, a.load().gpuId(), b.load().gpuId());
-    }
-
-    /** Context to read every step, plus the queued prompt tokens that decodes would sit beside, which delay far more. */
-    private static double emptiness(Candidate c) {
-        return c.load().contextTokens() + 3 * c.load().backlogTokens();
     }
 
     private boolean better(Request request, RoutingDecision.Plan a, RoutingDecision.Plan b) {

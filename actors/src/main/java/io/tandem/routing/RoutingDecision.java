@@ -22,7 +22,8 @@ public record RoutingDecision(List<Plan> plans, int chosen, String reason) {
      * @param cachedTokens of the prompt on the prefill GPU
      * @param uncachedTokens left to compute there
      * @param predictedTtftNanos until the first token
-     * @param predictedItlNanos between tokens on the decode GPU, the request included
+     * @param predictedItlNanos between tokens on the decode GPU, the request included, or of the decodes beside the
+     *     prompt if they are slower
      * @param workNanos GPU time of the prompt
      * @param interferenceNanos delay of decodes that run beside the prompt, summed over them
      * @param lateNanos predicted TTFT beyond what the target allows

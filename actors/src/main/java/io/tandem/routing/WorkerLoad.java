@@ -7,6 +7,8 @@ import org.agrona.collections.Long2ObjectHashMap;
  * finished steps correct the picture. Plain state; time comes as an argument. Not thread-safe.
  */
 public final class WorkerLoad {
+    private static final double SHARE_MEMORY_NANOS = 4e9;
+
     private final String gpuId;
     private final StepTimeModel steps;
     private final Long2ObjectHashMap<Booking> bookings = new Long2ObjectHashMap<>();
@@ -14,6 +16,9 @@ public final class WorkerLoad {
     private long backlogSinceNanos;
     private int decodes;
     private double contextTokens;
+    private double openPromptTokens;
+    private double promptShare;
+    private long latestStepNanos;
 
     /** Of requests that other routers sent there. */
     private int othersDecodes;
@@ -64,6 +69,7 @@ public final class WorkerLoad {
         booking.prefillTokens = uncachedTokens;
         booking.prefillNanos = nowNanos;
         backlogTokens += uncachedTokens;
+        openPromptTokens += uncachedTokens;
     }
 
     /** A request's output will be computed here. */
@@ -88,10 +94,17 @@ public final class WorkerLoad {
         if (booking == null) {
             return;
         }
+        openPromptTokens -= booking.prefillTokens;
         booking.prefillTokens = 0;
         if (booking.contextTokens == 0) {
             bookings.remove(request);
         }
+        // What a prompt was booked with and what it took differ when blocks came or went meanwhile. Prompts are
+        // computed in
+        // turn, so behind one that has just ended at most the rest of its step is done.
+        double open = Math.max(0, openPromptTokens);
+        backlogTokens = Math.clamp(
+                backlogTokens, Math.max(0, open - steps.maxBatchTokens()), open + othersBacklogTokens);
         settle();
     }
 
@@ -102,6 +115,7 @@ public final class WorkerLoad {
             return;
         }
         backlogTokens -= booking.prefillTokens;
+        openPromptTokens -= booking.prefillTokens;
         if (booking.contextTokens > 0) {
             contextTokens -= booking.contextTokens;
             decodes--;
@@ -113,6 +127,7 @@ public final class WorkerLoad {
     private void settle() {
         if (bookings.isEmpty()) {
             backlogTokens = othersBacklogTokens;
+            openPromptTokens = 0;
             contextTokens = 0;
             decodes = 0;
         }
@@ -126,6 +141,15 @@ public final class WorkerLoad {
         steps.observe(newTokens, prefixTokens, stepDecodes, stepContext, durationNanos);
         backlogTokens = Math.max(0, backlogTokens - newTokens);
         backlogSinceNanos = nowNanos;
+        double prompts = newTokens == 0 ? 0 : durationNanos - steps.decodeNanos(stepDecodes, (double) stepContext);
+        double elapsed = Math.max(durationNanos, nowNanos - latestStepNanos);
+        promptShare += (1 - Math.exp(-elapsed / SHARE_MEMORY_NANOS)) * (Math.max(0, prompts) / elapsed - promptShare);
+        latestStepNanos = nowNanos;
+    }
+
+    /** Share of its time that the worker gave to prompts lately, in [0, 1]. */
+    public double promptShare() {
+        return promptShare;
     }
 
     /** The prompt is computed, and no step was reported that did it. */

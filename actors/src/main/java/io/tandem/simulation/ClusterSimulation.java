@@ -9,8 +9,9 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Discrete events under virtual time: at one instant ends of passes first, then ends of transfers, then arrivals in the
- * order of the trace, then every idle worker with work starts a pass. Deterministic for a deterministic policy.
+ * Discrete events under virtual time: at one instant ends of passes first, then ends of transfers, then a round of the role
+ * controller, then arrivals in the order of the trace, then every idle worker with work starts a pass. Deterministic for a
+ * deterministic policy.
  */
 public final class ClusterSimulation {
 
@@ -58,9 +59,24 @@ public final class ClusterSimulation {
     private final boolean[] isTouched;
     private int touchedCount;
     private final SimulationResult result;
+    private final RoleBoard roles;
+    private final RoleController controller;
+    private long nextRound;
     private long now;
 
+    /** Roles stay, and policies know them by themselves. */
     public ClusterSimulation(Trace trace, Cluster cluster, PassTimer timer, Placement policy) {
+        this(trace, cluster, timer, policy, new RoleBoard(new Layout(cluster.workers(), 0)), null);
+    }
+
+    /** @param controller changes roles while it runs; null = only the policy does, if at all */
+    public ClusterSimulation(
+            Trace trace,
+            Cluster cluster,
+            PassTimer timer,
+            Placement policy,
+            RoleBoard roles,
+            RoleController controller) {
         if (trace.prefixBlockTokens() % cluster.blockTokens() != 0) {
             throw new IllegalArgumentException("block size " + cluster.blockTokens() + " must divide the trace's "
                     + trace.prefixBlockTokens() + " tokens a prefix id");
@@ -68,6 +84,9 @@ public final class ClusterSimulation {
         this.trace = trace;
         this.cluster = cluster;
         this.policy = policy;
+        this.roles = roles;
+        this.controller = controller;
+        nextRound = controller == null ? Long.MAX_VALUE : controller.intervalNanos();
         IdSource generatedBlocks = new IdSource();
         var settings = new SimulatedEngine.EngineSettings(
                 cluster.blocks(), cluster.blockTokens(), cluster.maxSequences(), cluster.maxBatchTokens());
@@ -90,7 +109,7 @@ public final class ClusterSimulation {
         int next = 0;
         while (next < trace.size() || !events.isEmpty()) {
             long arrival = next < trace.size() ? trace.arrivalNanos()[next] : Long.MAX_VALUE;
-            now = Math.min(arrival, events.isEmpty() ? Long.MAX_VALUE : events.nextNanos());
+            now = Math.min(Math.min(arrival, nextRound), events.isEmpty() ? Long.MAX_VALUE : events.nextNanos());
             while (!events.isEmpty() && events.nextNanos() == now) {
                 int payload = events.poll();
                 if (payload >= 0) {
@@ -99,12 +118,16 @@ public final class ClusterSimulation {
                     endTransfer(sequences[~payload]);
                 }
             }
+            if (now == nextRound) {
+                controller.round(roles, now);
+                nextRound += controller.intervalNanos();
+            }
             while (next < trace.size() && trace.arrivalNanos()[next] == now) {
                 arrive(next++);
             }
             startPasses();
         }
-        result.end(now, engines);
+        result.end(now, engines, roles);
         return result;
     }
 
@@ -139,6 +162,10 @@ public final class ClusterSimulation {
 
     private void arrive(int request) {
         Plan plan = policy.place(arrival(request));
+        if (plan.equals(Plan.REJECTED)) {
+            result.rejected(request);
+            return;
+        }
         decodeAt[request] = plan.decodeWorker();
         Work work = plan.split() ? Work.PREFILL : Work.WHOLE;
         EngineSequence sequence = new EngineSequence(request, work, trace, cluster.blockTokens());
@@ -155,6 +182,7 @@ public final class ClusterSimulation {
     private void endPass(SimulatedEngine engine) {
         touch(engine.id);
         policy.passEnded(engine.id, engine.pass, engine.passNanos, now);
+        roles.busy(engine.id, engine.passNanos);
         engine.endPass(ended);
         owners.apply(engine.id, engine.cache.events);
         engine.cache.events.clear();

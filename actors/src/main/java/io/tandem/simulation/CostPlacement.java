@@ -1,6 +1,5 @@
 package io.tandem.simulation;
 
-import io.tandem.engine.EngineRole;
 import io.tandem.routing.CostPolicy;
 import io.tandem.routing.CostSettings;
 import io.tandem.routing.RoutingDecision;
@@ -13,8 +12,9 @@ import java.util.List;
 /** The production {@link CostPolicy} in the simulated cluster: it learns step times and books as it does there. */
 public final class CostPlacement implements Placement {
     private final CostPolicy policy;
+    private final EarlyRejection rejection;
     private final Cluster cluster;
-    private final EngineRole[] roles;
+    private final RoleBoard roles;
     private final WorkerLoad[] loads;
     private final long ttftTargetNanos;
     private final long itlTargetNanos;
@@ -22,46 +22,30 @@ public final class CostPlacement implements Placement {
     private final int[] decodeAt;
     private final List<CostPolicy.Candidate> candidates = new ArrayList<>();
 
-    public CostPlacement(
-            Trace trace,
-            Layout layout,
-            Cluster cluster,
-            CostSettings settings,
-            long ttftTargetNanos,
-            long itlTargetNanos,
-            long seed) {
-        this.cluster = cluster;
-        this.ttftTargetNanos = ttftTargetNanos;
-        this.itlTargetNanos = itlTargetNanos;
-        policy = new CostPolicy(settings, seed);
-        loads = new WorkerLoad[layout.workers()];
-        roles = new EngineRole[layout.workers()];
+    public CostPlacement(Scenario scenario, RoleBoard roles, CostSettings settings, EarlyRejection rejection) {
+        this.roles = roles;
+        this.rejection = rejection;
+        cluster = scenario.cluster();
+        ttftTargetNanos = scenario.slo().ttftNanos();
+        itlTargetNanos = scenario.slo().itlNanos();
+        policy = new CostPolicy(settings, scenario.seed());
+        loads = new WorkerLoad[roles.workers()];
         for (int w = 0; w < loads.length; w++) {
             loads[w] = new WorkerLoad("gpu-" + w, new StepTimeModel(cluster.maxBatchTokens(), 10e6, 20_000, 50));
-            roles[w] = !layout.split()
-                    ? EngineRole.MIXED
-                    : w < layout.prefillWorkers() ? EngineRole.PREFILL : EngineRole.DECODE;
         }
-        prefillAt = new int[trace.size()];
-        decodeAt = new int[trace.size()];
+        prefillAt = new int[scenario.trace().size()];
+        decodeAt = new int[scenario.trace().size()];
     }
 
     @Override
     public Plan place(Arrival arrival) {
-        candidates.clear();
-        int blockTokens = cluster.blockTokens();
-        long capacity = (long) cluster.blocks() * blockTokens;
-        int whole = (arrival.inputTokens() - 1) / blockTokens;
-        double transfer = cluster.transferNanos(arrival.inputTokens());
-        for (int w = 0; w < loads.length; w++) {
-            int cached = Math.min(arrival.depths()[w], whole) * blockTokens;
-            long free = capacity - (long) loads[w].contextTokens();
-            candidates.add(new CostPolicy.Candidate(loads[w], roles[w], cached, transfer, free));
-        }
         var request = new CostPolicy.Request(arrival.request(), arrival.inputTokens(), ttftTargetNanos, itlTargetNanos);
-        RoutingDecision.Plan plan = policy.decide(request, candidates, arrival.nowNanos())
+        RoutingDecision.Plan plan = policy.decide(request, candidates(arrival), arrival.nowNanos())
                 .orElseThrow()
                 .plan();
+        if (rejection.refuses(plan, ttftTargetNanos, itlTargetNanos)) {
+            return Plan.REJECTED;
+        }
         int prefill = number(plan.prefillGpu());
         int decode = number(plan.decodeGpu());
         policy.book(request, plan, loads[prefill], loads[decode], arrival.nowNanos());
@@ -70,8 +54,27 @@ public final class CostPlacement implements Placement {
         return new Plan(prefill, decode);
     }
 
+    private List<CostPolicy.Candidate> candidates(Arrival arrival) {
+        candidates.clear();
+        int blockTokens = cluster.blockTokens();
+        long capacity = (long) cluster.blocks() * blockTokens;
+        int whole = (arrival.inputTokens() - 1) / blockTokens;
+        double transfer = cluster.transferNanos(arrival.inputTokens());
+        for (int w = 0; w < loads.length; w++) {
+            int cached = Math.min(arrival.depths()[w], whole) * blockTokens;
+            long free = capacity - (long) loads[w].contextTokens();
+            candidates.add(new CostPolicy.Candidate(loads[w], roles.role(w), cached, transfer, free));
+        }
+        return candidates;
+    }
+
     private static int number(String gpu) {
         return Integer.parseInt(gpu, 4, gpu.length(), 10);
+    }
+
+    /** What the router believes of a worker. */
+    WorkerLoad load(int worker) {
+        return loads[worker];
     }
 
     @Override

@@ -1,20 +1,29 @@
 package io.tandem.simulation;
 
 /**
- * Which workers do what: the first {@code prefillWorkers} only prompts, the others only outputs; 0 = every worker both.
+ * Which workers do what at the start: the first {@code prefillWorkers} only prompts, the others only outputs; 0 = every worker both.
  *
  * @param workers all of them
  * @param prefillWorkers 0, or 1 to {@code workers - 1}
+ * @param dynamic whether roles may change while it runs
  */
-public record Layout(int workers, int prefillWorkers) {
+public record Layout(int workers, int prefillWorkers, boolean dynamic) {
     public Layout {
         if (workers < 1 || prefillWorkers < 0 || prefillWorkers >= workers) {
             throw new IllegalArgumentException("a layout needs at least one worker of each role, not " + prefillWorkers
                     + " for prefill among " + workers);
         }
+        if (dynamic && prefillWorkers == 0) {
+            throw new IllegalArgumentException("a dynamic layout begins with both roles, so it needs two workers");
+        }
     }
 
-    /** Reads {@code agg:8} or {@code pd:4:4}. */
+    /** Roles that stay. */
+    public Layout(int workers, int prefillWorkers) {
+        this(workers, prefillWorkers, false);
+    }
+
+    /** Reads {@code agg:8}, {@code pd:4:4}, {@code dynamic:8} or, beginning with 2 for prefill, {@code dynamic:8:2}. */
     public static Layout parse(String text) {
         String[] parts = text.split(":", -1);
         try {
@@ -27,11 +36,15 @@ public record Layout(int workers, int prefillWorkers) {
                     return new Layout(prefill + Integer.parseInt(parts[2]), prefill);
                 }
             }
+            if ((parts.length == 2 || parts.length == 3) && parts[0].equals("dynamic")) {
+                int workers = Integer.parseInt(parts[1]);
+                return new Layout(workers, parts.length == 3 ? Integer.parseInt(parts[2]) : workers / 2, true);
+            }
         } catch (NumberFormatException e) {
             throw new IllegalArgumentException("layout '" + text + "' has a part that is no number", e);
         }
-        throw new IllegalArgumentException(
-                "layout '" + text + "' is neither agg:WORKERS nor pd:PREFILL:DECODE, such as agg:8 or pd:4:4");
+        throw new IllegalArgumentException("layout '" + text
+                + "' is none of agg:WORKERS, pd:PREFILL:DECODE, dynamic:WORKERS[:PREFILL], such as agg:8 or pd:4:4");
     }
 
     public boolean split() {
@@ -45,6 +58,9 @@ public record Layout(int workers, int prefillWorkers) {
 
     @Override
     public String toString() {
+        if (dynamic) {
+            return "dynamic:" + workers + (prefillWorkers == workers / 2 ? "" : ":" + prefillWorkers);
+        }
         return split() ? "pd:" + prefillWorkers + ":" + (workers - prefillWorkers) : "agg:" + workers;
     }
 }

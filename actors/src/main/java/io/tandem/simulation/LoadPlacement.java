@@ -17,13 +17,13 @@ public final class LoadPlacement implements Placement {
     private final Layout layout;
     private final Rule rule;
     private final SplittableRandom random;
-    private final int[] inFlight;
+    private final InFlight inFlight;
 
     public LoadPlacement(Layout layout, Rule rule, long seed) {
         this.layout = layout;
         this.rule = rule;
         random = new SplittableRandom(seed);
-        inFlight = new int[layout.workers()];
+        inFlight = new InFlight(layout);
     }
 
     @Override
@@ -38,27 +38,12 @@ public final class LoadPlacement implements Placement {
     }
 
     private int choose(int from, int to) {
-        int worker = switch (rule) {
-            case RANDOM -> random.nextInt(from, to);
-            case LEAST_LOADED -> leastLoaded(from, to);
-            case POWER_OF_TWO -> ofTwo(from, to);
-        };
-        inFlight[worker]++;
-        return worker;
-    }
-
-    private int leastLoaded(int from, int to) {
-        int best = from;
-        int ties = 1;
-        for (int w = from + 1; w < to; w++) {
-            if (inFlight[w] < inFlight[best]) {
-                best = w;
-                ties = 1;
-            } else if (inFlight[w] == inFlight[best] && random.nextInt(++ties) == 0) {
-                best = w;
-            }
-        }
-        return best;
+        return inFlight.add(
+                switch (rule) {
+                    case RANDOM -> random.nextInt(from, to);
+                    case LEAST_LOADED -> inFlight.fewest(from, to, random);
+                    case POWER_OF_TWO -> ofTwo(from, to);
+                });
     }
 
     private int ofTwo(int from, int to) {
@@ -68,20 +53,16 @@ public final class LoadPlacement implements Placement {
         }
         int second = random.nextInt(from, to - 1);
         second += second >= first ? 1 : 0;
-        return inFlight[second] < inFlight[first] ? second : first;
+        return inFlight.on(second) < inFlight.on(first) ? second : first;
     }
 
     @Override
     public void prefillEnded(int request, int worker, long nowNanos) {
-        if (layout.split()) {
-            inFlight[worker]--;
-        }
+        inFlight.prefillEnded(worker);
     }
 
     @Override
     public void finished(int request, int worker, long nowNanos) {
-        if (!layout.split() || worker >= layout.prefillWorkers()) {
-            inFlight[worker]--;
-        }
+        inFlight.finished(worker);
     }
 }

@@ -7,6 +7,9 @@ public interface Placement {
         /** The decode worker is chosen when the prompt is computed. */
         public static final int LATER = -1;
 
+        /** The request is refused before any work. */
+        public static final Plan REJECTED = new Plan(-2, -2);
+
         public static Plan whole(int worker) {
             return new Plan(worker, worker);
         }

@@ -22,6 +22,7 @@ public final class SimulationResult {
     private long[] busyNanos = {};
     private long[] busyPrefillNanos = {};
     private long preemptions;
+    private RoleBoard roles;
 
     SimulationResult(Trace trace, int workers) {
         this.trace = trace;
@@ -76,7 +77,8 @@ public final class SimulationResult {
         }
     }
 
-    void end(long now, SimulatedEngine[] engines) {
+    void end(long now, SimulatedEngine[] engines, RoleBoard board) {
+        roles = board;
         durationNanos = now;
         busyNanos = Arrays.stream(engines).mapToLong(e -> e.busyNanos).toArray();
         busyPrefillNanos =
@@ -132,6 +134,11 @@ public final class SimulationResult {
         return preemptions;
     }
 
+    /** Roles over the run, and what became of them. */
+    public RoleBoard roles() {
+        return roles;
+    }
+
     public long[] busyNanos() {
         return busyNanos;
     }
@@ -156,18 +163,18 @@ public final class SimulationResult {
     }
 
     /** Requests that met both targets. */
-    public int goodput(double ttftTargetMillis, double itlTargetMillis) {
+    public int goodput(Slo slo) {
         int good = 0;
         for (int r = 0; r < trace.size(); r++) {
-            good += good(r, ttftTargetMillis, itlTargetMillis) ? 1 : 0;
+            good += good(r, slo) ? 1 : 0;
         }
         return good;
     }
 
-    public boolean good(int request, double ttftTargetMillis, double itlTargetMillis) {
+    public boolean good(int request, Slo slo) {
         return completed(request)
-                && ttftMillis(request) <= ttftTargetMillis
-                && !(tpotMillis(request) > itlTargetMillis);
+                && ttftMillis(request) <= slo.ttftMillis()
+                && !(tpotMillis(request) > slo.itlMillis());
     }
 
     /** Share of prompt tokens that were found in a cache. */

@@ -86,7 +86,7 @@ class DynamoReplayTest {
         assertEquals(2913.402888, result.endToEnd().mean(), 1e-5);
         assertEquals(3542944.092687, result.durationNanos() / 1e6, 1e-5);
         assertEquals(0.0817435976, result.reuse(), 1e-9);
-        assertEquals(11_794, result.goodput(2000, 25));
+        assertEquals(11_794, result.goodput(Slo.DEFAULT));
     }
 
     @Test
@@ -95,7 +95,7 @@ class DynamoReplayTest {
         compare(result, golden("4p4d_rr_1x.csv"), 4);
         assertEquals(499.294369, result.ttft().mean(), 1e-5);
         assertEquals(3155.605407, result.endToEnd().mean(), 1e-5);
-        assertEquals(11_757, result.goodput(2000, 25));
+        assertEquals(11_757, result.goodput(Slo.DEFAULT));
     }
 
     @Test
@@ -117,7 +117,7 @@ class DynamoReplayTest {
         SimulationResult result = replay(whole(), 4, WORKERS, wire);
         assertEquals(527.5, result.ttft().mean(), 0.2);
         assertEquals(3184.1, result.endToEnd().mean(), 0.3);
-        assertEquals(11_710, result.goodput(2000, 25), 2);
+        assertEquals(11_710, result.goodput(Slo.DEFAULT), 2);
     }
 
     private static List<String[]> golden(String name) throws IOException {
