@@ -2,12 +2,16 @@ package io.tandem;
 
 import com.typesafe.config.Config;
 import io.tandem.GenerationException.Kind;
+import io.tandem.admission.AdmissionSettings;
+import io.tandem.admission.ServiceClass;
 import io.tandem.chat.ChatTemplateException;
 import io.tandem.engine.EngineRole;
 import io.tandem.engine.SequenceSpec;
 import io.tandem.model.ModelBundle;
+import io.tandem.request.AdmissionActor;
+import io.tandem.request.AdmissionServices;
+import io.tandem.request.AdmissionStatusView;
 import io.tandem.request.RequestHub;
-import io.tandem.request.RequestMessage;
 import io.tandem.request.RequestServices;
 import io.tandem.request.RequestSettings;
 import io.tandem.routing.CostSettings;
@@ -43,12 +47,15 @@ import org.apache.pekko.actor.typed.javadsl.AskPattern;
 import org.apache.pekko.cluster.typed.Cluster;
 
 /** The embedding API on one node: checks requests on the caller's thread and hands them to the request actors. */
-final class ClusterClient implements TandemClient, RequestServices {
+final class ClusterClient implements TandemClient, RequestServices, AdmissionServices {
     private static final Duration ROLE_TIMEOUT = Duration.ofSeconds(30);
+    /** The tenant of all who name none. */
+    private static final String NO_TENANT = "anonymous";
 
     private final ModelBundle model;
     private final WorkerDirectory directory;
     private final RequestSettings settings;
+    private final AdmissionSettings admissionSettings;
     private final RoutingSettings routing;
     private final RequestRouter router;
     private final Duration drainTimeout;
@@ -57,8 +64,9 @@ final class ClusterClient implements TandemClient, RequestServices {
     private final Map<String, RequestReport> reports;
     private final String nodeTag = Long.toString(ThreadLocalRandom.current().nextLong() >>> 24, 36);
     private volatile boolean stopped;
+    private volatile AdmissionStatus admissionStatus;
     private ActorSystem<?> system;
-    private ActorRef<RequestMessage> hub;
+    private ActorRef<AdmissionActor.Message> admission;
     private ActorRef<SupervisorMessage> supervisor;
     private WorkerShards workers;
     private String self = "";
@@ -67,6 +75,8 @@ final class ClusterClient implements TandemClient, RequestServices {
         this.model = model;
         this.directory = directory;
         settings = RequestSettings.from(config);
+        admissionSettings = AdmissionSettings.from(config);
+        admissionStatus = AdmissionStatusView.initial(admissionSettings);
         routing = RoutingSettings.from(config);
         router = new RequestRouter(
                 directory,
@@ -85,11 +95,11 @@ final class ClusterClient implements TandemClient, RequestServices {
 
     void attach(
             ActorSystem<?> running,
-            ActorRef<RequestMessage> requestHub,
+            ActorRef<AdmissionActor.Message> door,
             ActorRef<SupervisorMessage> supervisorProxy,
             WorkerShards shards) {
         system = running;
-        hub = requestHub;
+        admission = door;
         supervisor = supervisorProxy;
         workers = shards;
         self = Registries.node(Cluster.get(running).selfMember().address());
@@ -98,7 +108,7 @@ final class ClusterClient implements TandemClient, RequestServices {
     /** Refuses new requests and ends those that run. */
     void stop() {
         stopped = true;
-        hub.tell(new RequestHub.EndAll());
+        admission.tell(new AdmissionActor.EndAll());
     }
 
     // ---- TandemClient
@@ -109,7 +119,9 @@ final class ClusterClient implements TandemClient, RequestServices {
         if (stopped) {
             throw new GenerationException(Kind.UNAVAILABLE, "this node is going down");
         }
-        SequenceSpec spec = RequestChecks.check(request, model, maxTokens());
+        ServiceClass serviceClass = serviceClass(request.serviceTier());
+        String tenant = request.tenant().isEmpty() ? NO_TENANT : request.tenant();
+        SequenceSpec spec = RequestChecks.check(request, model, maxTokens(), salt(request));
         if (active.incrementAndGet() > settings.maxActive()) {
             active.decrementAndGet();
             throw new GenerationException(
@@ -118,7 +130,7 @@ final class ClusterClient implements TandemClient, RequestServices {
         long id = lastRequest.incrementAndGet();
         String name = nodeTag + "-" + id;
         Duration timeout = request.timeout().isZero() ? settings.defaultTimeout() : request.timeout();
-        hub.tell(new RequestHub.Launch(
+        RequestHub.Launch launch = new RequestHub.Launch(
                 id,
                 name,
                 spec,
@@ -126,9 +138,13 @@ final class ClusterClient implements TandemClient, RequestServices {
                 model,
                 PromptKeys.NONE,
                 request.session(),
+                serviceClass,
                 accepted,
                 timeout.toNanos(),
-                observer));
+                0,
+                Optional.empty(),
+                observer);
+        admission.tell(new AdmissionActor.Arrive(launch, tenant));
         return new Generation() {
             @Override
             public String requestId() {
@@ -137,9 +153,27 @@ final class ClusterClient implements TandemClient, RequestServices {
 
             @Override
             public void cancel() {
-                hub.tell(new RequestHub.Cancel(id));
+                admission.tell(new AdmissionActor.Cancel(id));
             }
         };
+    }
+
+    private ServiceClass serviceClass(String tier) {
+        return admissionSettings
+                .serviceClass(tier)
+                .orElseThrow(() -> new GenerationException(
+                        Kind.INVALID_REQUEST,
+                        "service_tier '" + tier + "' does not exist; send one of "
+                                + String.join(", ", admissionSettings.tiers()),
+                        "service_tier",
+                        1));
+    }
+
+    /** Tenants that must not see each other's cache get a salt each, mixed with the request's own. */
+    private String salt(GenerationRequest request) {
+        return admissionSettings.tenantCacheSalt() && !request.tenant().isEmpty()
+                ? request.tenant() + '\n' + request.cacheSalt()
+                : request.cacheSalt();
     }
 
     /** The longest sequence some worker takes, or the model's own limit while none is known. */
@@ -234,6 +268,16 @@ final class ClusterClient implements TandemClient, RequestServices {
     }
 
     @Override
+    public AdmissionStatus admission() {
+        return admissionStatus;
+    }
+
+    @Override
+    public void publish(AdmissionStatus status) {
+        admissionStatus = status;
+    }
+
+    @Override
     public int activeRequests() {
         return active.get();
     }
@@ -247,16 +291,31 @@ final class ClusterClient implements TandemClient, RequestServices {
 
     @Override
     public Optional<Routed> route(RequestHub.Launch launch, int tokens, Set<String> avoid) {
-        RouteQuery query = new RouteQuery(
+        return router.route(query(launch, tokens, avoid), System.nanoTime());
+    }
+
+    @Override
+    public RequestRouter router() {
+        return router;
+    }
+
+    @Override
+    public RouteQuery query(RequestHub.Launch launch) {
+        return query(launch, launch.spec().tokens().length, Set.of());
+    }
+
+    /** A class may promise less than routing strives for: wide targets would only make it pile requests up. */
+    private RouteQuery query(RequestHub.Launch launch, int tokens, Set<String> avoid) {
+        ServiceClass c = launch.serviceClass();
+        return new RouteQuery(
                 launch.requestId(),
                 model.fingerprint(),
                 tokens,
                 launch.keys(),
                 launch.session(),
                 avoid,
-                routing.ttftTarget().toNanos(),
-                routing.itlTarget().toNanos());
-        return router.route(query, System.nanoTime());
+                Math.min(c.ttftTargetNanos(), routing.ttftTarget().toNanos()),
+                Math.min(c.itlTargetNanos(), routing.itlTarget().toNanos()));
     }
 
     @Override
@@ -300,7 +359,7 @@ final class ClusterClient implements TandemClient, RequestServices {
 
     /** The checks of a request before anything is held for it. */
     private static final class RequestChecks {
-        static SequenceSpec check(GenerationRequest request, ModelBundle model, int maxTokens) {
+        static SequenceSpec check(GenerationRequest request, ModelBundle model, int maxTokens, String cacheSalt) {
             if (!request.model().equals(model.name())) {
                 throw new GenerationException(
                         Kind.MODEL_NOT_FOUND,
@@ -335,7 +394,7 @@ final class ClusterClient implements TandemClient, RequestServices {
             int maxNew = wanted == 0 ? maxTokens - prompt.length : wanted;
             int[] stops = request.ignoreEos() ? new int[0] : model.config().eosTokenIdArray();
             return new SequenceSpec(
-                    prompt, prompt.length, maxNew, request.sampling(), stops, salt(request.cacheSalt()), 0);
+                    prompt, prompt.length, maxNew, request.sampling(), stops, salt(cacheSalt), 0);
         }
 
         private static int[] prompt(GenerationRequest.Prompt prompt, ModelBundle model) {

@@ -1,5 +1,7 @@
 package io.tandem;
 
+import java.util.Optional;
+
 /** A generation that was refused or failed; {@link #kind()} says whose turn it is. */
 public class GenerationException extends RuntimeException {
 
@@ -21,16 +23,45 @@ public class GenerationException extends RuntimeException {
         INTERNAL
     }
 
+    /**
+     * Why a request was refused at the door. Times in milliseconds.
+     *
+     * @param serviceClass its class
+     * @param reason "ttft", "itl", "full" or "displaced"
+     * @param predictedTtftMs from acceptance to the first token, time in the queue included
+     * @param ttftTargetMs the class's
+     * @param predictedItlMs between tokens
+     * @param itlTargetMs the class's
+     */
+    public record Refusal(
+            String serviceClass,
+            String reason,
+            double predictedTtftMs,
+            double ttftTargetMs,
+            double predictedItlMs,
+            double itlTargetMs) {}
+
     private final Kind kind;
     private final String param;
     private final int retryAfterSeconds;
+    private final Refusal refusal;
 
     public GenerationException(Kind kind, String message) {
         this(kind, message, "", 1);
     }
 
     public GenerationException(Kind kind, String message, String param, int retryAfterSeconds) {
+        this(kind, message, param, retryAfterSeconds, null);
+    }
+
+    /** Refused by a prediction. */
+    public GenerationException(String message, int retryAfterSeconds, Refusal refusal) {
+        this(Kind.OVERLOADED, message, "", retryAfterSeconds, refusal);
+    }
+
+    private GenerationException(Kind kind, String message, String param, int retryAfterSeconds, Refusal refusal) {
         super(message);
+        this.refusal = refusal;
         this.kind = kind;
         this.param = param;
         this.retryAfterSeconds = retryAfterSeconds;
@@ -47,5 +78,10 @@ public class GenerationException extends RuntimeException {
 
     public int retryAfterSeconds() {
         return retryAfterSeconds;
+    }
+
+    /** What was predicted and what was promised, when the request was refused at the door. */
+    public Optional<Refusal> refusal() {
+        return Optional.ofNullable(refusal);
     }
 }

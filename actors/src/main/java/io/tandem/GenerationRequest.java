@@ -18,6 +18,8 @@ import java.util.Map;
  * @param cacheSalt keeps prefix caches of tenants apart; empty = shared
  * @param timeout end to end; zero = the node's default
  * @param session requests of one session prefer the worker that served it; empty = none
+ * @param serviceTier name of a service class; empty, "auto" or "default" = the cluster's default class
+ * @param tenant whose share of the cluster it uses; empty = that of all who name none
  */
 public record GenerationRequest(
         String model,
@@ -28,7 +30,9 @@ public record GenerationRequest(
         boolean ignoreEos,
         String cacheSalt,
         Duration timeout,
-        String session) {
+        String session,
+        String serviceTier,
+        String tenant) {
 
     public static final int MAX_STOP_TEXTS = 16;
 
@@ -39,7 +43,7 @@ public record GenerationRequest(
         }
     }
 
-    /** Of no session. */
+    /** Of no session, in the default class and the common tenant. */
     public GenerationRequest(
             String model,
             Prompt prompt,
@@ -49,7 +53,13 @@ public record GenerationRequest(
             boolean ignoreEos,
             String cacheSalt,
             Duration timeout) {
-        this(model, prompt, maxNewTokens, sampling, stop, ignoreEos, cacheSalt, timeout, "");
+        this(model, prompt, maxNewTokens, sampling, stop, ignoreEos, cacheSalt, timeout, "", "", "");
+    }
+
+    /** The same in a service class and for a tenant. */
+    public GenerationRequest of(String tier, String owner) {
+        return new GenerationRequest(
+                model, prompt, maxNewTokens, sampling, stop, ignoreEos, cacheSalt, timeout, session, tier, owner);
     }
 
     /** What is to be continued. */

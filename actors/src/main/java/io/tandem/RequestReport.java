@@ -21,6 +21,8 @@ import java.util.List;
  * @param checksumFailures blocks that arrived damaged
  * @param resumes times the request was taken over by another GPU
  * @param routingReason why it was split or not, for people
+ * @param serviceClass its service class
+ * @param queueMs time it waited before it was sent to a GPU; part of {@code ttftMs}
  * @param decisions of its attempts, in order; see {@link RoutingDecision}
  */
 public record RequestReport(
@@ -39,4 +41,6 @@ public record RequestReport(
         int checksumFailures,
         int resumes,
         String routingReason,
+        String serviceClass,
+        double queueMs,
         List<RoutingDecision> decisions) {}

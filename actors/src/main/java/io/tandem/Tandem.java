@@ -2,11 +2,13 @@ package io.tandem;
 
 import com.typesafe.config.Config;
 import com.typesafe.config.ConfigFactory;
+import io.tandem.admission.AdmissionSettings;
 import io.tandem.compute.Backends;
 import io.tandem.compute.ComputeSettings;
 import io.tandem.engine.EngineSettings;
 import io.tandem.model.ModelBundle;
 import io.tandem.model.Models;
+import io.tandem.request.AdmissionActor;
 import io.tandem.request.RequestHub;
 import io.tandem.request.RequestMessage;
 import io.tandem.routing.Registries;
@@ -91,7 +93,7 @@ public final class Tandem implements AutoCloseable {
     }
 
     /** What the guardian starts, handed out of it. */
-    private record Parts(ActorRef<RequestMessage> hub, ActorRef<SupervisorMessage> supervisor, WorkerShards workers) {}
+    private record Parts(ActorRef<AdmissionActor.Message> admission, ActorRef<SupervisorMessage> supervisor, WorkerShards workers) {}
 
     /**
      * Starts a node and joins (or founds) the cluster. Returns at once; see {@link #awaitReady}.
@@ -115,7 +117,7 @@ public final class Tandem implements AutoCloseable {
         try {
             // The guardian runs before create returns or soon after; nothing else is done on this thread until then.
             awaitParts(parts, node.startTimeout());
-            client.attach(system, parts[0].hub(), parts[0].supervisor(), parts[0].workers());
+            client.attach(system, parts[0].admission(), parts[0].supervisor(), parts[0].workers());
             LOG.info(
                     "node {} of cluster '{}' with {}",
                     Cluster.get(system).selfMember().address(),
@@ -172,6 +174,8 @@ public final class Tandem implements AutoCloseable {
         return Behaviors.setup(context -> {
             Registries registries = new Registries(context.getSystem());
             ActorRef<RequestMessage> hub = context.spawn(RequestHub.create(client), "requests");
+            ActorRef<AdmissionActor.Message> admission =
+                    context.spawn(AdmissionActor.create(AdmissionSettings.from(config), client, hub), "admission");
             context.spawn(
                     WorkerRegistry.create(
                             directory,
@@ -191,7 +195,7 @@ public final class Tandem implements AutoCloseable {
                                 cluster.selfMember().address()));
             }
             synchronized (parts) {
-                parts[0] = new Parts(hub, supervisor, workers);
+                parts[0] = new Parts(admission, supervisor, workers);
                 parts.notifyAll();
             }
             return Behaviors.empty();

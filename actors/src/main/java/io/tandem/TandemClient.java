@@ -52,6 +52,9 @@ public interface TandemClient {
     /** Reports of recent requests of this node, newest last, bounded. */
     Optional<RequestReport> report(String requestId);
 
+    /** Service classes, what waits, and what became of requests on this node. */
+    AdmissionStatus admission();
+
     /** Requests of this node that are not over. */
     int activeRequests();
 

@@ -33,7 +33,7 @@ public final class AdmissionPolicy {
     private final OutputLengths lengths;
     private final Map<Long, Entry> waiting = new HashMap<>();
     private final Map<Long, Running> running = new HashMap<>();
-    private final Map<String, int[]> runningByGpu = new HashMap<>();
+    private final DecodeEnds ends = new DecodeEnds();
     private final int[] runningByClass;
     private final boolean[] classClosed;
 
@@ -105,12 +105,11 @@ public final class AdmissionPolicy {
             refuse(entry, Cause.TTFT, f, ttft, ttft - target, now, out);
             return true;
         }
-        double slack = slack(entry, f, now);
-        if (itlLimit(entry) < f.itlNanos() && f.itlWithinNanos() > slack) {
-            refuse(entry, Cause.ITL, f, ttft, f.itlWithinNanos() - slack, now, out);
-            return true;
+        double beyond = itlWithinNanos(entry, f, now) - now - f.ttftNanos() - slack(entry, f, now);
+        if (beyond > 0) {
+            refuse(entry, Cause.ITL, f, ttft, beyond, now, out);
         }
-        return false;
+        return beyond > 0;
     }
 
     /** How much later than now the prompt may start. */
@@ -120,8 +119,42 @@ public final class AdmissionPolicy {
         return Math.max(0, due - now - (f.ttftNanos() - f.waitNanos()));
     }
 
-    private double itlLimit(Entry entry) {
+    private static double itlLimit(Entry entry) {
         return entry.applicant.serviceClass().itlTargetNanos();
+    }
+
+    /** Time between tokens at a later time, when some of the present decodes are over. */
+    private double itlNanos(Entry entry, Forecast f, double atNanos, long now) {
+        if (f.itlNanos() <= itlLimit(entry)) {
+            return f.itlNanos();
+        }
+        int over = 0;
+        double context = 0;
+        for (DecodeEnds.Decode decode : ends.byEnd(f.decodeGpu(), now)) {
+            if (decode.endNanos(now) > atNanos) {
+                break;
+            }
+            over++;
+            context += decode.contextTokens();
+        }
+        return forecaster.itlNanos(entry.applicant, f, over, context);
+    }
+
+    /** When time between tokens is within the class's target, by the expected ends of decodes; infinite = not by these. */
+    private double itlWithinNanos(Entry entry, Forecast f, long now) {
+        if (f.itlNanos() <= itlLimit(entry)) {
+            return now;
+        }
+        int over = 0;
+        double context = 0;
+        for (DecodeEnds.Decode decode : ends.byEnd(f.decodeGpu(), now)) {
+            over++;
+            context += decode.contextTokens();
+            if (forecaster.itlNanos(entry.applicant, f, over, context) <= itlLimit(entry)) {
+                return decode.endNanos(now);
+            }
+        }
+        return Double.POSITIVE_INFINITY;
     }
 
     /** Too many wait: the cheapest sheddable request gives its place to a dearer one, else the new one goes. */
@@ -197,10 +230,12 @@ public final class AdmissionPolicy {
         if (now - applicant.arrivalNanos() + f.ttftNanos() > late) {
             return Gate.MISSES_TTFT;
         }
-        if (f.itlNanos() > itlLimit(entry)) {
-            return f.itlWithinNanos() > slack(entry, f, now) ? Gate.MISSES_ITL : Gate.LATER_FOR_ITL;
+        double itl = itlNanos(entry, f, now + f.ttftNanos(), now);
+        if (itl > itlLimit(entry)) {
+            double latest = now + f.ttftNanos() + slack(entry, f, now);
+            return itlWithinNanos(entry, f, now) > latest ? Gate.MISSES_ITL : Gate.LATER_FOR_ITL;
         }
-        if (f.itlNanos() > itlCap) {
+        if (itl > itlCap) {
             return Gate.LATER_FOR_OTHERS;
         }
         if (f.waitNanos() > settings.dispatchAheadNanos()) {
@@ -208,19 +243,7 @@ public final class AdmissionPolicy {
         }
         boolean patient =
                 now - applicant.arrivalNanos() < applicant.serviceClass().ttftTargetNanos() / 2;
-        return patient && f.itlNanos() > tightestItl(f.decodeGpu()) ? Gate.LATER_FOR_OTHERS : Gate.GO;
-    }
-
-    /** The strictest class that decodes there. A request leaves room for it until half its own time is used up. */
-    private double tightestItl(String gpu) {
-        int[] counts = runningByGpu.get(gpu);
-        double tightest = Double.POSITIVE_INFINITY;
-        for (int c = 0; counts != null && c < counts.length; c++) {
-            if (counts[c] > 0) {
-                tightest = Math.min(tightest, (double) settings.classes().get(c).itlTargetNanos());
-            }
-        }
-        return tightest;
+        return patient && itl > ends.tightestItlNanos(f.decodeGpu(), settings.classes()) ? Gate.LATER_FOR_OTHERS : Gate.GO;
     }
 
     private void act(Entry entry, Forecast forecast, Gate gate, long now, List<Verdict> out) {
@@ -232,7 +255,7 @@ public final class AdmissionPolicy {
             }
             case MISSES_ITL -> {
                 double ttft = now - entry.applicant.arrivalNanos() + forecast.ttftNanos();
-                double later = forecast.itlWithinNanos() - slack(entry, forecast, now);
+                double later = itlWithinNanos(entry, forecast, now) - now - forecast.ttftNanos();
                 refuse(entry, Cause.ITL, forecast, ttft, later, now, out);
             }
             case LATER, LATER_FOR_ITL, LATER_FOR_OTHERS -> {}
@@ -246,7 +269,13 @@ public final class AdmissionPolicy {
         drain.dispatched(forecast.workNanos());
         running.put(applicant.id(), new Running(entry, forecast));
         runningByClass[entry.classIndex]++;
-        runningByGpu.computeIfAbsent(forecast.decodeGpu(), g -> new int[runningByClass.length])[entry.classIndex]++;
+        double output = lengths.expected(entry.classIndex, applicant.maxNewTokens());
+        double duration = forecast.ttftNanos() + output * forecast.itlNanos();
+        double context = applicant.promptTokens() + output / 2;
+        ends.add(
+                forecast.decodeGpu(),
+                applicant.id(),
+                new DecodeEnds.Decode(entry.classIndex, now, duration, context));
         forecaster.book(applicant, forecast, now);
         out.add(new Verdict.Dispatch(applicant, forecast, now - applicant.arrivalNanos()));
     }
@@ -305,11 +334,7 @@ public final class AdmissionPolicy {
         int uncached = over.forecast.credible() ? over.forecast.uncachedTokens() : entry.applicant.promptTokens();
         queue.settle(entry, uncached + settings.outputTokenWeight() * outputTokens);
         runningByClass[entry.classIndex]--;
-        int[] counts = runningByGpu.get(over.forecast.decodeGpu());
-        counts[entry.classIndex]--;
-        if (Arrays.stream(counts).sum() == 0) {
-            runningByGpu.remove(over.forecast.decodeGpu());
-        }
+        ends.remove(over.forecast.decodeGpu(), id);
         if (whole) {
             lengths.observe(entry.classIndex, outputTokens);
         }
@@ -336,7 +361,8 @@ public final class AdmissionPolicy {
         return runningByClass[classIndex];
     }
 
-    List<FairQueue.TenantView> tenants(int max) {
+    /** The tenants that wait or run, those with most requests first, at most {@code max}. */
+    public List<FairQueue.TenantView> tenants(int max) {
         return queue.tenants(max);
     }
 }

@@ -136,6 +136,13 @@ public record AdmissionSettings(
         return classes.stream().filter(c -> c.name().equals(defaultClass)).findFirst();
     }
 
+    /** What {@code service_tier} may say. */
+    public List<String> tiers() {
+        List<String> tiers = new ArrayList<>(WHATEVER.subList(1, WHATEVER.size()));
+        classes.stream().map(ServiceClass::name).filter(n -> !tiers.contains(n)).forEach(tiers::add);
+        return tiers;
+    }
+
     public double weight(String tenant) {
         return tenantWeights.getOrDefault(tenant, tenantWeight);
     }

@@ -16,7 +16,7 @@ import java.util.function.ToDoubleFunction;
  *
  * <p>Plain state, no clock. Not thread-safe.
  */
-final class FairQueue {
+public final class FairQueue {
 
     /** A waiting request. */
     static final class Entry {
@@ -68,7 +68,7 @@ final class FairQueue {
     }
 
     /** One tenant for those who look from outside. */
-    record TenantView(String name, double weight, int queued, int running) {}
+    public record TenantView(String name, double weight, int queued, int running) {}
 
     private final int classes;
     private final ToDoubleFunction<String> weights;

@@ -11,8 +11,7 @@ package io.tandem.admission;
  * @param ttftNanos until its first token, {@code waitNanos} included
  * @param workNanos GPU time of its prompt
  * @param uncachedTokens of its prompt
- * @param itlNanos between tokens at the time of its first token, itself included
- * @param itlWithinNanos until {@code itlNanos} would be within the class's target; 0 = it is, infinite = unknown
+ * @param itlNanos between tokens with all that decodes there or will, itself included
  */
 public record Forecast(
         int workers,
@@ -23,8 +22,7 @@ public record Forecast(
         double ttftNanos,
         double workNanos,
         int uncachedTokens,
-        double itlNanos,
-        double itlWithinNanos) {
+        double itlNanos) {
 
     /** Nobody serves the model. */
     public static Forecast nobody() {
@@ -33,6 +31,6 @@ public record Forecast(
 
     /** Workers are there and nothing is known of their speed. */
     public static Forecast cold(int workers) {
-        return new Forecast(workers, false, false, "", 0, 0, 0, 0, 0, 0);
+        return new Forecast(workers, false, false, "", 0, 0, 0, 0, 0);
     }
 }

@@ -133,7 +133,9 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
     private void route() {
         attempts++;
         RequestTarget target = new RequestTarget(hub, launch.requestId(), attempts);
-        Optional<Routed> routed = services.route(launch, life.tokensToCompute(), life.avoid());
+        Optional<Routed> routed = attempts == 1 && launch.routed().isPresent()
+                ? launch.routed()
+                : services.route(launch, life.tokensToCompute(), life.avoid());
         routed.ifPresent(r -> decisions.add(r.decision()));
         promptPending = true;
         run(life.onRoute(routed.map(Routed::route), target));
@@ -230,6 +232,8 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
                 f.checksumFailures(),
                 f.resumes(),
                 f.reason(),
+                launch.serviceClass().name(),
+                launch.queuedNanos() / 1e6,
                 List.copyOf(decisions));
     }
 

@@ -2,13 +2,16 @@ package io.tandem.request;
 
 import io.tandem.GenerationException;
 import io.tandem.TandemClient.GenerationObserver;
+import io.tandem.admission.ServiceClass;
 import io.tandem.engine.SequenceSpec;
 import io.tandem.model.ModelBundle;
 import io.tandem.routing.PromptKeys;
+import io.tandem.routing.Routed;
 import io.tandem.worker.WorkerMessage;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.javadsl.AbstractBehavior;
@@ -25,7 +28,7 @@ public final class RequestHub extends AbstractBehavior<RequestMessage> {
     /** Events of this node. */
     public sealed interface Local extends RequestMessage {}
 
-    /** A request to run; it was checked already. {@code keys} and {@code session} are for the router. */
+    /** A request to run; it was checked already. {@code keys} and {@code session} are for the router; {@code routed} is its first route, where one was booked. */
     public record Launch(
             long requestId,
             String name,
@@ -34,10 +37,32 @@ public final class RequestHub extends AbstractBehavior<RequestMessage> {
             ModelBundle model,
             PromptKeys keys,
             String session,
+            ServiceClass serviceClass,
             long acceptedNanos,
             long timeoutNanos,
+            long queuedNanos,
+            Optional<Routed> routed,
             GenerationObserver observer)
-            implements Local {}
+            implements Local {
+
+        /** The same when it leaves the queue. */
+        Launch dispatched(long queued, Optional<Routed> first, GenerationObserver watched) {
+            return new Launch(
+                    requestId,
+                    name,
+                    spec,
+                    stopTexts,
+                    model,
+                    keys,
+                    session,
+                    serviceClass,
+                    acceptedNanos,
+                    Math.max(0, timeoutNanos - queued),
+                    queued,
+                    first,
+                    watched);
+        }
+    }
 
     /** The client wants no more. */
     public record Cancel(long requestId) implements Local {}

@@ -53,6 +53,37 @@ public final class RequestRouter {
         }
     }
 
+    /**
+     * What a request would meet now.
+     *
+     * @param plan how it would run
+     * @param workers that may run it
+     * @param learned whether the plan's times rest on measurements
+     * @param idle whether the plan's GPUs have nothing to do
+     */
+    public record Outlook(RoutingDecision.Plan plan, int workers, boolean learned, boolean idle) {}
+
+    /** What a request would meet if it were sent now; nothing is booked. Empty when there is no worker. */
+    public Optional<Outlook> outlook(RouteQuery query, long nowNanos) {
+        synchronized (this) {
+            return weigh(query, nowNanos).map(w -> {
+                RoutingDecision.Plan plan = w.decision().plan();
+                WorkerLoad prefill = loads.of(plan.prefillGpu());
+                WorkerLoad decode = loads.of(plan.decodeGpu());
+                boolean idle = prefill.backlogTokens() + decode.backlogTokens() <= 0
+                        && prefill.decodes() + decode.decodes() == 0;
+                boolean learned = prefill.steps().prefillLearned() && decode.steps().decodeLearned();
+                return new Outlook(plan, w.reports().size(), learned, idle);
+            });
+        }
+    }
+
+    /** Time between tokens on a GPU with so many decodes and so much context more (or less) than it is known to have. */
+    public synchronized double itlNanos(String decodeGpu, int moreDecodes, double moreContextTokens) {
+        WorkerLoad load = loads.of(decodeGpu);
+        return load == null ? 0 : load.decodeStepNanos(moreDecodes, moreContextTokens);
+    }
+
     /** Decides and books; {@link #over} ends the booking. Empty when there is no worker. */
     public Optional<Routed> route(RouteQuery query, long nowNanos) {
         synchronized (this) {

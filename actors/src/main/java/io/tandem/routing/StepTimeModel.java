@@ -7,6 +7,8 @@ package io.tandem.routing;
  */
 public final class StepTimeModel {
     private static final double FORGETTING = 0.998;
+    private static final int DECODE_SAMPLES_LEAST = 16;
+    private static final int PREFILL_SAMPLES_LEAST = 4;
     private static final double[] DECODE_TYPICAL = {1, 32, 1e5, 1e10};
     private static final double[] PREFILL_TYPICAL = {1, 4096, 1.6e7, 1.6e7};
 
@@ -14,6 +16,8 @@ public final class StepTimeModel {
     private final OnlineRegression decode;
     private final OnlineRegression prefill;
     private double fullChunkNanos = -1;
+    private boolean decodeLearned;
+    private boolean prefillLearned;
 
     /**
      * @param maxBatchTokens prompt tokens a step takes at most
@@ -41,6 +45,18 @@ public final class StepTimeModel {
         }
         maxBatchTokens = stepTokens;
         fullChunkNanos = -1;
+        decodeLearned |= learned.decodeSamples() >= DECODE_SAMPLES_LEAST;
+        prefillLearned |= learned.prefillSamples() >= PREFILL_SAMPLES_LEAST;
+    }
+
+    /** Whether decode times rest on measurements. */
+    public boolean decodeLearned() {
+        return decodeLearned || decode.samples() >= DECODE_SAMPLES_LEAST;
+    }
+
+    /** Whether times of prompts rest on measurements. */
+    public boolean prefillLearned() {
+        return prefillLearned || prefill.samples() >= PREFILL_SAMPLES_LEAST;
     }
 
     /** What has been learned so far. */

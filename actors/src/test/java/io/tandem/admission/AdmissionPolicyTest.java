@@ -105,6 +105,11 @@ class AdmissionPolicyTest {
             }
 
             @Override
+            public double itlNanos(Applicant applicant, Forecast forecast, int fewerDecodes, double fewerContext) {
+                return 0;
+            }
+
+            @Override
             public void book(Applicant applicant, Forecast forecast, long nowNanos) {
                 booked.add(applicant.id());
             }
@@ -169,6 +174,11 @@ class AdmissionPolicyTest {
             @Override
             public Forecast forecast(Applicant applicant, long nowNanos) {
                 return Forecast.cold(1);
+            }
+
+            @Override
+            public double itlNanos(Applicant applicant, Forecast forecast, int fewerDecodes, double fewerContext) {
+                return 0;
             }
 
             @Override

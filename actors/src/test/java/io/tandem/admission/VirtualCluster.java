@@ -74,7 +74,6 @@ final class VirtualCluster implements Forecaster {
         double wait = Math.max(0, gpu.freeNanos - nowNanos);
         double work = applicant.promptTokens() * PROMPT_TOKEN_NANOS;
         double itl = STEP_NANOS + DECODE_NANOS * (gpu.decodes + 1);
-        double limit = applicant.serviceClass().itlTargetNanos();
         return new Forecast(
                 workers,
                 true,
@@ -84,8 +83,12 @@ final class VirtualCluster implements Forecaster {
                 wait + work,
                 work,
                 applicant.promptTokens(),
-                itl,
-                itl <= limit ? 0 : Double.POSITIVE_INFINITY);
+                itl);
+    }
+
+    @Override
+    public double itlNanos(Applicant applicant, Forecast forecast, int fewerDecodes, double fewerContextTokens) {
+        return forecast.itlNanos() - fewerDecodes * DECODE_NANOS;
     }
 
     @Override

@@ -1,5 +1,6 @@
 package io.tandem.http;
 
+import io.tandem.AdmissionStatus;
 import io.tandem.ClusterStatus;
 import io.tandem.GenerationEvent;
 import io.tandem.GenerationEvent.TokenLogprob;
@@ -19,6 +20,7 @@ import io.tandem.tokenizer.IncrementalDetokenizer;
 import io.tandem.tokenizer.Tokenizer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -126,7 +128,9 @@ final class FakeClient implements TandemClient {
 
     static RequestReport report(String id, int tokens) {
         return new RequestReport(
-                id, 3, tokens, 2, 1.5, 2.5, "g0", "g1", true, 4, 4096, 0.25, 0, 0, "long prompt", List.of());
+                id, 3, tokens, 2, 1.5, 2.5, "g0", "g1", true, 4, 4096, 0.25, 0, 0, "long prompt",
+                "default",
+                0.5, List.of());
     }
 
     @Override
@@ -209,6 +213,22 @@ final class FakeClient implements TandemClient {
     @Override
     public Optional<RequestReport> report(String requestId) {
         return Optional.ofNullable(reports.get(requestId));
+    }
+
+    @Override
+    public AdmissionStatus admission() {
+        List<AdmissionStatus.ServiceTier> tiers = new ArrayList<>();
+        for (String name : List.of("priority", "default")) {
+            AdmissionStatus.QueueTimes times =
+                    new AdmissionStatus.QueueTimes(List.of(0.1, 1.0), List.of(5L, 2L, 1L), 4.5);
+            tiers.add(new AdmissionStatus.ServiceTier(name, 500, 50, 1, 1, false, 3, 4, times));
+        }
+        return new AdmissionStatus(
+                true,
+                "default",
+                tiers,
+                List.of(new AdmissionStatus.Tenant("key-00000000", 2, 3, 4)),
+                List.of(new AdmissionStatus.Outcome("priority", "key-00000000", "rejected_ttft", 7)));
     }
 
     @Override

@@ -1,5 +1,6 @@
 package io.tandem.http.admin;
 
+import io.tandem.AdmissionStatus;
 import io.tandem.ClusterStatus;
 import io.tandem.RequestReport;
 import io.tandem.compute.BackendInfo;
@@ -53,9 +54,11 @@ public final class StatusJson {
         out.name("checksum_failures").value(r.checksumFailures());
         out.name("resumes").value(r.resumes());
         out.name("routing_reason").value(r.routingReason());
+        out.name("service_class").value(r.serviceClass());
+        out.name("queue_ms").value(r.queueMs());
     }
 
-    static JsonWriter cluster(JsonWriter out, ClusterStatus status) {
+    static JsonWriter cluster(JsonWriter out, ClusterStatus status, AdmissionStatus admission) {
         out.beginObject();
         out.name("self").value(status.self());
         out.name("ready").value(status.ready());
@@ -71,7 +74,8 @@ public final class StatusJson {
         for (ClusterStatus.Worker worker : status.workers()) {
             worker(out, worker);
         }
-        return out.endArray().endObject();
+        out.endArray().name("admission");
+        return AdmissionJson.write(out, admission).endObject();
     }
 
     private static void worker(JsonWriter out, ClusterStatus.Worker worker) {

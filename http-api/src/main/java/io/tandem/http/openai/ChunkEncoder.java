@@ -36,6 +36,9 @@ final class ChunkEncoder {
         out.name("object").value(spec.chat() ? "chat.completion.chunk" : "text_completion");
         out.name("created").value(answer.created());
         out.name("model").value(spec.model().name());
+        if (!spec.serviceTier().isEmpty()) {
+            out.name("service_tier").value(spec.serviceTier());
+        }
         head = out.toBytes();
         usageNull = ascii(spec.includeUsage() ? ",\"usage\":null" : "");
         textEnd = ascii((spec.chat() ? "\"},\"logprobs\":null" : "\",\"logprobs\":null") + ",\"finish_reason\":null}]"

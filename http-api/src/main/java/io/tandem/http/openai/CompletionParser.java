@@ -2,6 +2,8 @@ package io.tandem.http.openai;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.tandem.AdmissionStatus;
+import io.tandem.AdmissionStatus.ServiceTier;
 import io.tandem.GenerationRequest;
 import io.tandem.GenerationRequest.Prompt;
 import io.tandem.TandemClient;
@@ -104,7 +106,27 @@ final class CompletionParser {
                 body.text("cache_salt", ""),
                 stream,
                 includeUsage(body, stream),
-                body.flag("return_token_ids", false));
+                body.flag("return_token_ids", false),
+                serviceTier(body),
+                body.text("user", ""));
+    }
+
+    /** The class that a named tier means; empty when none is named. */
+    private String serviceTier(Fields body) {
+        String tier = body.text("service_tier", "");
+        AdmissionStatus admission = client.admission();
+        List<String> classes =
+                admission.classes().stream().map(ServiceTier::name).toList();
+        if (tier.isEmpty() && !body.has("service_tier") || classes.contains(tier)) {
+            return tier;
+        }
+        if (tier.equals("auto") || tier.equals("default")) {
+            return admission.defaultClass();
+        }
+        throw ApiException.invalid(
+                "service_tier",
+                "service_tier '" + tier + "' does not exist; send 'auto', 'default' or one of "
+                        + String.join(", ", classes));
     }
 
     private static boolean includeUsage(Fields body, boolean stream) {

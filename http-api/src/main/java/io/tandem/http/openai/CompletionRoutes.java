@@ -3,6 +3,7 @@ package io.tandem.http.openai;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.tandem.TandemClient;
 import io.tandem.http.admin.HttpMetrics;
+import io.tandem.http.security.Tenants;
 import io.tandem.http.wire.ApiException;
 import io.tandem.http.wire.Responses;
 import java.time.Duration;
@@ -22,8 +23,9 @@ import org.apache.pekko.stream.javadsl.Source;
 /** Chat and plain completions, streamed or whole. */
 final class CompletionRoutes {
 
-    /** What a request brings besides its body. */
-    record Context(Connection connection, long arrivalNanos, boolean withReport, boolean closesAfter) {}
+    /** What a request brings besides its body; {@code tenant} is empty where its body may name one. */
+    record Context(
+            Connection connection, long arrivalNanos, boolean withReport, boolean closesAfter, String tenant) {}
 
     private static final ContentType EVENT_STREAM = MediaTypes.TEXT_EVENT_STREAM.toContentType();
     private static final Duration UNCLAIMED = Duration.ofSeconds(10);
@@ -85,7 +87,12 @@ final class CompletionRoutes {
         metrics.active(1);
         AtomicReference<CompletionRun> self = new AtomicReference<>();
         CompletionRun run = new CompletionRun(
-                client, spec.generations(settings.generationTimeout()), metrics, context.arrivalNanos, () -> {
+                client,
+                spec.generations(
+                        settings.generationTimeout(), context.tenant.isEmpty() ? Tenants.named(spec.user()) : context.tenant),
+                metrics,
+                context.arrivalNanos,
+                () -> {
                     active.decrementAndGet();
                     metrics.active(-1);
                     CompletionRun ended = self.get();

@@ -23,6 +23,8 @@ import java.util.List;
  * @param stream answer as server-sent events
  * @param includeUsage a last chunk with the usage
  * @param returnTokenIds token ids in the answer
+ * @param serviceTier the class that serves it, where the request names one (be it "auto"); else empty
+ * @param user whom the client says it acts for, or empty
  */
 record CompletionSpec(
         boolean chat,
@@ -36,19 +38,22 @@ record CompletionSpec(
         String cacheSalt,
         boolean stream,
         boolean includeUsage,
-        boolean returnTokenIds) {
+        boolean returnTokenIds,
+        String serviceTier,
+        String user) {
 
     int choices() {
         return prompts.size() * n;
     }
 
-    /** One generation a choice, prompt by prompt. */
-    List<GenerationRequest> generations(Duration timeout) {
+    /** One generation a choice, prompt by prompt, for a tenant. */
+    List<GenerationRequest> generations(Duration timeout, String tenant) {
         List<GenerationRequest> requests = new ArrayList<>(choices());
         for (Prompt prompt : prompts) {
             for (int i = 0; i < n; i++) {
-                requests.add(new GenerationRequest(
-                        model.name(), prompt, maxNewTokens, seeded(i), stop, ignoreEos, cacheSalt, timeout));
+                GenerationRequest one = new GenerationRequest(
+                        model.name(), prompt, maxNewTokens, seeded(i), stop, ignoreEos, cacheSalt, timeout);
+                requests.add(one.of(serviceTier, tenant));
             }
         }
         return requests;

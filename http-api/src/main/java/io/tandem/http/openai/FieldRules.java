@@ -33,15 +33,15 @@ final class FieldRules {
             "stop",
             "ignore_eos",
             "return_token_ids",
-            "cache_salt");
+            "cache_salt",
+            "service_tier",
+            "user");
     private static final Set<String> CHAT_ONLY =
             Set.of("messages", "max_completion_tokens", "top_logprobs", "chat_template_kwargs");
     private static final Set<String> COMPLETION_ONLY = Set.of("prompt");
     private static final Set<String> HARMLESS = Set.of(
-            "user",
             "metadata",
             "store",
-            "service_tier",
             "parallel_tool_calls",
             "safety_identifier",
             "prompt_cache_key",

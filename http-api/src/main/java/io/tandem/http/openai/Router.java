@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.tandem.http.admin.AdminRoutes;
 import io.tandem.http.admin.HttpMetrics;
 import io.tandem.http.security.ApiKeys;
+import io.tandem.http.security.Tenants;
 import io.tandem.http.wire.ApiException;
 import io.tandem.http.wire.JsonBody;
 import io.tandem.http.wire.Responses;
@@ -159,14 +160,16 @@ final class Router {
         return () -> CompletableFuture.completedFuture(answer.get());
     }
 
-    private static CompletionRoutes.Context context(HttpRequest request, Connection connection) {
+    private CompletionRoutes.Context context(HttpRequest request, Connection connection) {
         boolean withReport = header(request, "x-tandem-report")
                 .map(v -> v.equalsIgnoreCase("true"))
                 .orElse(false);
         boolean closes = header(request, "connection")
                 .map(v -> v.equalsIgnoreCase("close"))
                 .orElse(request.protocol().value().equals("HTTP/1.0"));
-        return new CompletionRoutes.Context(connection, System.nanoTime(), withReport, closes);
+        String tenant = keys.keyId(authorization(request))
+                .orElseGet(() -> Tenants.named(header(request, Tenants.HEADER).orElse("")));
+        return new CompletionRoutes.Context(connection, System.nanoTime(), withReport, closes, tenant);
     }
 
     /** A page from elsewhere must not drive this server through somebody's browser. */

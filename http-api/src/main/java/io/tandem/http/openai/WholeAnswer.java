@@ -89,6 +89,9 @@ final class WholeAnswer implements ChoiceSink {
         out.name("object").value(spec.chat() ? "chat.completion" : "text_completion");
         out.name("created").value(head.created());
         out.name("model").value(spec.model().name());
+        if (!spec.serviceTier().isEmpty()) {
+            out.name("service_tier").value(spec.serviceTier());
+        }
         out.name("choices").beginArray();
         LogprobsJson logprobs = new LogprobsJson(spec.model().tokenizer());
         List<RequestReport> reports = new ArrayList<>(choices.length);

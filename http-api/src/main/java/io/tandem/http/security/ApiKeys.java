@@ -48,6 +48,12 @@ public final class ApiKeys {
         }
     }
 
+    /** A name for the API key presented that tells nothing of it: "key-" and 8 hex digits of its SHA-256. Empty for others. */
+    public Optional<String> keyId(Optional<String> authorization) {
+        byte[] presented = digest(authorization);
+        return matches(apiKeys, presented) ? Optional.of("key-" + Tenants.hex(presented)) : Optional.empty();
+    }
+
     /** Operators' routes: an admin key where any is set, else as the model routes. */
     public void requireAdmin(Optional<String> authorization) {
         if (adminKeys.isEmpty()) {
@@ -115,7 +121,7 @@ public final class ApiKeys {
         return keys.stream().map(ApiKeys::sha256).toList();
     }
 
-    private static byte[] sha256(String key) {
+    static byte[] sha256(String key) {
         try {
             return MessageDigest.getInstance("SHA-256").digest(key.getBytes(StandardCharsets.UTF_8));
         } catch (NoSuchAlgorithmException e) {

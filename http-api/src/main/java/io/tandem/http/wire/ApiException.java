@@ -1,6 +1,7 @@
 package io.tandem.http.wire;
 
 import io.tandem.GenerationException;
+import io.tandem.GenerationException.Refusal;
 
 /** A request that is answered with an OpenAI error body. */
 public final class ApiException extends RuntimeException {
@@ -12,9 +13,22 @@ public final class ApiException extends RuntimeException {
     private final String param;
     private final String code;
     private final int retryAfterSeconds;
+    private final Refusal refusal;
 
     private ApiException(int status, String type, String param, String code, int retryAfterSeconds, String message) {
+        this(status, type, param, code, retryAfterSeconds, message, null);
+    }
+
+    private ApiException(
+            int status,
+            String type,
+            String param,
+            String code,
+            int retryAfterSeconds,
+            String message,
+            Refusal refusal) {
         super(message, null, false, false);
+        this.refusal = refusal;
         this.status = status;
         this.type = type;
         this.param = param;
@@ -76,7 +90,15 @@ public final class ApiException extends RuntimeException {
             case CONTEXT_OVERFLOW -> invalid(param, "context_length_exceeded", e.getMessage());
             case MODEL_NOT_FOUND ->
                 new ApiException(404, "invalid_request_error", "model", "model_not_found", NO_RETRY, e.getMessage());
-            case OVERLOADED -> overloaded(e.retryAfterSeconds(), e.getMessage());
+            case OVERLOADED ->
+                new ApiException(
+                        429,
+                        "rate_limit_error",
+                        null,
+                        "rate_limit_exceeded",
+                        Math.max(1, e.retryAfterSeconds()),
+                        e.getMessage(),
+                        e.refusal().orElse(null));
             case UNAVAILABLE -> unavailable(e.retryAfterSeconds(), e.getMessage());
             case DEADLINE -> timeout(e.getMessage());
             case INTERNAL -> internal(e.getMessage());
@@ -107,13 +129,23 @@ public final class ApiException extends RuntimeException {
         return retryAfterSeconds;
     }
 
-    /** Writes {@code {"error":{...}}}. */
+    /** Writes {@code {"error":{...}}}; a refusal by prediction has its figures in {@code tandem}. */
     public JsonWriter write(JsonWriter out) {
         out.beginObject().name("error").beginObject();
         out.name("message").value(getMessage());
         out.name("type").value(type);
         out.name("param").value(param);
         out.name("code").value(code);
+        if (refusal != null) {
+            out.name("tandem").beginObject();
+            out.name("service_tier").value(refusal.serviceClass());
+            out.name("reason").value(refusal.reason());
+            out.name("predicted_ttft_ms").value(refusal.predictedTtftMs());
+            out.name("ttft_target_ms").value(refusal.ttftTargetMs());
+            out.name("predicted_itl_ms").value(refusal.predictedItlMs());
+            out.name("itl_target_ms").value(refusal.itlTargetMs());
+            out.endObject();
+        }
         return out.endObject().endObject();
     }
 }
