@@ -12,11 +12,7 @@ import java.util.List;
  * @param outcomes counts since the node started
  */
 public record AdmissionStatus(
-        boolean enabled,
-        String defaultClass,
-        List<ServiceTier> classes,
-        List<Tenant> tenants,
-        List<Outcome> outcomes) {
+        boolean enabled, String defaultClass, List<ServiceTier> classes, List<Tenant> tenants, List<Outcome> outcomes) {
 
     /**
      * A service class.

@@ -393,8 +393,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
             }
             int maxNew = wanted == 0 ? maxTokens - prompt.length : wanted;
             int[] stops = request.ignoreEos() ? new int[0] : model.config().eosTokenIdArray();
-            return new SequenceSpec(
-                    prompt, prompt.length, maxNew, request.sampling(), stops, salt(cacheSalt), 0);
+            return new SequenceSpec(prompt, prompt.length, maxNew, request.sampling(), stops, salt(cacheSalt), 0);
         }
 
         private static int[] prompt(GenerationRequest.Prompt prompt, ModelBundle model) {

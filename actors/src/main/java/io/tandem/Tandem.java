@@ -93,7 +93,8 @@ public final class Tandem implements AutoCloseable {
     }
 
     /** What the guardian starts, handed out of it. */
-    private record Parts(ActorRef<AdmissionActor.Message> admission, ActorRef<SupervisorMessage> supervisor, WorkerShards workers) {}
+    private record Parts(
+            ActorRef<AdmissionActor.Message> admission, ActorRef<SupervisorMessage> supervisor, WorkerShards workers) {}
 
     /**
      * Starts a node and joins (or founds) the cluster. Returns at once; see {@link #awaitReady}.

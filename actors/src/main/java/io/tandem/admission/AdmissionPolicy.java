@@ -243,7 +243,9 @@ public final class AdmissionPolicy {
         }
         boolean patient =
                 now - applicant.arrivalNanos() < applicant.serviceClass().ttftTargetNanos() / 2;
-        return patient && itl > ends.tightestItlNanos(f.decodeGpu(), settings.classes()) ? Gate.LATER_FOR_OTHERS : Gate.GO;
+        return patient && itl > ends.tightestItlNanos(f.decodeGpu(), settings.classes())
+                ? Gate.LATER_FOR_OTHERS
+                : Gate.GO;
     }
 
     private void act(Entry entry, Forecast forecast, Gate gate, long now, List<Verdict> out) {
@@ -272,10 +274,7 @@ public final class AdmissionPolicy {
         double output = lengths.expected(entry.classIndex, applicant.maxNewTokens());
         double duration = forecast.ttftNanos() + output * forecast.itlNanos();
         double context = applicant.promptTokens() + output / 2;
-        ends.add(
-                forecast.decodeGpu(),
-                applicant.id(),
-                new DecodeEnds.Decode(entry.classIndex, now, duration, context));
+        ends.add(forecast.decodeGpu(), applicant.id(), new DecodeEnds.Decode(entry.classIndex, now, duration, context));
         forecaster.book(applicant, forecast, now);
         out.add(new Verdict.Dispatch(applicant, forecast, now - applicant.arrivalNanos()));
     }

@@ -44,7 +44,8 @@ final class DecodeEnds {
     double tightestItlNanos(String gpu, List<ServiceClass> classes) {
         double tightest = Double.POSITIVE_INFINITY;
         for (Decode decode : byGpu.getOrDefault(gpu, Map.of()).values()) {
-            tightest = Math.min(tightest, (double) classes.get(decode.classIndex).itlTargetNanos());
+            tightest =
+                    Math.min(tightest, (double) classes.get(decode.classIndex).itlTargetNanos());
         }
         return tightest;
     }

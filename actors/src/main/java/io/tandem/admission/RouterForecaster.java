@@ -44,8 +44,7 @@ public final class RouterForecaster implements Forecaster {
 
     @Override
     public double itlNanos(Applicant applicant, Forecast forecast, int fewerDecodes, double fewerContextTokens) {
-        return router.itlNanos(
-                forecast.decodeGpu(), 1 - fewerDecodes, applicant.promptTokens() - fewerContextTokens);
+        return router.itlNanos(forecast.decodeGpu(), 1 - fewerDecodes, applicant.promptTokens() - fewerContextTokens);
     }
 
     @Override

@@ -90,8 +90,8 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
 
     public static Behavior<Message> create(
             AdmissionSettings settings, AdmissionServices services, ActorRef<RequestMessage> hub) {
-        return Behaviors.setup(context -> Behaviors.withTimers(
-                timers -> new AdmissionActor(context, timers, settings, services, hub)));
+        return Behaviors.setup(context ->
+                Behaviors.withTimers(timers -> new AdmissionActor(context, timers, settings, services, hub)));
     }
 
     @Override
@@ -163,7 +163,8 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
     private void dispatch(Waiting w, Verdict.Dispatch v) {
         ledger.admitted(w.applicant, v.queuedNanos());
         long id = w.launch.requestId();
-        GenerationObserver watched = new Watch(id, w.launch.observer(), getContext().getSelf());
+        GenerationObserver watched =
+                new Watch(id, w.launch.observer(), getContext().getSelf());
         hub.tell(w.launch.dispatched(v.queuedNanos(), forecaster.takeRouted(id), watched));
     }
 

@@ -72,7 +72,8 @@ public final class RequestRouter {
                 WorkerLoad decode = loads.of(plan.decodeGpu());
                 boolean idle = prefill.backlogTokens() + decode.backlogTokens() <= 0
                         && prefill.decodes() + decode.decodes() == 0;
-                boolean learned = prefill.steps().prefillLearned() && decode.steps().decodeLearned();
+                boolean learned =
+                        prefill.steps().prefillLearned() && decode.steps().decodeLearned();
                 return new Outlook(plan, w.reports().size(), learned, idle);
             });
         }

@@ -61,8 +61,7 @@ class AdmissionRoutesTest {
             assertEquals("service_tier", error.path("param").asText());
             String message = error.path("message").asText();
             assertTrue(message.contains("'gold'") && message.contains("priority, default"), message);
-            assertEquals(
-                    400, server.post(CHAT, chat(",'service_tier':7")).statusCode());
+            assertEquals(400, server.post(CHAT, chat(",'service_tier':7")).statusCode());
             assertEquals(400, server.post(CHAT, chat(",'service_tier':''")).statusCode());
             assertTrue(server.fake.requests.isEmpty());
         }
@@ -78,10 +77,10 @@ class AdmissionRoutesTest {
             for (FakeClient.Mode mode : List.of(FakeClient.Mode.FAIL_AT_ONCE, FakeClient.Mode.FAIL_ACCEPTED)) {
                 server.fake.mode = mode;
                 for (String stream : List.of("", ",'stream':true")) {
-                    HttpResponse<String> refused =
-                            server.post(CHAT, chat(",'service_tier':'priority'" + stream));
+                    HttpResponse<String> refused = server.post(CHAT, chat(",'service_tier':'priority'" + stream));
                     assertEquals(429, refused.statusCode(), mode + stream);
-                    assertEquals("2", refused.headers().firstValue("Retry-After").orElse(""));
+                    assertEquals(
+                            "2", refused.headers().firstValue("Retry-After").orElse(""));
                     JsonNode error = TestServer.json(refused).path("error");
                     assertEquals("rate_limit_exceeded", error.path("code").asText());
                     assertTrue(error.path("message").asText().contains("2340 ms are predicted"));
@@ -147,8 +146,7 @@ class AdmissionRoutesTest {
                     "tandem_admission_queue_seconds_sum{class=\"priority\"} 4.5")) {
                 assertTrue(text.contains(line), line + " is missing in\n" + text);
             }
-            JsonNode admission =
-                    TestServer.json(server.get("/admin/cluster")).path("admission");
+            JsonNode admission = TestServer.json(server.get("/admin/cluster")).path("admission");
             assertEquals("default", admission.path("default_class").asText());
             assertEquals(3, admission.at("/classes/0/queued").asInt());
             assertEquals("key-00000000", admission.at("/tenants/0/name").asText());

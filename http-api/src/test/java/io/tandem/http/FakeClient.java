@@ -128,9 +128,24 @@ final class FakeClient implements TandemClient {
 
     static RequestReport report(String id, int tokens) {
         return new RequestReport(
-                id, 3, tokens, 2, 1.5, 2.5, "g0", "g1", true, 4, 4096, 0.25, 0, 0, "long prompt",
+                id,
+                3,
+                tokens,
+                2,
+                1.5,
+                2.5,
+                "g0",
+                "g1",
+                true,
+                4,
+                4096,
+                0.25,
+                0,
+                0,
+                "long prompt",
                 "default",
-                0.5, List.of());
+                0.5,
+                List.of());
     }
 
     @Override

@@ -82,7 +82,8 @@ public final class AdminRoutes {
     }
 
     public HttpResponse cluster() {
-        return Responses.json(200, StatusJson.cluster(new JsonWriter(4096), client.clusterStatus(), client.admission()));
+        return Responses.json(
+                200, StatusJson.cluster(new JsonWriter(4096), client.clusterStatus(), client.admission()));
     }
 
     /** The report of a recent request, by its id or by the id of its answer. */

@@ -32,7 +32,12 @@ final class AdmissionMetrics {
                         .forEach(o -> out.call(o.count(), o.serviceClass(), o.tenant(), o.outcome())))
                 .register(registry);
         gauge(registry, client, "tandem_admission_queued_requests", "Requests that wait", ServiceTier::queued);
-        gauge(registry, client, "tandem_admission_running_requests", "Requests sent on, not over", ServiceTier::running);
+        gauge(
+                registry,
+                client,
+                "tandem_admission_running_requests",
+                "Requests sent on, not over",
+                ServiceTier::running);
         gauge(
                 registry,
                 client,

@@ -24,8 +24,7 @@ import org.apache.pekko.stream.javadsl.Source;
 final class CompletionRoutes {
 
     /** What a request brings besides its body; {@code tenant} is empty where its body may name one. */
-    record Context(
-            Connection connection, long arrivalNanos, boolean withReport, boolean closesAfter, String tenant) {}
+    record Context(Connection connection, long arrivalNanos, boolean withReport, boolean closesAfter, String tenant) {}
 
     private static final ContentType EVENT_STREAM = MediaTypes.TEXT_EVENT_STREAM.toContentType();
     private static final Duration UNCLAIMED = Duration.ofSeconds(10);
@@ -89,7 +88,8 @@ final class CompletionRoutes {
         CompletionRun run = new CompletionRun(
                 client,
                 spec.generations(
-                        settings.generationTimeout(), context.tenant.isEmpty() ? Tenants.named(spec.user()) : context.tenant),
+                        settings.generationTimeout(),
+                        context.tenant.isEmpty() ? Tenants.named(spec.user()) : context.tenant),
                 metrics,
                 context.arrivalNanos,
                 () -> {
