@@ -44,7 +44,11 @@ public final class RouterForecaster implements Forecaster {
 
     @Override
     public double itlNanos(Applicant applicant, Forecast forecast, int fewerDecodes, double fewerContextTokens) {
-        return router.itlNanos(forecast.decodeGpu(), 1 - fewerDecodes, applicant.promptTokens() - fewerContextTokens);
+        // In proportion to the step: the prediction may hold more than the step, such as prompts beside it.
+        double now = router.itlNanos(forecast.decodeGpu(), 1, applicant.promptTokens());
+        double then = router.itlNanos(
+                forecast.decodeGpu(), 1 - fewerDecodes, applicant.promptTokens() - fewerContextTokens);
+        return now <= 0 ? forecast.itlNanos() : forecast.itlNanos() * then / now;
     }
 
     @Override

@@ -51,6 +51,6 @@ final class Refusals {
     /** Rounded up, and up to a quarter later by the request's number: those refused together do not come back together. */
     static int retryAfterSeconds(long nanos, long requestId) {
         double spread = 1 + (requestId * 0x9E3779B97F4A7C15L >>> 56) / 1024.0;
-        return (int) Math.clamp((long) Math.ceil(nanos * spread / 1e9), 1, RETRY_SECONDS_MAX);
+        return Math.clamp((long) Math.ceil(nanos * spread / 1e9), 1, RETRY_SECONDS_MAX);
     }
 }

@@ -35,8 +35,16 @@ final class ApiClient implements AutoCloseable {
 
     /** Thrown with the server's own message. */
     static final class ApiException extends IOException {
-        ApiException(String message) {
+        private final int status;
+
+        ApiException(int status, String message) {
             super(message);
+            this.status = status;
+        }
+
+        /** HTTP status; 0 = an error event within a stream. */
+        int status() {
+            return status;
         }
     }
 
@@ -62,7 +70,7 @@ final class ApiClient implements AutoCloseable {
     private JsonNode answer(HttpRequest request) throws IOException, InterruptedException {
         HttpResponse<String> response = send(request, HttpResponse.BodyHandlers.ofString());
         if (response.statusCode() >= 300) {
-            throw new ApiException(message(response.statusCode(), response.body()));
+            throw new ApiException(response.statusCode(), message(response.statusCode(), response.body()));
         }
         return JSON.readTree(response.body().isEmpty() ? "{}" : response.body());
     }
@@ -97,7 +105,7 @@ final class ApiClient implements AutoCloseable {
             try {
                 JsonNode chunk = JSON.readTree(line);
                 if (chunk.has("error")) {
-                    throw new ApiException(chunk.path("error").path("message").asText());
+                    throw new ApiException(0, chunk.path("error").path("message").asText());
                 }
                 onChunk.accept(chunk);
             } catch (IOException e) {
@@ -116,7 +124,8 @@ final class ApiClient implements AutoCloseable {
         HttpResponse<Stream<String>> response = send(request, HttpResponse.BodyHandlers.ofLines());
         try (Stream<String> lines = response.body()) {
             if (response.statusCode() != 200) {
-                throw new ApiException(message(response.statusCode(), String.join("", lines.toList())));
+                String answer = String.join("", lines.toList());
+                throw new ApiException(response.statusCode(), message(response.statusCode(), answer));
             }
             for (String line : (Iterable<String>) lines::iterator) {
                 if (line.startsWith("data: ") && !line.equals("data: [DONE]")) {

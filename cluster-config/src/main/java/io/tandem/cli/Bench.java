@@ -26,12 +26,12 @@ import picocli.CommandLine.Option;
 @Command(
         name = "bench",
         mixinStandardHelpOptions = true,
-        description = "Measurements; ttft and streams run against a running cluster.",
-        subcommands = {Bench.Engines.class, Bench.Transfers.class, Bench.Ttft.class, Bench.Streams.class})
+        description = "Measurements; ttft, streams and overload run against a running cluster.",
+        subcommands = {Bench.Engines.class, Bench.Transfers.class, Bench.Ttft.class, Bench.Streams.class, OverloadBench.class})
 final class Bench {
     private Bench() {}
 
-    private static int[] randomPrompt(Random random, int tokens) {
+    static int[] randomPrompt(Random random, int tokens) {
         int[] ids = new int[tokens];
         for (int i = 0; i < tokens; i++) {
             ids[i] = 1000 + random.nextInt(20_000);
@@ -39,7 +39,7 @@ final class Bench {
         return ids;
     }
 
-    private static Map<String, Object> body(String model, int[] prompt, int maxTokens) {
+    static Map<String, Object> body(String model, int[] prompt, int maxTokens) {
         Map<String, Object> body = new LinkedHashMap<>();
         body.put("model", model);
         body.put("prompt", prompt);

@@ -185,7 +185,7 @@ public final class TandemCommand {
         }
     }
 
-    @Command(name = "status", mixinStandardHelpOptions = true, description = "Members, workers, roles, load, KV use.")
+    @Command(name = "status", mixinStandardHelpOptions = true, description = "Members, workers, roles, load, KV use, what waits.")
     static final class Status implements Callable<Integer> {
         @Mixin
         Where where;
@@ -238,6 +238,36 @@ public final class TandemCommand {
                                 ? "lost"
                                 : w.path("draining").asBoolean() ? "draining" : "live");
             }
+            printAdmission(cluster.path("admission"));
+        }
+    }
+
+    private static void printAdmission(JsonNode admission) {
+        System.out.printf(
+                "%-16s %10s %10s %8s %8s %9s %9s%n",
+                "SERVICE CLASS", "TTFT", "ITL", "WAITING", "RUNNING", "ADMITTED", "REFUSED");
+        for (JsonNode c : admission.path("classes")) {
+            String name = c.path("name").asText();
+            long admitted = 0;
+            long refused = 0;
+            for (JsonNode o : admission.path("outcomes")) {
+                String outcome = o.path("outcome").asText();
+                if (o.path("service_class").asText().equals(name)) {
+                    admitted += outcome.equals("admitted") ? o.path("count").asLong() : 0;
+                    refused += outcome.startsWith("rejected") || outcome.equals("displaced")
+                            ? o.path("count").asLong()
+                            : 0;
+                }
+            }
+            System.out.printf(
+                    "%-16s %7.0f ms %7.0f ms %8d %8d %9d %9d%n",
+                    name,
+                    c.path("ttft_target_ms").asDouble(),
+                    c.path("itl_target_ms").asDouble(),
+                    c.path("queued").asInt(),
+                    c.path("running").asInt(),
+                    admitted,
+                    refused);
         }
     }
 
