@@ -29,7 +29,7 @@ final class AdmissionMetrics {
                 .labelNames("class", "tenant", "outcome")
                 .callback(out -> client.admission()
                         .outcomes()
-                        .forEach(o -> out.call(o.count(), o.serviceClass(), o.tenant(), o.outcome())))
+                        .forEach(o -> out.call((double) o.count(), o.serviceClass(), o.tenant(), o.outcome())))
                 .register(registry);
         gauge(registry, client, "tandem_admission_queued_requests", "Requests that wait", ServiceTier::queued);
         gauge(
