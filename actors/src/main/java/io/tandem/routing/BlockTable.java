@@ -1,48 +1,41 @@
 package io.tandem.routing;
 
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
-
 /**
- * Where each block is: an open-addressing table from a block's hash to its run and its offset in the run. A slot is one
- * long, {@code [tag 22][run 26][offset 16]}; the hash itself is in the run, so a slot costs 8 bytes. Entries never move
- * within an array, and removal leaves a mark, so a reader that probes while the one writer works misses nothing that
- * stays; a rebuild publishes a new array.
+ * Where each block is: an open-addressing table from a block's hash to its run and its offset in the run; for the writer
+ * alone. A slot is one long, {@code [displacement 6][tag 17][run 26][offset 15]}; the hash itself is in the run, so a slot costs
+ * 8 bytes. Removal moves the slots behind it up, so there are no marks to sweep; the displacement says how far a slot is
+ * from where its hash belongs, so that the move needs no look at the hash.
+ *
+ * <p>Every access to a big table misses the caches. So callers that have many hashes announce them with {@link #fetch}: the misses of
+ * the whole batch then overlap.
  */
 final class BlockTable {
-    static final long EMPTY = 0;
-
     /** Answer of {@link #find} and {@link #claim} when the hash is not there. */
     static final long MISSING = 0;
 
-    private static final long REMOVED = -1;
-    private static final int TAG_SHIFT = 42;
-    private static final int OFFSET_BITS = 16;
+    /** Hashes to {@link #fetch} at a time: their cache lines stay in the first level. */
+    static final int BATCH = 128;
+
+    private static final long EMPTY = 0;
+    private static final int OFFSET_BITS = 15;
+    private static final int TAG_SHIFT = 41;
+    private static final int DISPLACEMENT_SHIFT = 58;
+    private static final int MAX_DISPLACEMENT = 63;
     private static final long PLACE_MASK = (1L << TAG_SHIFT) - 1;
-    private static final int MIN_CAPACITY = 1 << 10;
-    private static final VarHandle LONGS = MethodHandles.arrayElementVarHandle(long[].class);
+    private static final long TAG_MASK = (1L << DISPLACEMENT_SHIFT) - 1 & ~PLACE_MASK;
+    private static final int MIN_CAPACITY = 1 << 12;
+    private static final int MAX_CAPACITY = 1 << 30;
+
+    /** Below this many slots the table grows four times at once, to be copied less often. */
+    private static final int SMALL_CAPACITY = 1 << 20;
 
     private final RunStore runs;
-    private volatile long[] slots = new long[MIN_CAPACITY];
-
-    /** The writer's own view of {@link #slots}. */
-    private long[] own = slots;
-
+    private final long[] fetched = new long[BATCH];
+    private long[] slots = new long[MIN_CAPACITY];
     private int live;
-    private int removed;
 
     BlockTable(RunStore runs) {
         this.runs = runs;
-    }
-
-    /** The array for one look-up. */
-    long[] slots() {
-        return slots;
-    }
-
-    @SuppressWarnings("ReferenceEquality") // the very array is meant
-    boolean isCurrent(long[] array) {
-        return slots == array;
     }
 
     int live() {
@@ -55,20 +48,7 @@ final class BlockTable {
         return h ^ (h >>> 32);
     }
 
-    static int home(long mixed, int length) {
-        return (int) mixed & (length - 1);
-    }
-
-    /** The slot at an index, read so that what it refers to is visible. */
-    static long slot(long[] slots, int index) {
-        return (long) LONGS.getAcquire(slots, index);
-    }
-
-    static boolean tagged(long slot, long mixed) {
-        return (slot ^ mixed) >>> TAG_SHIFT == 0 && slot != REMOVED;
-    }
-
-    static long place(int run, int offset) {
+    private static long place(int run, int offset) {
         return ((long) run << OFFSET_BITS) | offset;
     }
 
@@ -80,79 +60,102 @@ final class BlockTable {
         return (int) place & ((1 << OFFSET_BITS) - 1);
     }
 
-    /** For the writer: the place of a hash, or {@link #MISSING}. */
+    /** Brings the slots of at most {@link #BATCH} hashes near; changes nothing. */
+    void fetch(long[] hashes, int from, int count) {
+        long[] table = slots;
+        int mask = table.length - 1;
+        for (int i = 0; i < count; i++) {
+            fetched[i] = table[(int) mix(hashes[from + i]) & mask];
+        }
+    }
+
+    /** The place of a hash, or {@link #MISSING}. */
     long find(long hash) {
         int index = indexOf(hash);
-        return index < 0 ? MISSING : own[index] & PLACE_MASK;
+        return index < 0 ? MISSING : slots[index] & PLACE_MASK;
     }
 
     private int indexOf(long hash) {
         long mixed = mix(hash);
-        long[] table = own;
-        for (int i = home(mixed, table.length); table[i] != EMPTY; i = (i + 1) & (table.length - 1)) {
-            if (tagged(table[i], mixed) && runs.hash(run(table[i]), offset(table[i])) == hash) {
+        long[] table = slots;
+        int mask = table.length - 1;
+        int i = (int) mixed & mask;
+        for (long slot; (slot = table[i]) != EMPTY; i = (i + 1) & mask) {
+            if (holds(slot, mixed, hash)) {
                 return i;
             }
         }
         return -1;
     }
 
+    private boolean holds(long slot, long mixed, long hash) {
+        return ((slot ^ mixed) & TAG_MASK) == 0 && runs.hash(run(slot), offset(slot)) == hash;
+    }
+
     /** Enters a hash unless it is there: answers {@link #MISSING} when it was entered, else the place it has. */
     long claim(long hash, int run, int offset) {
         long mixed = mix(hash);
-        long[] table = own;
+        long[] table = slots;
         int mask = table.length - 1;
-        int vacant = -1;
-        int i = (int) mixed & mask;
+        int home = (int) mixed & mask;
+        int i = home;
         for (long slot; (slot = table[i]) != EMPTY; i = (i + 1) & mask) {
-            if (slot == REMOVED) {
-                vacant = vacant < 0 ? i : vacant;
-            } else if (tagged(slot, mixed) && runs.hash(run(slot), offset(slot)) == hash) {
+            if (holds(slot, mixed, hash)) {
                 return slot & PLACE_MASK;
             }
         }
-        if (vacant >= 0) {
-            removed--;
-            i = vacant;
-        }
-        LONGS.setRelease(table, i, (mixed & ~PLACE_MASK) | place(run, offset));
+        table[i] = slot(mixed, i - home & mask, run, offset);
         live++;
         return MISSING;
     }
 
+    private static long slot(long mixed, int displacement, int run, int offset) {
+        long distance = Math.min(displacement, MAX_DISPLACEMENT);
+        return distance << DISPLACEMENT_SHIFT | mixed & TAG_MASK | place(run, offset);
+    }
+
     /** Removes a hash that is there. */
     void remove(long hash) {
-        int index = indexOf(hash);
-        if (index < 0) {
+        int hole = indexOf(hash);
+        if (hole < 0) {
             throw new IllegalStateException("block " + Long.toUnsignedString(hash) + " is not in the table");
         }
         live--;
-        int mask = own.length - 1;
-        if (own[(index + 1) & mask] != EMPTY) {
-            LONGS.setRelease(own, index, REMOVED);
-            removed++;
-            return;
+        long[] table = slots;
+        int mask = table.length - 1;
+        int i = hole + 1 & mask;
+        for (long slot; (slot = table[i]) != EMPTY; i = (i + 1) & mask) {
+            int shift = i - hole & mask;
+            int displacement = displacement(slot, i);
+            if (displacement >= shift) {
+                long distance = Math.min(displacement - shift, MAX_DISPLACEMENT);
+                table[hole] = slot & (1L << DISPLACEMENT_SHIFT) - 1 | distance << DISPLACEMENT_SHIFT;
+                hole = i;
+            }
         }
-        LONGS.setRelease(own, index, EMPTY);
-        for (int i = (index - 1) & mask; own[i] == REMOVED; i = (i - 1) & mask) {
-            LONGS.setRelease(own, i, EMPTY);
-            removed--;
+        table[hole] = EMPTY;
+    }
+
+    private int displacement(long slot, int index) {
+        int displacement = (int) (slot >>> DISPLACEMENT_SHIFT);
+        if (displacement < MAX_DISPLACEMENT) {
+            return displacement;
         }
+        return index - (int) mix(runs.hash(run(slot), offset(slot))) & slots.length - 1;
     }
 
     /** Makes room for so many more hashes; may rebuild. */
     void reserve(int more) {
-        if (live + removed + (long) more <= limit(own.length)) {
-            return;
-        }
-        int capacity = own.length;
-        while (live + (long) more > (removed > 0 ? capacity / 20L * 11 : limit(capacity))) {
-            if (capacity == 1 << 30) {
+        int capacity = slots.length;
+        while (live + (long) more > limit(capacity)) {
+            if (capacity == MAX_CAPACITY) {
                 throw new IllegalStateException("the block table is at its limit of 2^30 slots");
             }
-            capacity <<= 1;
+            capacity <<= capacity < SMALL_CAPACITY ? 2 : 1;
         }
-        rebuild(capacity);
+        if (capacity > slots.length) {
+            rebuild(capacity);
+        }
     }
 
     private static long limit(int capacity) {
@@ -160,27 +163,34 @@ final class BlockTable {
     }
 
     private void rebuild(int capacity) {
-        long[] table = new long[capacity];
-        int mask = capacity - 1;
+        slots = new long[capacity];
         for (int run = runs.first(); run != RunStore.NONE; run = runs.next(run)) {
             long[] hashes = runs.chunk(run);
             int base = runs.index(run);
             int length = runs.length(run);
-            for (int offset = 0; offset < length; offset++) {
-                long mixed = mix(hashes[base + offset]);
-                int i = (int) mixed & mask;
-                while (table[i] != EMPTY) {
-                    i = (i + 1) & mask;
+            for (int from = 0; from < length; from += BATCH) {
+                int to = Math.min(length, from + BATCH);
+                fetch(hashes, base + from, to - from);
+                for (int offset = from; offset < to; offset++) {
+                    insert(BlockTable.mix(hashes[base + offset]), run, offset);
                 }
-                table[i] = (mixed & ~PLACE_MASK) | place(run, offset);
             }
         }
-        removed = 0;
-        own = table;
-        slots = table;
+    }
+
+    /** Enters a hash that is not there. */
+    private void insert(long mixed, int run, int offset) {
+        long[] table = slots;
+        int mask = table.length - 1;
+        int home = (int) mixed & mask;
+        int i = home;
+        while (table[i] != EMPTY) {
+            i = (i + 1) & mask;
+        }
+        table[i] = slot(mixed, i - home & mask, run, offset);
     }
 
     long bytes() {
-        return 8L * own.length;
+        return 8L * (slots.length + fetched.length);
     }
 }

@@ -9,7 +9,7 @@ import java.util.Objects;
  * Which worker holds which leading blocks of a prompt. Blocks are named by their sequence hash: a 64-bit hash that commits
  * to the block and to all before it. So equal hashes mean equal prefixes, and the index keeps chains as runs (stretches of
  * consecutive blocks, {@link RunStore}): a look-up compares the last block of a run and knows all of it, and takes one
- * probe of {@link BlockTable} a run, not a block. A branch begins a new run where it leaves the old one; nothing is split.
+ * probe of {@link HeadTable} a run, not a block. A branch begins a new run where it leaves the old one; nothing is split.
  *
  * <p>Exact. Each run says for each holder how many of its leading blocks it has; what a worker holds behind a gap (after
  * a removal in the middle) is kept aside. Depth stops at the gap, and storing the missing block gives the whole depth back.
@@ -39,6 +39,7 @@ public final class PrefixIndex {
     private final long maxBlocks;
     private final RunStore runs;
     private final BlockTable table;
+    private final HeadTable heads;
     private final HeldBehindGaps behindGaps = new HeldBehindGaps();
 
     /** Blocks by worker. */
@@ -62,6 +63,7 @@ public final class PrefixIndex {
         this.maxBlocks = maxBlocks;
         runs = new RunStore(maxBlocks);
         table = new BlockTable(runs);
+        heads = new HeadTable(runs);
         held = new int[maxWorkers];
     }
 
@@ -80,11 +82,11 @@ public final class PrefixIndex {
     }
 
     private boolean attempt(long[] hashes, int from, int count, PrefixMatch match) {
-        long[] slots = table.slots();
+        long[] slots = heads.slots();
         match.clear();
         int position = 0;
         while (position < count) {
-            int matched = follow(slots, hashes, from, count, position, match);
+            int matched = follow(slots, hashes, from + position, count - position, position, match);
             if (matched == RETRY) {
                 return false;
             }
@@ -94,48 +96,40 @@ public final class PrefixIndex {
             position += matched;
         }
         VarHandle.acquireFence();
-        return match.holds(runs) && table.isCurrent(slots);
+        return match.holds(runs) && heads.isCurrent(slots);
     }
 
-    /** One run of the prompt from a position on: blocks matched, {@link #END} when nobody's prefix goes on after it. */
+    /**
+     * One run of the prompt: the rest of it is {@code hashes[from..from+count)}, from {@code position} on. Answers the blocks
+     * matched, {@link #END} when nobody's prefix goes on after it.
+     */
     private int follow(long[] slots, long[] hashes, int from, int count, int position, PrefixMatch match) {
-        long wanted = hashes[from + position];
+        long wanted = hashes[from];
+        long key = RunStore.key(wanted, position == 0 ? 0 : hashes[from - 1]);
         long mixed = BlockTable.mix(wanted);
-        int i = BlockTable.home(mixed, slots.length);
-        for (long slot; (slot = BlockTable.slot(slots, i)) != BlockTable.EMPTY; i = (i + 1) & (slots.length - 1)) {
-            if (!BlockTable.tagged(slot, mixed)) {
+        int i = HeadTable.home(mixed, slots.length);
+        for (long slot; (slot = HeadTable.slot(slots, i)) != HeadTable.EMPTY; i = (i + 1) & (slots.length - 1)) {
+            if (!HeadTable.tagged(slot, mixed)) {
                 continue;
             }
-            int run = BlockTable.run(slot);
+            int run = HeadTable.run(slot);
             long[] record = runs.record(run);
             int at = RunStore.recordIndex(run);
             long version = RunStore.version(record, at);
-            long extent = record[at + RunStore.EXTENT];
-            int base = (int) (extent >>> 32);
-            int offset = BlockTable.offset(slot);
             if ((version & 1) != 0) {
                 return RETRY;
             }
-            if (offset >= (int) extent) {
-                continue;
-            }
-            long[] chunk = runs.arena().chunk(base);
-            if (chunk.length == 0) {
-                return RETRY;
-            }
-            int index = HashArena.index(base);
-            if (chunk[index + offset] != wanted) {
+            long extent = record[at + RunStore.EXTENT];
+            if (record[at + RunStore.KEY] != key || RunStore.blocks(extent) == 0) {
                 continue;
             }
             match.visit(run, version);
             long place = record[at + RunStore.PLACE];
-            boolean continues = position == 0 || record[at + RunStore.PARENT] == hashes[from + position - 1];
-            if (offset != 0 || (int) (place >>> 32) != position || !continues) {
+            if ((int) (place >>> 32) != position) {
                 return END;
             }
-            int limit = Math.min((int) extent, count - position);
-            int matched = matching(chunk, index, hashes, from + position, limit);
-            return take(run, record, at, (int) place, position, matched, match);
+            int matched = matching(extent, record[at + RunStore.LAST], hashes, from, count);
+            return matched == RETRY ? RETRY : take(run, record, at, (int) place, position, matched, match);
         }
         return END;
     }
@@ -155,13 +149,40 @@ public final class PrefixIndex {
         return whole ? matched : END;
     }
 
-    /** Equal leading hashes of a run and a prompt, of which the first is equal; hashes commit to all before them. */
-    private static int matching(long[] run, int index, long[] hashes, int from, int limit) {
-        if (run[index + limit - 1] == hashes[from + limit - 1]) {
+    /**
+     * Equal leading hashes of a run and a prompt, of which the first is equal. Hashes commit to all before them, so a few
+     * comparisons do: at the fork, where prompts part most often; at the end; and, rarely, by halving what is between.
+     */
+    private int matching(long extent, long last, long[] hashes, int from, int count) {
+        int blocks = RunStore.blocks(extent);
+        int fork = RunStore.fork(extent);
+        int limit = Math.min(blocks, count);
+        boolean forks = fork > 0 && fork < limit;
+        if (!forks && limit == blocks && last == hashes[from + limit - 1]) {
             return limit;
         }
+        long[] run = runs.arena().chunk(RunStore.position(extent));
+        if (run.length == 0) {
+            return RETRY;
+        }
+        int index = HashArena.index(RunStore.position(extent));
         int equal = 0;
-        int different = limit - 1;
+        int different = limit;
+        if (forks) {
+            if (run[index + fork] == hashes[from + fork]) {
+                equal = fork;
+            } else if (run[index + fork - 1] == hashes[from + fork - 1]) {
+                return fork;
+            } else {
+                different = fork - 1;
+            }
+        }
+        if (different == limit) {
+            if (run[index + limit - 1] == hashes[from + limit - 1]) {
+                return limit;
+            }
+            different = limit - 1;
+        }
         while (different - equal > 1) {
             int middle = (equal + different) >>> 1;
             if (run[index + middle] == hashes[from + middle]) {
@@ -306,21 +327,33 @@ public final class PrefixIndex {
             }
             if (append) {
                 runs.ensureCapacity(run, at + room);
-            } else {
-                int created = runs.create(position + done, position + done == 0 ? 0 : before(), run, room);
-                if (created == RunStore.NONE) {
-                    return false;
-                }
-                run = created;
+            } else if (!begin(room)) {
+                return false;
             }
             int entered = enter(at, room);
             runs.begin(run);
             runs.setLength(run, at + entered);
             runs.end(run);
             hold(worker, run, at, at + entered);
+            if (!append) {
+                heads.add(runs.hash(run, 0), run);
+            }
             runs.trim(run);
             offset = at + entered - 1;
             done += entered;
+            return true;
+        }
+
+        /** A run for the next blocks, which branches off the one at hand. */
+        private boolean begin(int room) {
+            int created = runs.create(position + done, position + done == 0 ? 0 : before(), run, room);
+            if (created == RunStore.NONE) {
+                return false;
+            }
+            if (run != RunStore.NONE && offset + 1 < runs.length(run)) {
+                runs.setFork(run, offset + 1);
+            }
+            run = created;
             return true;
         }
 
@@ -328,12 +361,16 @@ public final class PrefixIndex {
         private int enter(int at, int room) {
             table.reserve(room);
             System.arraycopy(hashes, from + done, runs.chunk(run), runs.index(run) + at, room);
-            int entered = 0;
-            while (entered < room
-                    && table.claim(hashes[from + done + entered], run, at + entered) == BlockTable.MISSING) {
-                entered++;
+            int first = from + done;
+            for (int entered = 0; entered < room; entered++) {
+                if (entered % BlockTable.BATCH == 0) {
+                    table.fetch(hashes, first + entered, Math.min(BlockTable.BATCH, room - entered));
+                }
+                if (table.claim(hashes[first + entered], run, at + entered) != BlockTable.MISSING) {
+                    return entered;
+                }
             }
-            return entered;
+            return room;
         }
     }
 
@@ -470,7 +507,13 @@ public final class PrefixIndex {
         }
         long[] chunk = runs.chunk(run);
         int index = runs.index(run);
+        if (needed == 0) {
+            heads.remove(chunk[index], run);
+        }
         for (int i = needed; i < length; i++) {
+            if ((i - needed) % BlockTable.BATCH == 0) {
+                table.fetch(chunk, index + i, Math.min(BlockTable.BATCH, length - i));
+            }
             table.remove(chunk[index + i]);
         }
         if (needed == 0) {
@@ -572,6 +615,6 @@ public final class PrefixIndex {
 
     /** Memory in use. */
     public long bytes() {
-        return table.bytes() + runs.bytes() + 4L * maxWorkers;
+        return table.bytes() + heads.bytes() + runs.bytes() + 4L * maxWorkers;
     }
 }

@@ -71,22 +71,40 @@ public final class PrefixMatch {
      * whether anybody holds everything up to the end of them.
      */
     boolean extend(long[] holders, int from, int to, int position, int matched) {
-        int end = position + matched;
-        int deepest = best;
+        return position == 0 ? begin(holders, from, to, matched) : goOn(holders, from, to, position, matched);
+    }
+
+    private boolean begin(long[] holders, int from, int to, int matched) {
+        int deepest = 0;
+        int found = 0;
         for (int i = from; i < to; i++) {
             long holder = holders[i];
             int leading = Math.min(RunStore.leading(holder), matched);
+            if (leading > 0) {
+                int worker = RunStore.worker(holder);
+                workers[found++] = worker;
+                depth[worker] = leading;
+                deepest = Math.max(deepest, leading);
+            }
+        }
+        count = found;
+        best = deepest;
+        return deepest == matched;
+    }
+
+    private boolean goOn(long[] holders, int from, int to, int position, int matched) {
+        int deepest = best;
+        for (int i = from; i < to; i++) {
+            long holder = holders[i];
             int worker = RunStore.worker(holder);
-            if (leading > 0 && depth[worker] == position) {
-                if (position == 0) {
-                    workers[count++] = worker;
-                }
-                depth[worker] = position + leading;
-                deepest = Math.max(deepest, position + leading);
+            if (depth[worker] == position) {
+                int reached = position + Math.min(RunStore.leading(holder), matched);
+                depth[worker] = reached;
+                deepest = Math.max(deepest, reached);
             }
         }
         best = deepest;
-        return deepest == end;
+        return deepest == position + matched;
     }
 
     void visit(int run, long version) {

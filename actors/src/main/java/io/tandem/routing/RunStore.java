@@ -7,14 +7,15 @@ import java.util.Arrays;
 /**
  * The runs of a {@link PrefixIndex}. A run is a stretch of consecutive blocks of one chain: their hashes in a
  * {@link HashArena}, the position of the first one, the hash before it, and its holders, each with the number of leading
- * blocks of the run it holds. Eight longs a run:
+ * blocks of the run it holds. Sixteen longs a run, so that a look-up that goes along a whole run reads no hashes at all:
  *
  * <pre>
  * 0 version   odd while the writer changes the run; never repeats, even when the run id is used again
- * 1 extent    arena position (32) | blocks (32)
+ * 1 extent    arena position (32) | fork (16) | blocks (16); fork: blocks before the latest branch off the run, a hint
  * 2 place     position in the chain of the first block (32) | holders (32)
- * 3 parent    hash of the block before the first
- * 4..7        holders: worker (32) | leading blocks held (32); all of them in a spill array when there are more than four
+ * 3 key       of the first block and the one before it, see {@link #key}
+ * 4 last      hash of the last block
+ * 5..15       holders: worker (32) | leading blocks held (32); all of them in a spill array when there are more than eleven
  * </pre>
  *
  * One writer. A reader takes the version, reads, and takes the version again: equal and even means that what it read was
@@ -26,12 +27,14 @@ final class RunStore {
 
     static final int EXTENT = 1;
     static final int PLACE = 2;
-    static final int PARENT = 3;
-    static final int HOLDERS = 4;
-    static final int INLINE_HOLDERS = 4;
-    static final int RECORD_BITS = 3;
-    static final int CHUNK_BITS = 10;
-    static final int CHUNK_MASK = (1 << CHUNK_BITS) - 1;
+    static final int KEY = 3;
+    static final int LAST = 4;
+    static final int HOLDERS = 5;
+    static final int INLINE_HOLDERS = 11;
+    private static final int RECORD_BITS = 4;
+    private static final int MIN_SPILL = 32;
+    private static final int CHUNK_BITS = 10;
+    private static final int CHUNK_MASK = (1 << CHUNK_BITS) - 1;
     static final int MAX_RUN_BLOCKS = HashArena.CHUNK_LONGS;
     private static final int MAX_RUNS = (1 << 26) - 2;
     private static final VarHandle LONGS = MethodHandles.arrayElementVarHandle(long[].class);
@@ -44,6 +47,9 @@ final class RunStore {
     private byte[] sizeClass = new byte[64];
     private int[] older = new int[64];
     private int[] newer = new int[64];
+
+    /** Hash of the block before the first one. */
+    private long[] parent = new long[64];
 
     /** The run of the block before the first one, as it was when this run began; may be gone. */
     private int[] parentRun = new int[64];
@@ -71,6 +77,23 @@ final class RunStore {
         return (long) LONGS.getAcquire(record, at);
     }
 
+    /** What the first block of a run is known by: its hash and that of the block before it, 0 when there is none. */
+    static long key(long first, long before) {
+        return first ^ before * 0x9E3779B97F4A7C15L;
+    }
+
+    static int blocks(long extent) {
+        return (int) extent & 0xFFFF;
+    }
+
+    static int fork(long extent) {
+        return (int) extent >>> 16;
+    }
+
+    static int position(long extent) {
+        return (int) (extent >>> 32);
+    }
+
     HashArena arena() {
         return arena;
     }
@@ -95,11 +118,11 @@ final class RunStore {
     }
 
     int length(int run) {
-        return (int) field(run, EXTENT);
+        return blocks(field(run, EXTENT));
     }
 
     private int base(int run) {
-        return (int) (field(run, EXTENT) >>> 32);
+        return position(field(run, EXTENT));
     }
 
     /** The array that holds the run's hashes, from {@link #index} on. */
@@ -122,7 +145,7 @@ final class RunStore {
     }
 
     long parent(int run) {
-        return field(run, PARENT);
+        return parent[run];
     }
 
     int holders(int run) {
@@ -140,7 +163,7 @@ final class RunStore {
             return NONE;
         }
         int offset = start(run) - 1 - start(candidate);
-        boolean same = offset >= 0 && offset < length(candidate) && hash(candidate, offset) == parent(run);
+        boolean same = offset >= 0 && offset < length(candidate) && hash(candidate, offset) == parent[run];
         return same ? candidate : NONE;
     }
 
@@ -193,7 +216,7 @@ final class RunStore {
     }
 
     /** A run without blocks; {@link #NONE} when there are as many as there can be. */
-    int create(int start, long parent, int parentRunId, int capacity) {
+    int create(int start, long parentHash, int parentRunId, int capacity) {
         int run = freeIds;
         if (run != NONE) {
             freeIds = parentRun[run];
@@ -206,10 +229,10 @@ final class RunStore {
         int position = allocate(wanted);
         sizeClass[run] = (byte) wanted;
         parentRun[run] = parentRunId;
+        parent[run] = parentHash;
         begin(run);
         field(run, EXTENT, (long) position << 32);
         field(run, PLACE, (long) start << 32);
-        field(run, PARENT, parent);
         end(run);
         link(run);
         live++;
@@ -232,6 +255,7 @@ final class RunStore {
             older = Arrays.copyOf(older, length);
             newer = Arrays.copyOf(newer, length);
             parentRun = Arrays.copyOf(parentRun, length);
+            parent = Arrays.copyOf(parent, length);
         }
         return true;
     }
@@ -276,10 +300,9 @@ final class RunStore {
     }
 
     private void moveTo(int run, int to) {
-        int length = length(run);
-        System.arraycopy(chunk(run), index(run), arena.chunk(to), HashArena.index(to), length);
+        System.arraycopy(chunk(run), index(run), arena.chunk(to), HashArena.index(to), length(run));
         begin(run);
-        field(run, EXTENT, ((long) to << 32) | length);
+        field(run, EXTENT, ((long) to << 32) | (field(run, EXTENT) & 0xFFFF_FFFFL));
         end(run);
     }
 
@@ -309,9 +332,18 @@ final class RunStore {
         arena.endCompaction(old);
     }
 
-    /** Between begin and end. */
+    /** Between begin and end. The hashes are in place. */
     void setLength(int run, int length) {
-        field(run, EXTENT, (field(run, EXTENT) & ~0xFFFF_FFFFL) | length);
+        field(run, EXTENT, (field(run, EXTENT) & ~0xFFFFL) | length);
+        field(run, KEY, key(hash(run, 0), parent[run]));
+        field(run, LAST, hash(run, length - 1));
+    }
+
+    /** Says that another run branches off after so many blocks of this one. */
+    void setFork(int run, int blocks) {
+        begin(run);
+        field(run, EXTENT, (field(run, EXTENT) & ~0xFFFF_0000L) | ((long) blocks << 16));
+        end(run);
     }
 
     // ---- holders
@@ -369,7 +401,7 @@ final class RunStore {
         long[][] chunk = spills[run >>> CHUNK_BITS];
         long[] spill = chunk[run & CHUNK_MASK];
         if (count == INLINE_HOLDERS) {
-            long[] wide = spill == null ? new long[8] : spill;
+            long[] wide = spill == null ? new long[MIN_SPILL] : spill;
             System.arraycopy(record(run), recordIndex(run) + HOLDERS, wide, 0, INLINE_HOLDERS);
             chunk[run & CHUNK_MASK] = wide;
         } else if (count == spill.length) {
@@ -389,7 +421,7 @@ final class RunStore {
     }
 
     long bytes() {
-        long bytes = arena.bytes() + 8L * records.length + 13L * older.length;
+        long bytes = arena.bytes() + 8L * records.length + 21L * older.length;
         for (int i = 0; i < records.length && records[i] != null; i++) {
             bytes += 8L * records[i].length + 4L * spills[i].length;
             for (long[] spill : spills[i]) {

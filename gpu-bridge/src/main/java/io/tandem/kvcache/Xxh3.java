@@ -89,6 +89,17 @@ public final class Xxh3 {
         return avalanche(16 + Long.reverseBytes(low) + high + fold(low, high));
     }
 
+    /** The sequence hashes of consecutive blocks from their own hashes. */
+    public void chain(long[] locals, int count, long[] hashes) {
+        Objects.checkFromIndexSize(0, count, locals.length);
+        Objects.checkFromIndexSize(0, count, hashes.length);
+        long hash = 0;
+        for (int i = 0; i < count; i++) {
+            hash = i == 0 ? locals[0] : chain(hash, locals[i]);
+            hashes[i] = hash;
+        }
+    }
+
     /** The sequence hashes of all whole blocks of a prompt; answers how many there are. */
     public int sequence(int[] tokens, int count, int blockTokens, long[] hashes) {
         int blocks = count / blockTokens;
