@@ -1,5 +1,8 @@
 package io.tandem.kvcache;
 
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
 import java.util.HexFormat;
 import java.util.Objects;
 
@@ -30,7 +33,10 @@ public final class Xxh3 {
                     + "fa763fe39c343ff9dcbbc7c70b4f1d8a51e04bcdb45931c89f7ec9d9787364eac5ac8334d3ebc3c581a0fffa1363eb17"
                     + "0ddd51b7f0da49d316552629d4689e2b16be587d47a1fc8ff8b8d17ad031ce45cb3a8f95160428afd7fbcabb4b407e");
 
-    private static final int STRIPE_TOKENS = 16;
+    /** Two tokens; a prompt is read through a segment because an int array gives only one at a time. */
+    private static final ValueLayout.OfLong WORD = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+    private static final int STRIPE_BYTES = 64;
     private static final int STRIPES_PER_BLOCK = 16;
 
     private final long seed;
@@ -48,7 +54,6 @@ public final class Xxh3 {
     private final long[] last = new long[8];
 
     private final long[] merge = new long[8];
-    private final long[] acc = new long[8];
 
     public Xxh3(long seed) {
         this.seed = seed;
@@ -70,16 +75,27 @@ public final class Xxh3 {
         }
     }
 
-    /** The hash of {@code tokens[from..from+count)}; {@code count} a multiple of 4, at least 8. Not thread-safe. */
+    /** The hash of {@code tokens[from..from+count)}; {@code count} a multiple of 4, at least 8. */
     public long tokens(int[] tokens, int from, int count) {
         Objects.checkFromIndexSize(from, count, tokens.length);
+        checkLength(count);
+        return hash(MemorySegment.ofArray(tokens), 4L * from, 4 * count);
+    }
+
+    private static void checkLength(int count) {
         if (count < 8 || count % 4 != 0) {
             throw new IllegalArgumentException("a block must have a multiple of 4 tokens and at least 8, not " + count);
         }
-        if (count <= 32) {
-            return upTo128(tokens, from, count);
+    }
+
+    private long hash(MemorySegment tokens, long at, int bytes) {
+        if (bytes == 64) {
+            return of64(tokens, at);
         }
-        return count <= 60 ? upTo240(tokens, from, count) : above240(tokens, from, count);
+        if (bytes <= 128) {
+            return upTo128(tokens, at, bytes);
+        }
+        return bytes <= 240 ? upTo240(tokens, at, bytes) : above240(tokens, at, bytes);
     }
 
     /** The sequence hash of a block from that of the block before it and its own. */
@@ -102,96 +118,122 @@ public final class Xxh3 {
 
     /** The sequence hashes of all whole blocks of a prompt; answers how many there are. */
     public int sequence(int[] tokens, int count, int blockTokens, long[] hashes) {
+        return sequence(tokens, 0, count, blockTokens, hashes);
+    }
+
+    /** The sequence hashes of all whole blocks of the prompt {@code tokens[from..from+count)}; answers how many there are. */
+    public int sequence(int[] tokens, int from, int count, int blockTokens, long[] hashes) {
+        Objects.checkFromIndexSize(from, count, tokens.length);
+        checkLength(blockTokens);
         int blocks = count / blockTokens;
-        if (blocks == 0) {
-            return 0;
-        }
-        long hash = tokens(tokens, 0, blockTokens);
-        hashes[0] = hash;
-        for (int b = 1; b < blocks; b++) {
-            hash = chain(hash, tokens(tokens, b * blockTokens, blockTokens));
+        Objects.checkFromIndexSize(0, blocks, hashes.length);
+        MemorySegment segment = MemorySegment.ofArray(tokens);
+        int bytes = 4 * blockTokens;
+        long at = 4L * from;
+        long hash = 0;
+        for (int b = 0; b < blocks; b++, at += bytes) {
+            long local = hash(segment, at, bytes);
+            hash = b == 0 ? local : chain(hash, local);
             hashes[b] = hash;
         }
         return blocks;
     }
 
-    private long upTo128(int[] t, int at, int count) {
-        long sum = 4L * count * PRIME64_1;
-        int end = at + count;
-        if (count > 8) {
-            if (count > 16) {
-                if (count > 24) {
-                    sum += mix(t, at + 12, 12) + mix(t, end - 16, 14);
+    /** A block of 16 tokens, without a branch. */
+    private long of64(MemorySegment t, long at) {
+        long[] m = mixing;
+        return avalanche(64 * PRIME64_1
+                + fold(word(t, at) ^ m[0], word(t, at + 8) ^ m[1])
+                + fold(word(t, at + 16) ^ m[4], word(t, at + 24) ^ m[5])
+                + fold(word(t, at + 32) ^ m[6], word(t, at + 40) ^ m[7])
+                + fold(word(t, at + 48) ^ m[2], word(t, at + 56) ^ m[3]));
+    }
+
+    private long upTo128(MemorySegment t, long at, int bytes) {
+        long sum = bytes * PRIME64_1;
+        long end = at + bytes;
+        if (bytes > 32) {
+            if (bytes > 64) {
+                if (bytes > 96) {
+                    sum += mix(t, at + 48, 12) + mix(t, end - 64, 14);
                 }
-                sum += mix(t, at + 8, 8) + mix(t, end - 12, 10);
+                sum += mix(t, at + 32, 8) + mix(t, end - 48, 10);
             }
-            sum += mix(t, at + 4, 4) + mix(t, end - 8, 6);
+            sum += mix(t, at + 16, 4) + mix(t, end - 32, 6);
         }
-        return avalanche(sum + mix(t, at, 0) + mix(t, end - 4, 2));
+        return avalanche(sum + mix(t, at, 0) + mix(t, end - 16, 2));
     }
 
-    private long mix(int[] t, int at, int secretWord) {
-        return fold(pair(t, at) ^ mixing[secretWord], pair(t, at + 2) ^ mixing[secretWord + 1]);
+    private long mix(MemorySegment t, long at, int secretWord) {
+        return fold(word(t, at) ^ mixing[secretWord], word(t, at + 8) ^ mixing[secretWord + 1]);
     }
 
-    private long upTo240(int[] t, int at, int count) {
-        long sum = 4L * count * PRIME64_1;
+    private long upTo240(MemorySegment t, long at, int bytes) {
+        long sum = bytes * PRIME64_1;
         for (int i = 0; i < 8; i++) {
-            sum += mix(t, at + 4 * i, 2 * i);
+            sum += mix(t, at + 16 * i, 2 * i);
         }
         sum = avalanche(sum);
-        for (int i = 8; i < count / 4; i++) {
-            sum += mixAt(t, at + 4 * i, 16 * (i - 8) + 3);
+        for (int i = 8; i < bytes / 16; i++) {
+            sum += mixAt(t, at + 16 * i, 16 * (i - 8) + 3);
         }
-        return avalanche(sum + mixAt(t, at + count - 4, 136 - 17));
+        return avalanche(sum + mixAt(t, at + bytes - 16, 136 - 17));
     }
 
-    private long mixAt(int[] t, int at, int secretByte) {
+    private long mixAt(MemorySegment t, long at, int secretByte) {
         return fold(
-                pair(t, at) ^ (word(SECRET, secretByte) + seed),
-                pair(t, at + 2) ^ (word(SECRET, secretByte + 8) - seed));
+                word(t, at) ^ (word(SECRET, secretByte) + seed),
+                word(t, at + 8) ^ (word(SECRET, secretByte + 8) - seed));
     }
 
-    private long above240(int[] t, int at, int count) {
-        long[] a = acc;
-        a[0] = PRIME32_3;
-        a[1] = PRIME64_1;
-        a[2] = PRIME64_2;
-        a[3] = PRIME64_3;
-        a[4] = PRIME64_4;
-        a[5] = PRIME32_2;
-        a[6] = PRIME64_5;
-        a[7] = PRIME32_1;
-        int stripes = (4 * count - 1) / 64;
-        for (int s = 0; s < stripes; s++) {
-            accumulate(a, t, at + STRIPE_TOKENS * s, stripe, s % STRIPES_PER_BLOCK);
-            if (s % STRIPES_PER_BLOCK == STRIPES_PER_BLOCK - 1) {
-                scramble(a);
+    /** Eight sums, kept in variables so that they stay in registers. */
+    private long above240(MemorySegment t, long at, int bytes) {
+        long a0 = PRIME32_3;
+        long a1 = PRIME64_1;
+        long a2 = PRIME64_2;
+        long a3 = PRIME64_3;
+        long a4 = PRIME64_4;
+        long a5 = PRIME32_2;
+        long a6 = PRIME64_5;
+        long a7 = PRIME32_1;
+        int stripes = (bytes - 1) / STRIPE_BYTES;
+        for (int s = 0; s <= stripes; s++) {
+            boolean end = s == stripes;
+            long[] secret = end ? last : stripe;
+            int k = end ? 0 : s % STRIPES_PER_BLOCK;
+            long w = end ? at + bytes - STRIPE_BYTES : at + (long) STRIPE_BYTES * s;
+            a0 += word(t, w + 8) + product(word(t, w) ^ secret[k]);
+            a1 += word(t, w) + product(word(t, w + 8) ^ secret[k + 1]);
+            a2 += word(t, w + 24) + product(word(t, w + 16) ^ secret[k + 2]);
+            a3 += word(t, w + 16) + product(word(t, w + 24) ^ secret[k + 3]);
+            a4 += word(t, w + 40) + product(word(t, w + 32) ^ secret[k + 4]);
+            a5 += word(t, w + 32) + product(word(t, w + 40) ^ secret[k + 5]);
+            a6 += word(t, w + 56) + product(word(t, w + 48) ^ secret[k + 6]);
+            a7 += word(t, w + 48) + product(word(t, w + 56) ^ secret[k + 7]);
+            if (k == STRIPES_PER_BLOCK - 1) {
+                a0 = scramble(a0, stripe[16]);
+                a1 = scramble(a1, stripe[17]);
+                a2 = scramble(a2, stripe[18]);
+                a3 = scramble(a3, stripe[19]);
+                a4 = scramble(a4, stripe[20]);
+                a5 = scramble(a5, stripe[21]);
+                a6 = scramble(a6, stripe[22]);
+                a7 = scramble(a7, stripe[23]);
             }
         }
-        accumulate(a, t, at + count - STRIPE_TOKENS, last, 0);
-        long sum = 4L * count * PRIME64_1;
-        for (int i = 0; i < 8; i += 2) {
-            sum += fold(a[i] ^ merge[i], a[i + 1] ^ merge[i + 1]);
-        }
-        return avalanche(sum);
+        return avalanche(bytes * PRIME64_1
+                + fold(a0 ^ merge[0], a1 ^ merge[1])
+                + fold(a2 ^ merge[2], a3 ^ merge[3])
+                + fold(a4 ^ merge[4], a5 ^ merge[5])
+                + fold(a6 ^ merge[6], a7 ^ merge[7]));
     }
 
-    private static void accumulate(long[] a, int[] t, int at, long[] secret, int from) {
-        for (int i = 0; i < 8; i += 2) {
-            long even = pair(t, at + 2 * i);
-            long odd = pair(t, at + 2 * i + 2);
-            long evenKey = even ^ secret[from + i];
-            long oddKey = odd ^ secret[from + i + 1];
-            a[i] += odd + (evenKey & 0xFFFF_FFFFL) * (evenKey >>> 32);
-            a[i + 1] += even + (oddKey & 0xFFFF_FFFFL) * (oddKey >>> 32);
-        }
+    private static long product(long key) {
+        return (key & 0xFFFF_FFFFL) * (key >>> 32);
     }
 
-    private void scramble(long[] a) {
-        for (int i = 0; i < 8; i++) {
-            a[i] = (a[i] ^ (a[i] >>> 47) ^ stripe[16 + i]) * PRIME32_1;
-        }
+    private static long scramble(long sum, long secret) {
+        return (sum ^ (sum >>> 47) ^ secret) * PRIME32_1;
     }
 
     private static long fold(long x, long y) {
@@ -203,8 +245,8 @@ public final class Xxh3 {
         return x ^ (x >>> 32);
     }
 
-    private static long pair(int[] t, int at) {
-        return (t[at] & 0xFFFF_FFFFL) | ((long) t[at + 1] << 32);
+    private static long word(MemorySegment t, long at) {
+        return t.get(WORD, at);
     }
 
     private static long word(byte[] bytes, int at) {
