@@ -142,7 +142,7 @@ public final class Xxh3 {
     /** A block of 16 tokens, without a branch. */
     private long of64(MemorySegment t, long at) {
         long[] m = mixing;
-        return avalanche(64 * PRIME64_1
+        return avalanche((PRIME64_1 << 6) // 64 bytes
                 + fold(word(t, at) ^ m[0], word(t, at + 8) ^ m[1])
                 + fold(word(t, at + 16) ^ m[4], word(t, at + 24) ^ m[5])
                 + fold(word(t, at + 32) ^ m[6], word(t, at + 40) ^ m[7])
