@@ -9,13 +9,9 @@ import io.tandem.compute.ForwardOutput;
 import io.tandem.kvcache.KvMemory;
 import io.tandem.weights.TensorType;
 import java.io.IOException;
-import java.lang.management.ManagementFactory;
-import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
-import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -59,26 +55,9 @@ class VectorWidthTest {
         return hash;
     }
 
-    private static String probe(String... flags) throws IOException, InterruptedException {
-        List<String> command = new ArrayList<>();
-        command.add(ProcessHandle.current().info().command().orElseThrow());
-        ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
-                .filter(a -> a.startsWith("--"))
-                .forEach(command::add);
-        command.addAll(List.of("-Xmx256m", "-XX:+UseSerialGC"));
-        command.addAll(List.of(flags));
-        command.addAll(List.of("-cp", System.getProperty("java.class.path"), Probe.class.getName()));
-        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
-        try {
-            String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-            assertTrue(process.waitFor(120, TimeUnit.SECONDS), "the probe hangs");
-            return output.lines()
-                    .filter(l -> l.startsWith("width "))
-                    .findFirst()
-                    .orElse("failed: " + output);
-        } finally {
-            process.destroyForcibly();
-        }
+    private static String probe(String flag) throws IOException, InterruptedException {
+        String said = ForkedJava.run(Probe.class, List.of(), flag);
+        return said.lines().filter(l -> l.startsWith("width ")).findFirst().orElse("failed: " + said);
     }
 
     @ParameterizedTest
