@@ -40,6 +40,26 @@ public interface ComputeBackend extends AutoCloseable {
      */
     default void warmUp(Duration budget) {}
 
+    /**
+     * True when {@link #submit} returns before the pass is over, so that the next one can be made ready meanwhile. Such a
+     * backend chooses tokens itself, runs passes in the order they came, and has at most two under way.
+     */
+    default boolean overlapsPasses() {
+        return false;
+    }
+
+    /** Starts a pass; {@link #await} gives its results. The batch stays as it is until then. */
+    default void submit(ForwardBatch batch, KvMemory kv, ForwardOutput output) {
+        forward(batch, kv, output);
+    }
+
+    /**
+     * Waits for the oldest pass that was submitted and not awaited; its output is filled then.
+     *
+     * @throws DeviceLostException when the device will run no further pass
+     */
+    default void await() {}
+
     /** True when the backend fills {@link ForwardOutput#tokens} and leaves the logits alone. */
     default boolean choosesTokens() {
         return false;

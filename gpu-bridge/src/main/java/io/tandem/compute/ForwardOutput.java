@@ -5,14 +5,21 @@ package io.tandem.compute;
  * when {@link ComputeBackend#choosesTokens()}, the token itself.
  */
 public final class ForwardOutput {
-    /** Logits after the last token of each sequence that wanted them; shape [maxSequences][vocabSize], or empty rows. */
+    /**
+     * Logits after the last token of each sequence that wanted them; shape [maxSequences][vocabSize]. A backend that
+     * chooses tokens fills rows only for sequences that want top log-probabilities, and makes them when it first does.
+     */
     public final float[][] logits;
 
-    /** Tokens chosen by the backend; shape [maxSequences]. */
+    /** Tokens chosen by the backend; below 0 where the logits held no finite value or a NaN. Shape [maxSequences]. */
     public final int[] tokens;
+
+    /** Log-probabilities of {@link #tokens}; NaN where none was asked for. Shape [maxSequences]. */
+    public final float[] logprobs;
 
     public ForwardOutput(int maxSequences, int vocabSize, boolean withLogits) {
         logits = new float[maxSequences][withLogits ? vocabSize : 0];
         tokens = new int[maxSequences];
+        logprobs = new float[maxSequences];
     }
 }

@@ -9,6 +9,8 @@ import io.tandem.kvcache.BlockHash;
 import io.tandem.kvcache.BlockPool;
 import io.tandem.kvcache.KvMemory;
 import io.tandem.sampling.Sampler;
+import io.tandem.sampling.SamplingParams;
+import io.tandem.scheduling.Pass;
 import io.tandem.scheduling.Scheduler;
 import io.tandem.scheduling.Sequence;
 import io.tandem.scheduling.Sequence.Phase;
@@ -34,17 +36,19 @@ public final class Engine implements AutoCloseable {
     private final BlockEvents blockEvents;
     private final Scheduler scheduler;
     private final Sampler sampler;
-    private final ForwardBatch batch;
-    private final ForwardOutput output;
+    private final Pass[] passes;
     private final StepTokens stepTokens;
     private final Map<Long, Sequence> sequences = new HashMap<>();
     private final int maxTokens;
     private EngineRole role;
+    private Pass underWay;
+    private int turn;
     private int held;
     private long steps;
     private long computedTokens;
     private long generatedTokens;
     private long lastStepNanos;
+    private long lastCompletionNanos = Long.MIN_VALUE;
 
     /**
      * @param modelFingerprint keeps block hashes of different models apart
@@ -64,9 +68,13 @@ public final class Engine implements AutoCloseable {
         pool = new BlockPool(kv.blocks(), blockEvents);
         scheduler = new Scheduler(settings, pool, new BlockHash(modelFingerprint, settings.blockTokens()));
         int batchTokens = Math.min(settings.maxBatchTokens(), backend.maxBatchTokens());
-        batch = new ForwardBatch(batchTokens, settings.maxSequences());
         int vocabSize = backend.model().vocabSize();
-        output = new ForwardOutput(settings.maxSequences(), vocabSize, !backend.choosesTokens());
+        passes = new Pass[backend.overlapsPasses() ? 2 : 1];
+        for (int i = 0; i < passes.length; i++) {
+            passes[i] = new Pass(
+                    new ForwardBatch(batchTokens, settings.maxSequences()),
+                    new ForwardOutput(settings.maxSequences(), vocabSize, !backend.choosesTokens()));
+        }
         sampler = new Sampler(backend.choosesTokens() ? 1 : vocabSize);
         stepTokens = new StepTokens(settings.maxSequences());
         long kvTokens = (long) kv.blocks() * settings.blockTokens();
@@ -79,37 +87,35 @@ public final class Engine implements AutoCloseable {
 
     /** True when a step would do something. */
     public boolean hasWork() {
-        return !scheduler.running().isEmpty() || !scheduler.waiting().isEmpty();
+        return !scheduler.running().isEmpty() || !scheduler.waiting().isEmpty() || underWay != null;
     }
 
-    /** One step: schedule, forward, sample, publish. Answers whether anything ran. */
+    /**
+     * One step: schedule, forward, sample, publish. Where the backend overlaps passes, this starts one and takes the results
+     * of the one before; else both are the same. Answers whether anything ran.
+     */
     public boolean step(long nowNanos) {
-        scheduler.schedule(role, batch);
-        if (batch.isEmpty()) {
-            return false;
+        Pass started = start(nowNanos);
+        Pass over = started;
+        if (backend.overlapsPasses()) {
+            over = underWay;
+            underWay = started;
         }
-        long start = System.nanoTime();
-        backend.forward(batch, kv, output);
-        stepTokens.clear();
-        for (int i = 0; i < batch.sequences; i++) {
-            advance(scheduler.scheduled(i), i, nowNanos);
+        if (over != null) {
+            backend.await();
+            complete(over, nowNanos);
+            long now = System.nanoTime();
+            lastStepNanos = now - Math.max(over.begunNanos, lastCompletionNanos);
+            lastCompletionNanos = now;
+            reportShape(over.batch);
         }
-        steps++;
-        computedTokens += batch.tokens;
-        generatedTokens += stepTokens.count;
-        listener.onStep(stepTokens);
-        for (int i = 0; i < batch.sequences; i++) {
-            settle(scheduler.scheduled(i), nowNanos);
-        }
-        lastStepNanos = System.nanoTime() - start;
         blockEvents.flush();
-        reportShape();
         verifyWhenAsked();
-        return true;
+        return started != null || over != null;
     }
 
-    /** What the step was made of, for whoever learns how long steps take. A sequence with one token counts as a decode. */
-    private void reportShape() {
+    /** What a pass was made of, for whoever learns how long steps take. A sequence with one token counts as a decode. */
+    private void reportShape(ForwardBatch batch) {
         int newTokens = 0;
         long before = 0;
         int decodes = 0;
@@ -126,65 +132,99 @@ public final class Engine implements AutoCloseable {
         listener.onStepTimed(newTokens, before, decodes, context, lastStepNanos);
     }
 
-    /** Books what a step computed for one sequence and, when it reached its last token, chooses the next. */
-    private void advance(Sequence s, int index, long nowNanos) {
-        if (s.startedNanos == 0) {
-            s.startedNanos = nowNanos;
+    /** Schedules and starts a pass; null when nothing can run. */
+    private Pass start(long nowNanos) {
+        Pass pass = passes[turn];
+        pass.begunNanos = System.nanoTime();
+        scheduler.schedule(role, pass);
+        if (pass.isEmpty()) {
+            return null;
         }
-        s.computed += s.scheduled;
-        s.computedTokens += s.scheduled;
-        s.scheduled = 0;
-        scheduler.publish(s);
-        if (s.purpose == Purpose.PREFILL_ONLY) {
-            reportProgress(s);
+        turn = (turn + 1) % passes.length;
+        backend.submit(pass.batch, kv, pass.output);
+        pass.begin(nowNanos);
+        return pass;
+    }
+
+    private void complete(Pass pass, long nowNanos) {
+        stepTokens.clear();
+        for (int row = 0; row < pass.batch.sequences; row++) {
+            pass.sequences[row].underWay--;
+            if (pass.sequences[row].phase != Phase.FINISHED) {
+                advance(pass, row);
+            }
         }
-        s.advanced = s.computed == s.length;
-        if (s.advanced) {
-            s.tokens[s.length] = choose(s, index);
-            s.length++;
+        steps++;
+        computedTokens += pass.batch.tokens;
+        generatedTokens += stepTokens.count;
+        listener.onStep(stepTokens);
+        for (int row = 0; row < pass.batch.sequences; row++) {
+            if (pass.chosenAt[row] >= 0 && pass.sequences[row].phase != Phase.FINISHED) {
+                settle(pass.sequences[row], pass.chosenAt[row], nowNanos);
+            }
         }
     }
 
-    private int choose(Sequence s, int index) {
-        int position = s.outputTokens();
-        if (backend.choosesTokens()) {
-            stepTokens.add(s.key, output.tokens[index], position, Float.NaN, null, null);
-            return output.tokens[index];
+    /** Books what a pass computed for one sequence and, when it reached its last token, chooses the next. */
+    private void advance(Pass pass, int row) {
+        Sequence s = pass.sequences[row];
+        if (pass.isLive(row)) {
+            s.written = pass.writtenAfter[row];
+            scheduler.publish(s);
+            if (s.purpose == Purpose.PREFILL_ONLY) {
+                reportProgress(s);
+            }
         }
-        int token = sampler.choose(s.spec.sampling(), output.logits[index], s.tokens, s.spec.promptTokens(), s.length);
-        stepTokens.add(s.key, token, position, sampler.logprob(), sampler.topIds(), sampler.topLogprobs());
+        int at = pass.chosenAt[row];
+        if (at >= 0) {
+            s.tokens[at] = choose(s, at, pass.output, row);
+        }
+    }
+
+    /** Chooses the token at an index of the sequence, from the logits of a row. */
+    private int choose(Sequence s, int at, ForwardOutput output, int row) {
+        SamplingParams params = s.spec.sampling();
+        int position = at - s.spec.promptTokens();
+        if (!backend.choosesTokens()) {
+            int token = sampler.choose(params, output.logits[row], s.tokens, s.spec.promptTokens(), at);
+            stepTokens.add(s.key, token, position, sampler.logprob(), sampler.topIds(), sampler.topLogprobs());
+            return token;
+        }
+        int token = output.tokens[row];
+        if (token < 0) {
+            return token;
+        }
+        if (params.topLogprobs() > 0 && output.logits[row].length > 0) {
+            sampler.report(params, output.logits[row], token);
+            stepTokens.add(s.key, token, position, sampler.logprob(), sampler.topIds(), sampler.topLogprobs());
+        } else {
+            stepTokens.add(s.key, token, position, output.logprobs[row], null, null);
+        }
         return token;
     }
 
     private void reportProgress(Sequence s) {
         int promptLength = s.spec.tokens().length;
-        int whole =
-                s.computed >= promptLength ? scheduler.blocksFor(promptLength) : s.computed / settings.blockTokens();
+        int whole = s.written >= promptLength ? scheduler.blocksFor(promptLength) : s.written / settings.blockTokens();
         if (whole > s.reportedBlocks) {
             listener.onPrefillProgress(s.key, s.reportedBlocks, whole, s.blockTable);
             s.reportedBlocks = whole;
         }
     }
 
-    /** Ends a sequence that is over after this step. */
-    private void settle(Sequence s, long nowNanos) {
-        if (!s.advanced) {
-            return;
-        }
-        if (contains(s.spec.stopTokenIds(), s.tokens[s.length - 1])) {
+    /** Ends a sequence that is over with the token at an index. */
+    private void settle(Sequence s, int at, long nowNanos) {
+        if (s.tokens[at] < 0) {
+            finish(s, FinishReason.ERROR, nowNanos, "the model's logits hold a NaN or no finite value");
+        } else if (contains(s.spec.stopTokenIds(), s.tokens[at])) {
             finish(s, FinishReason.STOP, nowNanos, "");
-        } else if (s.length >= s.tokens.length) {
+        } else if (at + 1 >= s.tokens.length) {
             finish(s, FinishReason.LENGTH, nowNanos, "");
-        } else if (s.purpose == Purpose.PREFILL_ONLY) {
-            hold(s, nowNanos);
+        } else if (s.purpose == Purpose.PREFILL_ONLY && s.phase == Phase.RUNNING) {
+            scheduler.hold(s);
+            held++;
+            listener.onFinished(s.key, FinishReason.PREFILLED, s.stats(nowNanos), "");
         }
-    }
-
-    private void hold(Sequence s, long nowNanos) {
-        scheduler.running().remove(s);
-        s.phase = Phase.HELD;
-        held++;
-        listener.onFinished(s.key, FinishReason.PREFILLED, s.stats(nowNanos), "");
     }
 
     private void finish(Sequence s, FinishReason reason, long nowNanos, String detail) {
@@ -272,6 +312,7 @@ public final class Engine implements AutoCloseable {
             return;
         }
         s.computed = s.length;
+        s.written = s.length;
         scheduler.publish(s);
         for (int token : nextTokens) {
             if (s.length < s.tokens.length) {
@@ -328,8 +369,22 @@ public final class Engine implements AutoCloseable {
 
     /** Ends every sequence of the failed step, or all when none can be blamed; the engine goes on. */
     public void failStep(String detail, long nowNanos) {
-        List<Sequence> running = List.copyOf(scheduler.running());
-        for (Sequence s : running) {
+        if (underWay != null) {
+            underWay = null;
+            backend.await();
+        }
+        for (Sequence s : List.copyOf(scheduler.running())) {
+            finish(s, FinishReason.ERROR, nowNanos, detail);
+        }
+        for (Sequence s : scheduler.waiting()) {
+            s.underWay = 0;
+        }
+    }
+
+    /** Ends every sequence in every phase: the device is lost. */
+    public void failAll(String detail, long nowNanos) {
+        underWay = null;
+        for (Sequence s : List.copyOf(sequences.values())) {
             finish(s, FinishReason.ERROR, nowNanos, detail);
         }
     }

@@ -1,5 +1,6 @@
 package io.tandem.engine;
 
+import io.tandem.compute.DeviceLostException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.LockSupport;
@@ -18,6 +19,7 @@ public final class EngineLoop implements AutoCloseable {
     private final AtomicBoolean closed = new AtomicBoolean();
     private volatile long lastTurnNanos = System.nanoTime();
     private volatile boolean parked;
+    private volatile DeviceLostException failure;
 
     /** Starts the thread. The loop owns the engine and closes it. */
     public EngineLoop(String name, Engine engine, int commandQueueEntries) {
@@ -41,6 +43,11 @@ public final class EngineLoop implements AutoCloseable {
         return turns.stats();
     }
 
+    /** Why the loop ended by itself; null while it runs and after an ordinary close. */
+    public DeviceLostException failure() {
+        return failure;
+    }
+
     /** How long the thread has been in one turn: a large value means the engine hangs. */
     public long turnAgeNanos(long nowNanos) {
         return nowNanos - lastTurnNanos;
@@ -50,8 +57,14 @@ public final class EngineLoop implements AutoCloseable {
         while (!closed.get()) {
             long now = System.nanoTime();
             lastTurnNanos = now;
-            if (!turns.turn(now)) {
-                park();
+            try {
+                if (!turns.turn(now)) {
+                    park();
+                }
+            } catch (DeviceLostException e) {
+                LOG.error("{}: the device is lost; its sequences end here and may go on elsewhere", thread.getName(), e);
+                failure = e;
+                closed.set(true);
             }
         }
         engine.close();
@@ -69,9 +82,7 @@ public final class EngineLoop implements AutoCloseable {
     /** Stops the thread after its current step and frees the KV memory. */
     @Override
     public void close() {
-        if (!closed.compareAndSet(false, true)) {
-            return;
-        }
+        closed.set(true);
         LockSupport.unpark(thread);
         try {
             if (!thread.join(java.time.Duration.ofSeconds(CLOSE_GUARD_SECONDS))) {

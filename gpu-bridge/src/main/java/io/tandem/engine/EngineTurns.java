@@ -1,5 +1,6 @@
 package io.tandem.engine;
 
+import io.tandem.compute.DeviceLostException;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
@@ -49,7 +50,11 @@ public final class EngineTurns {
         return stats;
     }
 
-    /** One turn; answers whether anything was done. Always the same thread, or one after the other. */
+    /**
+     * One turn; answers whether anything was done. Always the same thread, or one after the other.
+     *
+     * @throws DeviceLostException once every sequence has ended: the last turn
+     */
     public boolean turn(long nowNanos) {
         boolean worked = drainCommands(nowNanos);
         if (!began || nowNanos - housekeepingNanos >= HOUSEKEEPING_NANOS) {
@@ -84,7 +89,19 @@ public final class EngineTurns {
 
     private boolean step(long nowNanos) {
         try {
-            return engine.hasWork() && engine.step(nowNanos);
+            return engine.hasWork() && stepOrFail(nowNanos);
+        } catch (DeviceLostException e) {
+            engine.failAll(e.getMessage(), nowNanos);
+            refreshStats();
+            throw e;
+        }
+    }
+
+    private boolean stepOrFail(long nowNanos) {
+        try {
+            return engine.step(nowNanos);
+        } catch (DeviceLostException e) {
+            throw e;
         } catch (RuntimeException e) {
             LOG.error("engine step failed; its sequences end with an error", e);
             engine.failStep(e.toString(), nowNanos);

@@ -228,7 +228,8 @@ public final class Sampler {
         return Math.exp(((double) logit - max) / temperature);
     }
 
-    private void report(SamplingParams params, float[] logits, int chosen) {
+    /** Fills {@link #logprob()}, {@link #topIds()} and {@link #topLogprobs()} for a token that was chosen elsewhere. */
+    public void report(SamplingParams params, float[] logits, int chosen) {
         logprob = Float.NaN;
         topIds = null;
         topLogprobs = null;
@@ -236,16 +237,16 @@ public final class Sampler {
             return;
         }
         float max = Float.NEGATIVE_INFINITY;
-        for (int i = 0; i < vocabSize; i++) {
-            max = Math.max(max, logits[i]);
+        for (float logit : logits) {
+            max = Math.max(max, logit);
         }
         double sum = 0;
-        for (int i = 0; i < vocabSize; i++) {
-            sum += Math.exp((double) logits[i] - max);
+        for (float logit : logits) {
+            sum += Math.exp((double) logit - max);
         }
         double logSum = max + Math.log(sum);
         logprob = (float) (logits[chosen] - logSum);
-        int n = Math.min(params.topLogprobs(), vocabSize);
+        int n = Math.min(params.topLogprobs(), logits.length);
         topIds = new int[n];
         topLogprobs = new float[n];
         fillTop(logits, n);
@@ -257,7 +258,7 @@ public final class Sampler {
     /** The n largest by insertion: n is at most {@link SamplingParams#MAX_TOP_LOGPROBS}. */
     private void fillTop(float[] logits, int n) {
         int filled = 0;
-        for (int i = 0; i < vocabSize && n > 0; i++) {
+        for (int i = 0; i < logits.length && n > 0; i++) {
             if (filled == n && !(logits[i] > logits[topIds[n - 1]])) {
                 continue;
             }

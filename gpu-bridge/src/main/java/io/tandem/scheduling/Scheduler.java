@@ -28,8 +28,10 @@ public final class Scheduler {
 
     private final ArrayDeque<Sequence> waiting;
 
-    /** By index in the latest batch. */
-    private final Sequence[] scheduled;
+    /** Slots that no running sequence has. */
+    private final int[] freeSlots;
+
+    private int freeSlotCount;
 
     private int reserved;
     private long preemptions;
@@ -41,7 +43,10 @@ public final class Scheduler {
         this.hash = hash;
         running = new ArrayList<>(settings.maxSequences());
         waiting = new ArrayDeque<>(settings.maxWaitingSequences());
-        scheduled = new Sequence[settings.maxSequences()];
+        freeSlots = new int[settings.maxSequences()];
+        while (freeSlotCount < freeSlots.length) {
+            freeSlots[freeSlotCount] = freeSlots.length - 1 - freeSlotCount++;
+        }
     }
 
     public List<Sequence> running() {
@@ -50,11 +55,6 @@ public final class Scheduler {
 
     public ArrayDeque<Sequence> waiting() {
         return waiting;
-    }
-
-    /** The sequence at an index of the latest batch. */
-    public Sequence scheduled(int batchIndex) {
-        return scheduled[batchIndex];
     }
 
     /** Sequences whose KV is on its way here. */
@@ -70,78 +70,80 @@ public final class Scheduler {
         return cacheHitTokens;
     }
 
-    /** Fills the batch for one step; empty when nothing can run. */
-    public void schedule(EngineRole role, ForwardBatch batch) {
-        batch.clear();
-        scheduleDecodes(batch);
-        int budget = schedulePrompts(batch, settings.chunkTokens(role));
-        admit(batch, budget);
+    /** Fills the pass of one step; empty when nothing can run. */
+    public void schedule(EngineRole role, Pass pass) {
+        pass.clear();
+        scheduleDecodes(pass);
+        int budget = schedulePrompts(pass, settings.chunkTokens(role));
+        admit(pass, budget);
     }
 
-    private void scheduleDecodes(ForwardBatch batch) {
+    private void scheduleDecodes(Pass pass) {
         for (int i = 0; i < running.size(); i++) {
             Sequence s = running.get(i);
-            s.scheduled = 0;
-            if (s.isDecoding() && ensureBlocks(s)) {
-                s.scheduled = 1;
-            }
+            s.decodes = s.isDecoding() && !s.isFull() && ensureBlocks(s);
         }
         for (int i = 0; i < running.size(); i++) {
             Sequence s = running.get(i);
-            if (s.scheduled == 1) {
-                add(batch, s, 1);
+            if (s.decodes) {
+                pass.add(s, 1);
             }
         }
     }
 
-    private int schedulePrompts(ForwardBatch batch, int budget) {
+    private int schedulePrompts(Pass pass, int budget) {
         int left = budget;
         for (int i = 0; i < running.size() && left > 0; i++) {
             Sequence s = running.get(i);
-            if (!s.isDecoding()) {
-                left -= addChunk(batch, s, left);
+            if (!s.isDecoding() && !s.isFull()) {
+                left -= addChunk(pass, s, left);
             }
         }
         return left;
     }
 
-    private void admit(ForwardBatch batch, int budget) {
+    private void admit(Pass pass, int budget) {
         int left = budget;
         while (left > 0
                 && !waiting.isEmpty()
                 && running.size() + reserved < settings.maxSequences()
-                && batch.hasRoomFor(1)) {
+                && pass.batch.hasRoomFor(1)) {
             Sequence s = waiting.peekFirst();
-            if (!takeBlocks(s)) {
+            // One that was preempted in a pass still under way waits for the token it chooses there.
+            if (s.underWay > 0 || !takeBlocks(s)) {
                 return;
             }
             waiting.pollFirst();
-            s.phase = Phase.RUNNING;
-            running.add(s);
-            left -= addChunk(batch, s, left);
+            run(s);
+            left -= addChunk(pass, s, left);
         }
     }
 
-    private int addChunk(ForwardBatch batch, Sequence s, int budget) {
+    private static int addChunk(Pass pass, Sequence s, int budget) {
+        ForwardBatch batch = pass.batch;
         int chunk = Math.min(Math.min(s.pending(), budget), batch.maxTokens - batch.tokens);
         if (chunk <= 0 || batch.sequences >= batch.maxSequences) {
             return 0;
         }
-        add(batch, s, chunk);
+        pass.add(s, chunk);
         return chunk;
     }
 
-    private void add(ForwardBatch batch, Sequence s, int count) {
-        s.scheduled = count;
-        scheduled[batch.sequences] = s;
-        boolean last = s.computed + count == s.length;
-        batch.add(
-                s.tokens,
-                s.computed,
-                count,
-                s.blockTable,
-                last,
-                s.spec.sampling().seed());
+    private void run(Sequence s) {
+        s.phase = Phase.RUNNING;
+        s.slot = freeSlots[--freeSlotCount];
+        running.add(s);
+    }
+
+    private void stop(Sequence s) {
+        running.remove(s);
+        freeSlots[freeSlotCount++] = s.slot;
+    }
+
+    /** Takes a finished prefill out of the running set; its blocks stay. */
+    public void hold(Sequence s) {
+        stop(s);
+        s.phase = Phase.HELD;
     }
 
     /** Blocks for all tokens of a sequence, cached ones first; false, with nothing held, when they are not to be had. */
@@ -185,6 +187,7 @@ public final class Scheduler {
         }
         s.publishedBlocks = s.blocks;
         s.computed = s.blocks * blockTokens;
+        s.written = s.computed;
     }
 
     /** A block for the next token, preempting the newest sequence while there is none; false when that is this one. */
@@ -212,9 +215,9 @@ public final class Scheduler {
     }
 
     private void preempt(Sequence s) {
-        running.remove(s);
+        stop(s);
         releaseBlocks(s);
-        s.scheduled = 0;
+        s.decodes = false;
         s.preemptions++;
         preemptions++;
         s.phase = Phase.WAITING;
@@ -227,6 +230,7 @@ public final class Scheduler {
             pool.release(s.blockTable[--s.blocks]);
         }
         s.computed = 0;
+        s.written = 0;
         s.publishedBlocks = 0;
     }
 
@@ -243,15 +247,14 @@ public final class Scheduler {
     /** Ends a reservation: the sequence runs from now on. */
     public void adopt(Sequence s) {
         reserved--;
-        s.phase = Phase.RUNNING;
-        running.add(s);
+        run(s);
     }
 
     /** Takes a sequence out of whatever list holds it and frees its blocks. */
     public void drop(Sequence s) {
         switch (s.phase) {
             case WAITING -> waiting.remove(s);
-            case RUNNING -> running.remove(s);
+            case RUNNING -> stop(s);
             case RESERVED -> reserved--;
             case HELD -> {}
             case FINISHED -> throw new IllegalStateException("sequence " + s.key + " ends twice");
@@ -263,7 +266,7 @@ public final class Scheduler {
     /** Makes the blocks that have become whole findable. */
     public void publish(Sequence s) {
         int blockTokens = settings.blockTokens();
-        int whole = s.computed / blockTokens;
+        int whole = s.written / blockTokens;
         if (!settings.prefixCache() || s.publishedBlocks >= whole) {
             return;
         }

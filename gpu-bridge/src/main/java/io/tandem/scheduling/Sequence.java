@@ -41,8 +41,17 @@ public final class Sequence {
     /** Tokens in use. */
     public int length;
 
-    /** Tokens whose KV is in the blocks; {@code length - computed} are still to be run. */
+    /** Tokens run so far, those of a pass under way included; {@code length - computed} are still to be run. */
     public int computed;
+
+    /** Tokens whose KV is in the blocks for certain: those of passes that are over. */
+    public int written;
+
+    /** Passes under way that it has a row in. */
+    public int underWay;
+
+    /** Its number among the running sequences; meaningless in other phases. */
+    public int slot;
 
     /** Block ids by position / blockTokens. */
     public final int[] blockTable;
@@ -60,11 +69,8 @@ public final class Sequence {
     /** Prompt blocks reported as whole so far. */
     public int reportedBlocks;
 
-    /** Tokens of this step's batch. */
-    public int scheduled;
-
-    /** True when this step chose a token. */
-    public boolean advanced;
+    /** True when the schedule in the making gives it a decode. */
+    boolean decodes;
 
     public int cachedTokens;
     public int computedTokens;
@@ -93,9 +99,9 @@ public final class Sequence {
         return pending() == 1 && length > spec.promptTokens();
     }
 
-    /** Tokens chosen so far, those before a resumption included. */
-    public int outputTokens() {
-        return length - spec.promptTokens();
+    /** True when it ends with the token that a pass under way chooses: no further pass is for it. */
+    boolean isFull() {
+        return length >= tokens.length || purpose == Purpose.PREFILL_ONLY && length > spec.tokens().length;
     }
 
     public SequenceStats stats(long nowNanos) {

@@ -102,7 +102,7 @@ class TinyModelGoldenTest {
             int count,
             int[] table) {
         batch.clear();
-        batch.add(tokens, from, count, table, true, 0);
+        batch.add(tokens, from, count, table, true);
         compute.forward(batch, kv, output);
     }
 

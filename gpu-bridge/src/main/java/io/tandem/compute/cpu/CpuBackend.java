@@ -100,7 +100,7 @@ public final class CpuBackend implements ComputeBackend {
             while (System.nanoTime() - start < budget.toNanos()) {
                 for (int at = 0; at < tokens.length; at += at == 0 ? prompt : 1) {
                     batch.clear();
-                    batch.add(tokens, at, at == 0 ? prompt : 1, table, true, 0);
+                    batch.add(tokens, at, at == 0 ? prompt : 1, table, true);
                     forward(batch, kv, output);
                 }
             }

@@ -38,7 +38,7 @@ class VectorAttentionTest {
                 int count = Math.min(chunk, TOKENS - from);
                 batch.clear();
                 for (int[] table : BLOCKS) {
-                    batch.add(new int[TOKENS], from, count, table, false, 0);
+                    batch.add(new int[TOKENS], from, count, table, false);
                 }
                 float[] chunkOut = new float[2 * count * HEADS * dim];
                 ops.storeKv(rows(k, from, count, KV_HEADS * dim), rows(v, from, count, KV_HEADS * dim), batch, kv, 1);
