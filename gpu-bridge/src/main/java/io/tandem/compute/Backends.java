@@ -2,16 +2,18 @@ package io.tandem.compute;
 
 import com.typesafe.config.Config;
 import io.tandem.compute.cpu.CpuBackend;
+import io.tandem.compute.cuda.CudaDevices;
+import io.tandem.compute.cuda.CudaSettings;
 import io.tandem.compute.simulated.SimulatedBackend;
 import io.tandem.compute.simulated.TimingModel;
 import io.tandem.engine.EngineSettings;
 import io.tandem.model.Models;
 import io.tandem.weights.Checkpoint;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -63,18 +65,14 @@ public final class Backends {
     private static ComputeBackend choose(
             Checkpoint checkpoint, ComputeSettings wanted, EngineSettings engine, Config config) {
         List<String> refusals = new ArrayList<>();
-        refusals.add(cudaRefusal(wanted));
-        boolean simulated = wanted.backend().equals("simulated");
-        String vector = vectorRefusal(wanted);
-        if (!vector.isEmpty()) {
-            refusals.add(vector);
-        }
-        String name = simulated ? "simulated" : vector.isEmpty() ? "cpu-vector" : "cpu-scalar";
-        if (!wanted.require().isEmpty() && !wanted.require().equals(name)) {
+        String name = nameOf(checkpoint, wanted, engine, config, refusals);
+        if (!wanted.require().isEmpty() && !fulfils(name, wanted.require())) {
             throw new IllegalStateException("tandem.compute.require is '" + wanted.require() + "' but only '" + name
                     + "' can run here: " + refusals);
         }
         return switch (name) {
+            case "cuda" ->
+                CudaDevices.open(checkpoint, CudaSettings.from(config), engine, wanted.effectiveThreads(), refusals);
             case "simulated" -> {
                 SimulatedBackend backend = new SimulatedBackend(
                         checkpoint.config(),
@@ -99,17 +97,45 @@ public final class Backends {
         };
     }
 
-    private static String cudaRefusal(ComputeSettings wanted) {
-        if (!wanted.backend().equals("auto")) {
+    private static String nameOf(
+            Checkpoint checkpoint,
+            ComputeSettings wanted,
+            EngineSettings engine,
+            Config config,
+            List<String> refusals) {
+        String cuda = cudaRefusal(checkpoint, wanted, engine, config);
+        if (cuda.isEmpty()) {
+            return "cuda";
+        }
+        refusals.add(cuda);
+        if (wanted.backend().equals("cuda")) {
+            throw new IllegalStateException("tandem.compute.backend is cuda, which cannot run here: " + cuda);
+        }
+        if (wanted.backend().equals("simulated")) {
+            return "simulated";
+        }
+        String vector = vectorRefusal(wanted);
+        if (vector.isEmpty()) {
+            return "cpu-vector";
+        }
+        refusals.add(vector);
+        return "cpu-scalar";
+    }
+
+    private static boolean fulfils(String name, String required) {
+        return name.equals(required) || required.equals("cpu") && name.startsWith("cpu-");
+    }
+
+    private static String cudaRefusal(
+            Checkpoint checkpoint, ComputeSettings wanted, EngineSettings engine, Config config) {
+        if (!wanted.backend().equals("auto") && !wanted.backend().equals("cuda")) {
             return "cuda: tandem.compute.backend is " + wanted.backend();
         }
-        return Files.exists(Path.of("/dev/nvidiactl"))
-                ? "cuda: a device is here, but this version has no CUDA backend yet"
-                : "cuda: no CUDA device on this host";
+        return CudaDevices.refusal(checkpoint.config(), CudaSettings.from(config), engine);
     }
 
     private static String vectorRefusal(ComputeSettings wanted) {
-        if (!wanted.backend().equals("auto") && !wanted.backend().equals("cpu-vector")) {
+        if (!Set.of("auto", "cpu", "cpu-vector").contains(wanted.backend())) {
             return "cpu-vector: tandem.compute.backend is " + wanted.backend();
         }
         if (ModuleLayer.boot().findModule("jdk.incubator.vector").isEmpty()) {

@@ -20,6 +20,16 @@ public interface ComputeBackend extends AutoCloseable {
 
     KvLayout kvLayout();
 
+    /**
+     * Memory for KV blocks where nothing is said of their number.
+     *
+     * @param hostBytes what is set for backends that compute in host memory
+     * @throws IllegalStateException when there is none, with the figures
+     */
+    default long kvMemoryBytes(long hostBytes) {
+        return hostBytes;
+    }
+
     /** Allocates the KV blocks of this worker. Once in a backend's life; closed by the caller before the backend. */
     KvMemory allocateKv(int blocks);
 

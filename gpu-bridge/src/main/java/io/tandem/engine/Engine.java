@@ -63,7 +63,11 @@ public final class Engine implements AutoCloseable {
         this.settings = settings;
         this.listener = listener;
         this.role = role;
-        kv = backend.allocateKv(settings.blocks(backend.kvLayout().blockBytes()));
+        kv = backend.allocateKv(
+                settings.kvBlocks() > 0
+                        ? settings.kvBlocks()
+                        : EngineSettings.blocks(
+                                backend.kvLayout().blockBytes(), backend.kvMemoryBytes(settings.kvMemoryBytes())));
         blockEvents = new BlockEvents(BLOCK_EVENT_WORDS, listener::onBlockEvents);
         pool = new BlockPool(kv.blocks(), blockEvents);
         scheduler = new Scheduler(settings, pool, new BlockHash(modelFingerprint, settings.blockTokens()));

@@ -62,7 +62,8 @@ public final class EngineLoop implements AutoCloseable {
                     park();
                 }
             } catch (DeviceLostException e) {
-                LOG.error("{}: the device is lost; its sequences end here and may go on elsewhere", thread.getName(), e);
+                LOG.error(
+                        "{}: the device is lost; its sequences end here and may go on elsewhere", thread.getName(), e);
                 failure = e;
                 closed.set(true);
             }

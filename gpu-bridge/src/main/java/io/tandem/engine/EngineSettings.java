@@ -64,9 +64,9 @@ public record EngineSettings(
         };
     }
 
-    /** KV blocks of a worker whose blocks have the given size. */
-    public int blocks(long blockBytes) {
-        return kvBlocks > 0 ? kvBlocks : Math.clamp(kvMemoryBytes / blockBytes, 1, Integer.MAX_VALUE / 4);
+    /** KV blocks of that size in that much memory. */
+    static int blocks(long blockBytes, long memoryBytes) {
+        return Math.clamp(memoryBytes / blockBytes, 1, Integer.MAX_VALUE / 4);
     }
 
     private static void range(String key, long value, long min, long max) {

@@ -1,6 +1,7 @@
 package io.tandem.kvcache;
 
 import java.lang.foreign.MemorySegment;
+import java.util.function.Consumer;
 
 /** The memory of a worker's KV blocks: {@code blocks} extents of {@link KvLayout#blockBytes()}, numbered from 0. */
 public interface KvMemory extends AutoCloseable {
@@ -9,12 +10,38 @@ public interface KvMemory extends AutoCloseable {
 
     int blocks();
 
-    /** The bytes of one block as the host sees them; valid until {@link #close()}. Off-heap, 64-byte aligned. */
+    /**
+     * The bytes of one block, where the host computes with them; valid until {@link #close()}. Off-heap, 64-byte aligned.
+     *
+     * @throws UnsupportedOperationException when the blocks lie in a device's memory
+     */
     MemorySegment block(int blockId);
 
-    /** Native address of one block's first byte. */
+    /** Native address of one block's first byte, on the host or on the device. */
     default long address(int blockId) {
         return block(blockId).address();
+    }
+
+    // A block travels through a window: host memory as long as a block. Where the host sees the block, the window is
+    // the
+    // block; else it is pinned memory that must be filled from the block, or the block from it. Any thread.
+
+    /** A window for one block; null when all of them are in use now. */
+    default MemorySegment borrowWindow(int blockId) {
+        return block(blockId);
+    }
+
+    /** Ends the use of a window. */
+    default void returnWindow(MemorySegment window) {}
+
+    /** Fills a window from its block. {@code done} runs soon, on any thread, with null or with what went wrong. */
+    default void fillWindow(int blockId, MemorySegment window, Consumer<RuntimeException> done) {
+        done.accept(null);
+    }
+
+    /** Fills blocks from their windows, all of a transfer at once. {@code done} as in {@link #fillWindow}. */
+    default void fillBlocks(int[] blockIds, MemorySegment[] windows, Consumer<RuntimeException> done) {
+        done.accept(null);
     }
 
     @Override

@@ -38,6 +38,11 @@ public final class RopeTable {
         return (1 - smooth) * frequency / l.factor() + smooth * frequency;
     }
 
+    /** Radians a position of one rotary pair. */
+    public double frequency(int pair) {
+        return frequencies[pair];
+    }
+
     /** Fills [rows][headDim / 2] for the given positions. */
     public void fill(int[] positions, int rows, float[] cos, float[] sin) {
         int half = frequencies.length;

@@ -1,0 +1,284 @@
+package io.tandem.compute.cuda;
+
+import io.tandem.compute.BackendInfo;
+import io.tandem.compute.ComputeBackend;
+import io.tandem.compute.DeviceLostException;
+import io.tandem.compute.ForwardBatch;
+import io.tandem.compute.ForwardOutput;
+import io.tandem.compute.cuda.CudaDriver.Stream;
+import io.tandem.engine.EngineSettings;
+import io.tandem.kvcache.KvLayout;
+import io.tandem.kvcache.KvMemory;
+import io.tandem.model.ModelConfig;
+import io.tandem.weights.Checkpoint;
+import java.util.List;
+import java.util.Optional;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Computes on an NVIDIA GPU in bf16. Passes overlap: the host makes one ready while the device runs the one before, and only
+ * token ids come back. Passes of decodes are recorded graphs. A row's result does not depend on the other rows while the
+ * same kernels serve them; it may where a larger batch takes other kernels, so the backend does not call itself
+ * batch-invariant.
+ */
+public final class CudaBackend implements ComputeBackend {
+    /** Tokens of a KV block: the kernels know no other. */
+    static final int BLOCK_TOKENS = 16;
+
+    private static final Logger LOG = LoggerFactory.getLogger(CudaBackend.class);
+    private static final int FLIGHTS = 2;
+    /** Turns of waiting for a pass before the thread begins to yield: some tens of microseconds. */
+    private static final int SPINS = 20_000;
+
+    private final CudaDriver driver;
+    private final Checkpoint checkpoint;
+    private final ModelConfig config;
+    private final CudaSettings settings;
+    private final int maxTokens;
+    private final int maxSequences;
+    private final KvLayout layout;
+    private final Stream stream;
+    private final DeviceMemory memory;
+    private final Kernels kernels;
+    private final Optional<CublasLt> lt;
+    private final DeviceWeights weights;
+    private final StepInputs inputs;
+    private final ForwardKernels forward;
+    private final SlotState slots;
+    private final Flight[] flights = new Flight[FLIGHTS];
+    private final BackendInfo info;
+    private DecodeGraphs graphs;
+    private int submitted;
+    private int awaited;
+
+    /** Owns driver and checkpoint from here on, also when it fails. */
+    CudaBackend(
+            CudaDriver driver,
+            KernelCatalog catalog,
+            Checkpoint checkpoint,
+            CudaSettings settings,
+            EngineSettings engine,
+            int threads,
+            List<String> refusals) {
+        this.driver = driver;
+        this.checkpoint = checkpoint;
+        this.settings = settings;
+        config = checkpoint.config();
+        maxTokens = engine.maxBatchTokens();
+        maxSequences = engine.maxSequences();
+        layout = new KvLayout(config.layers(), config.kvHeads(), config.headDim(), BLOCK_TOKENS, KvLayout.Dtype.BF16);
+        try {
+            driver.makeCurrent();
+            memory = new DeviceMemory(driver);
+            stream = driver.createStream();
+            kernels = new Kernels(driver, catalog, stream, settings.overlapKernels());
+            lt = settings.cublasLt().equals("off") ? Optional.empty() : CublasLt.load(settings.cublasLt());
+            long start = System.nanoTime();
+            weights = new DeviceWeights(driver, memory, checkpoint, stream, threads);
+            double seconds = (System.nanoTime() - start) / 1e9;
+            Activations activations = Activations.take(memory, stream, config, kernels, maxTokens, maxSequences);
+            int maxBlocks = layout.blocksFor(config.maxContextTokens());
+            inputs = new StepInputs(driver, memory, stream, maxTokens, maxSequences, maxBlocks);
+            Products products = new Products(driver, kernels, stream, lt, activations.workspace(), memory);
+            forward =
+                    new ForwardKernels(config, driver.facts(), kernels, products, weights, inputs, activations, layout);
+            slots = new SlotState(driver, stream, forward, activations, config, maxSequences);
+            for (int i = 0; i < FLIGHTS; i++) {
+                flights[i] = new Flight(driver, stream, inputs, activations, config.vocabSize(), maxSequences);
+            }
+            driver.synchronize(stream);
+            LOG.info(String.format(
+                    "weights on %s in %.2f s, %.2f GB/s; kernels for %s; large products by %s; taken: %s",
+                    driver.facts().name(),
+                    seconds,
+                    weights.bytes / seconds / 1e9,
+                    catalog.target(),
+                    lt.map(CublasLt::library).orElse("our own kernel"),
+                    memory.figures()));
+        } catch (RuntimeException | Error e) {
+            driver.close();
+            checkpoint.close();
+            throw e;
+        }
+        info = new BackendInfo(
+                "cuda",
+                driver.facts().toString() + ", kernels for " + catalog.target() + ", large products by "
+                        + lt.map(CublasLt::library).orElse("our own kernel"),
+                refusals,
+                false,
+                driver.facts().totalBytes());
+    }
+
+    @Override
+    public BackendInfo info() {
+        return info;
+    }
+
+    @Override
+    public ModelConfig model() {
+        return config;
+    }
+
+    @Override
+    public KvLayout kvLayout() {
+        return layout;
+    }
+
+    /** What the device has left of this process's share, less a reserve for graphs and the driver. */
+    @Override
+    public long kvMemoryBytes(long hostBytes) {
+        driver.makeCurrent();
+        long share = (long) (driver.facts().totalBytes() * settings.memoryFraction()) - memory.takenBytes();
+        long bytes = Math.min(share, driver.freeBytes()) - settings.memoryReserveBytes();
+        if (bytes < layout.blockBytes() * 2) {
+            throw new IllegalStateException(String.format(
+                    "%s has no memory for KV blocks: %.2f of %.2f GiB free, share %.0f %%, taken: %s. Raise"
+                            + " tandem.compute.cuda.memory-fraction or use a smaller model",
+                    driver.facts().name(),
+                    driver.freeBytes() / (double) (1 << 30),
+                    driver.facts().totalBytes() / (double) (1 << 30),
+                    100 * settings.memoryFraction(),
+                    memory.figures()));
+        }
+        return bytes;
+    }
+
+    @Override
+    public KvMemory allocateKv(int blocks) {
+        driver.makeCurrent();
+        CudaKvMemory kv = new CudaKvMemory(driver, layout, blocks, settings.transferBufferBytes(), stream);
+        forward.kvBase(kv.base());
+        rehearse();
+        if (settings.graphs()) {
+            graphs = DecodeGraphs.capture(driver, stream, forward, maxSequences);
+        }
+        LOG.info(
+                "{} KV blocks of {} bytes; {} graphs; free {} MiB",
+                blocks,
+                layout.blockBytes(),
+                graphs == null ? 0 : graphs.count(),
+                driver.freeBytes() >> 20);
+        return kv;
+    }
+
+    /** Runs each kind of pass once over no sequences, so that libraries load their kernels before something is recorded. */
+    private void rehearse() {
+        for (int bucket : DecodeGraphs.buckets(maxSequences)) {
+            forward.decode(bucket);
+        }
+        forward.mixed(maxTokens, 1, 1, maxTokens - 1, 1);
+        driver.synchronize(stream);
+    }
+
+    @Override
+    public int maxBatchTokens() {
+        return maxTokens;
+    }
+
+    @Override
+    public boolean choosesTokens() {
+        return true;
+    }
+
+    @Override
+    public boolean overlapsPasses() {
+        return true;
+    }
+
+    @Override
+    public void forward(ForwardBatch batch, KvMemory kv, ForwardOutput output) {
+        submit(batch, kv, output);
+        await();
+    }
+
+    @Override
+    public void submit(ForwardBatch batch, KvMemory kv, ForwardOutput output) {
+        if (submitted - awaited >= FLIGHTS) {
+            throw new IllegalStateException(FLIGHTS + " passes are under way already");
+        }
+        Flight flight = flights[submitted % FLIGHTS];
+        try {
+            driver.makeCurrent();
+            enqueue(batch, flight, output);
+            driver.record(((CudaKvMemory) kv).lastPass(), stream);
+        } catch (CudaException e) {
+            throw new DeviceLostException(driver.facts().name() + " cannot run a pass: " + e.getMessage(), e);
+        }
+        submitted++;
+    }
+
+    private void enqueue(ForwardBatch batch, Flight flight, ForwardOutput output) {
+        StepInputs.Host in = flight.inputs;
+        in.fill(batch);
+        flight.begin(batch, output);
+        in.send();
+        slots.prepare(batch, in);
+        if (in.decodesOnly() && graphs != null) {
+            driver.launch(graphs.forBatch(in.decodes), stream);
+        } else if (in.decodesOnly()) {
+            forward.decode(in.decodes);
+        } else {
+            int decodeTokens = in.decodes;
+            forward.mixed(batch.tokens, in.decodes, in.prefills, batch.tokens - decodeTokens, in.rows);
+        }
+        if (in.draws) {
+            kernels.afterCopy();
+            forward.draw(in.rows);
+        }
+        flight.fetch();
+    }
+
+    @Override
+    public void await() {
+        Flight flight = flights[awaited % FLIGHTS];
+        try {
+            long deadline = System.nanoTime() + settings.stepTimeout().toNanos();
+            for (int spins = 0; !driver.isDone(flight.over); spins++) {
+                if (spins < SPINS) {
+                    Thread.onSpinWait();
+                } else {
+                    Thread.yield();
+                }
+                if ((spins & 0xfff) == 0 && System.nanoTime() - deadline > 0) {
+                    throw new DeviceLostException(
+                            driver.facts().name() + " hangs: a pass is not over after "
+                                    + settings.stepTimeout().toMillis() + " ms",
+                            null);
+                }
+            }
+        } catch (CudaException e) {
+            throw new DeviceLostException(driver.facts().name() + " failed in a pass: " + e.getMessage(), e);
+        }
+        awaited++;
+        flight.deliver();
+    }
+
+    /** The driver of this backend, for measurements. */
+    CudaDriver driver() {
+        return driver;
+    }
+
+    /** Frees all of it; a device that is lost frees by its context. */
+    @Override
+    public void close() {
+        try {
+            driver.makeCurrent();
+            if (graphs != null) {
+                graphs.close();
+            }
+            for (Flight flight : flights) {
+                flight.free();
+            }
+            slots.close();
+            lt.ifPresent(CublasLt::close);
+            memory.close();
+            stream.close();
+        } catch (CudaException e) {
+            LOG.warn("{} is not freed piece by piece: {}", driver.facts().name(), e.getMessage());
+        }
+        kernels.close();
+        driver.close();
+        checkpoint.close();
+    }
+}

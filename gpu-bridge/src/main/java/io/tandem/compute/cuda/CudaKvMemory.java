@@ -1,0 +1,111 @@
+package io.tandem.compute.cuda;
+
+import io.tandem.compute.cuda.CudaDriver.Event;
+import io.tandem.compute.cuda.CudaDriver.Stream;
+import io.tandem.kvcache.KvLayout;
+import io.tandem.kvcache.KvMemory;
+import java.lang.foreign.MemorySegment;
+import java.util.function.Consumer;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** KV blocks in the device's memory, one allocation. Blocks travel through pinned windows on a stream of their own. */
+final class CudaKvMemory implements KvMemory {
+    private static final Logger LOG = LoggerFactory.getLogger(CudaKvMemory.class);
+
+    private final CudaDriver driver;
+    private final DeviceMemory memory;
+    private final KvLayout layout;
+    private final int blocks;
+    private final long base;
+    private final Stream passes;
+    private final Event lastPass;
+    private final WindowPool windows;
+    private final BlockCopier copier;
+
+    CudaKvMemory(CudaDriver driver, KvLayout layout, int blocks, long transferBufferBytes, Stream passes) {
+        this.driver = driver;
+        this.layout = layout;
+        this.blocks = blocks;
+        this.passes = passes;
+        memory = new DeviceMemory(driver);
+        base = memory.take("KV blocks", Math.multiplyExact(layout.blockBytes(), (long) blocks));
+        // What no pass has written yet is read into padded tiles, and must be numbers.
+        driver.fill(base, (byte) 0, layout.blockBytes() * blocks, passes);
+        lastPass = driver.createEvent(false);
+        driver.record(lastPass, passes);
+        windows = new WindowPool(driver, layout.blockBytes(), transferBufferBytes);
+        copier = new BlockCopier(driver, lastPass);
+    }
+
+    long base() {
+        return base;
+    }
+
+    /** The mark behind the latest pass. */
+    Event lastPass() {
+        return lastPass;
+    }
+
+    @Override
+    public KvLayout layout() {
+        return layout;
+    }
+
+    @Override
+    public int blocks() {
+        return blocks;
+    }
+
+    @Override
+    public MemorySegment block(int blockId) {
+        throw new UnsupportedOperationException(
+                "the KV blocks lie in the memory of " + driver.facts().name());
+    }
+
+    @Override
+    public long address(int blockId) {
+        if (blockId < 0 || blockId >= blocks) {
+            throw new IndexOutOfBoundsException("KV block " + blockId + " of " + blocks);
+        }
+        return base + blockId * layout.blockBytes();
+    }
+
+    @Override
+    public MemorySegment borrowWindow(int blockId) {
+        return windows.borrow();
+    }
+
+    @Override
+    public void returnWindow(MemorySegment window) {
+        windows.giveBack(window);
+    }
+
+    @Override
+    public void fillWindow(int blockId, MemorySegment window, Consumer<RuntimeException> done) {
+        copier.toHost(address(blockId), window, done);
+    }
+
+    @Override
+    public void fillBlocks(int[] blockIds, MemorySegment[] windowsOfBlocks, Consumer<RuntimeException> done) {
+        long[] targets = new long[blockIds.length];
+        for (int i = 0; i < targets.length; i++) {
+            targets[i] = address(blockIds[i]);
+        }
+        copier.toDevice(targets, windowsOfBlocks.clone(), done);
+    }
+
+    @Override
+    public void close() {
+        copier.close();
+        try {
+            driver.makeCurrent();
+            driver.synchronize(passes);
+            windows.close();
+            lastPass.close();
+            memory.close();
+        } catch (CudaException e) {
+            LOG.warn("KV blocks of {} go with its context: {}", driver.facts().name(), e.getMessage());
+        }
+    }
+}

@@ -1,0 +1,48 @@
+package io.tandem.compute.cuda;
+
+import com.typesafe.config.Config;
+import java.time.Duration;
+
+/** {@code tandem.compute.cuda}; see this module's reference.conf for units, ranges and reasons. */
+public record CudaSettings(
+        int device,
+        double memoryFraction,
+        long memoryReserveBytes,
+        long transferBufferBytes,
+        boolean graphs,
+        boolean overlapKernels,
+        String cublasLt,
+        Duration stepTimeout) {
+
+    public CudaSettings {
+        if (device < 0 || device > 255) {
+            throw new IllegalArgumentException("tandem.compute.cuda.device must be 0 to 255, not " + device);
+        }
+        if (!(memoryFraction > 0 && memoryFraction <= 1)) {
+            throw new IllegalArgumentException(
+                    "tandem.compute.cuda.memory-fraction must be above 0 and at most 1, not " + memoryFraction);
+        }
+        if (memoryReserveBytes < 0 || transferBufferBytes < 0) {
+            throw new IllegalArgumentException(
+                    "tandem.compute.cuda: memory-reserve-bytes and transfer-buffer-bytes must" + " not be negative");
+        }
+        if (stepTimeout.toMillis() < 100 || stepTimeout.toMinutes() > 60) {
+            throw new IllegalArgumentException(
+                    "tandem.compute.cuda.step-timeout must be 100ms to 60m, not " + stepTimeout);
+        }
+    }
+
+    /** Reads {@code tandem.compute.cuda}. */
+    public static CudaSettings from(Config root) {
+        Config c = root.getConfig("tandem.compute.cuda");
+        return new CudaSettings(
+                c.getInt("device"),
+                c.getDouble("memory-fraction"),
+                c.getBytes("memory-reserve-bytes"),
+                c.getBytes("transfer-buffer-bytes"),
+                c.getBoolean("graphs"),
+                c.getBoolean("overlap-kernels"),
+                c.getString("cublas-lt"),
+                c.getDuration("step-timeout"));
+    }
+}

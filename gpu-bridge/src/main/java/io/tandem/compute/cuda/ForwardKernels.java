@@ -1,0 +1,260 @@
+package io.tandem.compute.cuda;
+
+import io.tandem.compute.cuda.DeviceWeights.Layer;
+import io.tandem.compute.cuda.Kernels.Id;
+import io.tandem.compute.cuda.Products.Weight;
+import io.tandem.kvcache.KvLayout;
+import io.tandem.model.ModelConfig;
+
+/**
+ * The forward pass of the Llama-like families as a sequence of launches: embedding, layers, head, choice of tokens. Enqueues
+ * only; used as it is for passes with prompts, and under capture for decodes.
+ */
+final class ForwardKernels {
+    private static final int MAX_SPLITS = 64;
+    /** Columns that a block of {@code silu_mul} takes. */
+    private static final int SILU_COLUMNS = 2048;
+
+    private final ModelConfig config;
+    private final Kernels kernels;
+    private final Products products;
+    private final DeviceWeights weights;
+    private final StepInputs inputs;
+    private final Activations a;
+    private final KvLayout layout;
+    private final Weight qkv;
+    private final Weight output;
+    private final Weight gateUp;
+    private final Weight down;
+    private final Weight head;
+    private final int multiprocessors;
+    private final float scale;
+    private final int prefillTile;
+    private final int samplingChunks;
+    private long kvBase;
+
+    ForwardKernels(
+            ModelConfig config,
+            DeviceFacts device,
+            Kernels kernels,
+            Products products,
+            DeviceWeights weights,
+            StepInputs inputs,
+            Activations activations,
+            KvLayout layout) {
+        this.config = config;
+        this.kernels = kernels;
+        this.products = products;
+        this.weights = weights;
+        this.inputs = inputs;
+        a = activations;
+        this.layout = layout;
+        multiprocessors = device.multiprocessors();
+        int rows = Products.paddedRows(inputs.maxTokens());
+        int heads = config.heads() + 2 * config.kvHeads();
+        qkv = products.weight(heads * config.headDim(), config.hiddenSize(), false, rows);
+        output = products.weight(config.hiddenSize(), config.queryWidth(), false, rows);
+        gateUp = products.weight(2 * config.intermediateSize(), config.hiddenSize(), false, rows);
+        down = products.weight(config.hiddenSize(), config.intermediateSize(), false, rows);
+        head = products.weight(config.vocabSize(), config.hiddenSize(), true, rows);
+        scale = (float) (1 / Math.sqrt(config.headDim()));
+        prefillTile = kernels.figure(Id.ATTENTION_PREFILL, "tileM");
+        samplingChunks = kernels.figure("sampling.chunks");
+    }
+
+    /** Where the KV blocks begin. */
+    void kvBase(long address) {
+        kvBase = address;
+    }
+
+    /**
+     * A pass over sequences of one token that all choose the next one.
+     *
+     * @param bucket sequences at most; the count on the device says how many live
+     */
+    void decode(int bucket) {
+        kernels.afterCopy();
+        layers(true, bucket, bucket, 0, 0);
+        norm(a.lastRows(), a.residual(), weights.finalNorm, inputs.tokenCount(), bucket);
+        headAndChoice(bucket);
+    }
+
+    /** A pass over {@code decodes} sequences of one token and {@code prefills} of more; {@code rows} choose a token. */
+    void mixed(int tokens, int decodes, int prefills, int prefillTokens, int rows) {
+        kernels.afterCopy();
+        layers(false, tokens, decodes, prefills, prefillTokens);
+        if (rows == 0) {
+            return;
+        }
+        kernels.call(Id.GATHER_ROWS)
+                .address(a.normed())
+                .address(a.residual())
+                .address(inputs.logitRows())
+                .address(inputs.rowCount())
+                .number(config.hiddenSize())
+                .on(rows);
+        norm(a.lastRows(), a.normed(), weights.finalNorm, inputs.rowCount(), rows);
+        headAndChoice(rows);
+    }
+
+    private void layers(boolean decodesOnly, int tokens, int decodes, int prefills, int prefillTokens) {
+        long count = inputs.tokenCount();
+        kernels.call(Id.EMBED_GATHER)
+                .address(a.residual())
+                .address(weights.embedding)
+                .address(inputs.tokenIds(decodesOnly))
+                .address(a.lastTokens())
+                .address(count)
+                .number(config.hiddenSize())
+                .number(config.vocabSize())
+                .on(tokens);
+        for (int i = 0; i < weights.layers.length; i++) {
+            Layer layer = weights.layers[i];
+            norm(a.normed(), a.residual(), layer.attentionNorm(), count, tokens);
+            products.multiply(qkv, a.qkv(), a.normed(), layer.qkv(), false, count, tokens, 0);
+            ropeAndWrite(layer, i, decodesOnly, tokens);
+            if (decodes > 0) {
+                attendOne(i, decodesOnly, decodes);
+            }
+            if (prefills > 0) {
+                attendMany(i, decodes, prefills, prefillTokens);
+            }
+            products.multiply(output, a.residual(), a.attended(), layer.output(), true, count, tokens, 0);
+            norm(a.normed(), a.residual(), layer.mlpNorm(), count, tokens);
+            mlp(layer, count, tokens);
+        }
+    }
+
+    private void norm(long out, long in, long weight, long count, int rows) {
+        kernels.call(Id.RMSNORM)
+                .address(out)
+                .address(in)
+                .address(weight)
+                .address(count)
+                .number(config.hiddenSize())
+                .real(config.normEps())
+                .on(rows);
+    }
+
+    private void ropeAndWrite(Layer layer, int index, boolean decodesOnly, int tokens) {
+        kernels.call(Id.QKV_ROPE_WRITE)
+                .address(a.queries())
+                .address(kvBase)
+                .address(a.qkv())
+                .address(layer.qkvBias())
+                .address(layer.queryNorm())
+                .address(layer.keyNorm())
+                .address(weights.frequencies)
+                .address(inputs.positions(decodesOnly))
+                .address(inputs.tokenSequences(decodesOnly))
+                .address(inputs.blockTables(0))
+                .address(inputs.tokenCount())
+                .number(config.heads())
+                .number(config.kvHeads())
+                .number(config.headDim())
+                .number(inputs.maxBlocks())
+                .wide(layout.blockBytes())
+                .wide(index * layout.layerBytes())
+                .real(config.normEps())
+                .real(1)
+                .on(tokens);
+    }
+
+    private void attendOne(int layer, boolean decodesOnly, int sequences) {
+        int splits = Math.clamp(
+                (2L * multiprocessors + (long) config.kvHeads() * sequences - 1)
+                        / ((long) config.kvHeads() * sequences),
+                1,
+                MAX_SPLITS);
+        kernels.call(Id.ATTENTION_DECODE)
+                .address(a.attended())
+                .address(a.queries())
+                .address(kvBase)
+                .address(inputs.blockTables(0))
+                .address(inputs.contextLengths())
+                .address(a.workspace())
+                .address(decodesOnly ? inputs.tokenCount() : inputs.decodeCount())
+                .number(config.heads())
+                .number(config.kvHeads())
+                .number(config.headDim())
+                .number(inputs.maxBlocks())
+                .wide(layout.blockBytes())
+                .wide(layer * layout.layerBytes())
+                .real(scale)
+                .on(splits, config.kvHeads(), sequences);
+    }
+
+    private void attendMany(int layer, int first, int sequences, int tokens) {
+        kernels.call(Id.ATTENTION_PREFILL)
+                .address(a.attended())
+                .address(a.queries())
+                .address(kvBase)
+                .address(inputs.blockTables(first))
+                .address(inputs.queryStarts(first))
+                .address(inputs.contextStarts(first))
+                .address(inputs.prefillCount())
+                .number(sequences)
+                .number(config.heads())
+                .number(config.kvHeads())
+                .number(config.headDim())
+                .number(inputs.maxBlocks())
+                .wide(layout.blockBytes())
+                .wide(layer * layout.layerBytes())
+                .real(scale)
+                .on((tokens + prefillTile - 1) / prefillTile + sequences, config.heads());
+    }
+
+    private void mlp(Layer layer, long count, int tokens) {
+        if (tokens <= Products.SKINNY_ROWS) {
+            products.multiply(gateUp, a.gated(), a.normed(), layer.gateUp(), false, count, tokens, Products.SILU_MUL);
+        } else {
+            products.multiply(gateUp, a.gateUp(), a.normed(), layer.gateUp(), false, count, tokens, 0);
+            kernels.call(Id.SILU_MUL)
+                    .address(a.gated())
+                    .address(a.gateUp())
+                    .address(count)
+                    .number(config.intermediateSize())
+                    .on((config.intermediateSize() + SILU_COLUMNS - 1) / SILU_COLUMNS, tokens);
+        }
+        products.multiply(down, a.residual(), a.gated(), layer.down(), true, count, tokens, 0);
+    }
+
+    private void headAndChoice(int rows) {
+        products.multiply(
+                head, a.logits(), a.lastRows(), weights.head, false, inputs.rowCount(), rows, Products.FLOAT_OUTPUT);
+        choose(Id.SAMPLE_MAX, rows);
+    }
+
+    /** Replaces the most likely token by a drawn one in the rows that are not greedy. */
+    void draw(int rows) {
+        choose(Id.SAMPLE_DRAW, rows);
+    }
+
+    private void choose(Id kernel, int rows) {
+        kernels.call(kernel)
+                .address(a.tokens())
+                .address(a.logprobs())
+                .address(a.logits())
+                .address(inputs.samplingRows())
+                .address(a.penalties())
+                .address(a.biases())
+                .address(a.lastTokens())
+                .address(a.samplingWorkspace())
+                .address(inputs.rowCount())
+                .number(config.vocabSize())
+                .on(samplingChunks, rows);
+    }
+
+    /** Counts a sequence's tokens anew in the penalty state of its slot. */
+    void resetPenalties(int slot, long tokens, int promptTokens, int length) {
+        kernels.afterCopy();
+        kernels.call(Id.PENALTY_RESET)
+                .address(a.penalties())
+                .address(tokens)
+                .number(slot)
+                .number(promptTokens)
+                .number(length)
+                .number(config.vocabSize())
+                .on(64);
+    }
+}

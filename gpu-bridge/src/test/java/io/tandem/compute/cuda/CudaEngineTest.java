@@ -1,0 +1,270 @@
+package io.tandem.compute.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.typesafe.config.Config;
+import io.tandem.compute.DeviceLostException;
+import io.tandem.engine.Engine;
+import io.tandem.engine.EngineCommand;
+import io.tandem.engine.EngineListener;
+import io.tandem.engine.EngineLoop;
+import io.tandem.engine.EngineRole;
+import io.tandem.engine.EngineSettings;
+import io.tandem.engine.FinishReason;
+import io.tandem.engine.SequenceSpec;
+import io.tandem.engine.SequenceStats;
+import io.tandem.engine.StepTokens;
+import io.tandem.golden.GoldenFiles;
+import io.tandem.kvcache.KvMemory;
+import io.tandem.model.Models;
+import io.tandem.sampling.SamplingParams;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
+import org.junit.jupiter.api.Test;
+
+/** The engine over passes that overlap: the same tokens whatever runs beside a sequence, and clear ends when the device fails. */
+class CudaEngineTest {
+    private static final int NEW_TOKENS = 24;
+    private static final int SEQUENCES = 14;
+
+    private static CudaBackend open(HostDriver driver, Config config) throws IOException {
+        return HostDevice.open(driver, Models.openWeights(GoldenFiles.folder("tiny/llama")), config);
+    }
+
+    private static SamplingParams sampling(int key) {
+        return switch (key % 4) {
+            case 0 -> SamplingParams.greedy();
+            case 1 -> SamplingParams.of(0.9f, 17L * key);
+            case 2 -> new SamplingParams(0.7f, 20, 0.9f, 0, 1.2f, 0.5f, 0.3f, new int[0], new float[0], key, 0);
+            default -> new SamplingParams(0, 0, 1, 0, 1.3f, 0, 0, new int[] {5, 9}, new float[] {-100, 2}, key, 3);
+        };
+    }
+
+    private static SequenceSpec spec(int key, int newTokens) {
+        int[] prompt = new int[3 + 11 * key % 70];
+        for (int i = 0; i < prompt.length; i++) {
+            prompt[i] = (7 * key + 13 * i + 1) % 100;
+        }
+        return new SequenceSpec(prompt, prompt.length, newTokens, sampling(key), new int[0], 0, Long.MAX_VALUE);
+    }
+
+    private static Recorder run(Config config, int[] keys, int atOnce) throws IOException {
+        Recorder recorder = new Recorder();
+        HostDriver driver = new HostDriver();
+        try (CudaBackend backend = open(driver, config);
+                Engine engine = new Engine(backend, "tiny", EngineSettings.from(config), EngineRole.MIXED, recorder)) {
+            for (int i = 0; i < keys.length; i++) {
+                engine.apply(new EngineCommand.Generate(keys[i], spec(keys[i], NEW_TOKENS)), 0);
+                for (int step = 0; i % atOnce == atOnce - 1 && engine.hasWork() && step < 1 + 1000 / atOnce; step++) {
+                    engine.step(0);
+                }
+            }
+            while (engine.hasWork()) {
+                engine.step(0);
+            }
+            engine.verify();
+        }
+        assertEquals(0, driver.open(), "left on the device");
+        return recorder;
+    }
+
+    @Test
+    void shouldChooseTheSameTokensTogetherAsOneByOne() throws IOException {
+        Config alone = HostDevice.config("tandem.engine { prefix-cache = off, verify-each-step = on }");
+        Config crowded = HostDevice.config(
+                "tandem.engine { prefix-cache = on, verify-each-step = on, kv-blocks = 26, mixed-chunk-tokens = 16 }");
+        int[] keys = new int[SEQUENCES];
+        for (int i = 0; i < keys.length; i++) {
+            keys[i] = i;
+        }
+        Recorder one = run(alone, keys, 1);
+        Recorder together = run(crowded, keys, SEQUENCES);
+        for (int key : keys) {
+            assertEquals(NEW_TOKENS, one.tokens.get((long) key).size());
+            assertEquals(one.tokens.get((long) key), together.tokens.get((long) key), "sequence " + key);
+        }
+        assertTrue(together.preemptions > 0, "nothing was preempted");
+    }
+
+    @Test
+    void shouldEndAtAStopTokenAlthoughTheNextPassIsUnderWay() throws IOException {
+        Config config = HostDevice.config("tandem.engine.verify-each-step = on");
+        List<Integer> full = run(config, new int[] {0}, 1).tokens.get(0L);
+        int stop = full.get(5);
+        Recorder recorder = new Recorder();
+        try (CudaBackend backend = open(new HostDriver(), config);
+                Engine engine = new Engine(backend, "tiny", EngineSettings.from(config), EngineRole.MIXED, recorder)) {
+            SequenceSpec s = spec(0, NEW_TOKENS);
+            engine.apply(
+                    new EngineCommand.Generate(
+                            0,
+                            new SequenceSpec(
+                                    s.tokens(),
+                                    s.promptTokens(),
+                                    NEW_TOKENS,
+                                    s.sampling(),
+                                    new int[] {stop},
+                                    0,
+                                    Long.MAX_VALUE)),
+                    0);
+            while (engine.hasWork()) {
+                engine.step(0);
+            }
+            engine.verify();
+            assertEquals(0, engine.stats().usedBlocks());
+        }
+        assertEquals(full.subList(0, full.indexOf(stop) + 1), recorder.tokens.get(0L));
+        assertEquals(FinishReason.STOP, recorder.reasons.get(0L));
+    }
+
+    @Test
+    void shouldGiveEverythingBackTwentyTimes() throws IOException {
+        HostDriver driver = new HostDriver();
+        Config config = HostDevice.config("");
+        for (int i = 0; i < 20; i++) {
+            try (CudaBackend backend = open(driver, config);
+                    KvMemory kv = backend.allocateKv(8)) {
+                assertNotNull(kv.borrowWindow(0));
+                assertTrue(driver.open() > 0);
+            }
+            assertEquals(0, driver.open(), "left on the device in round " + i);
+            driver = new HostDriver();
+        }
+    }
+
+    @Test
+    void shouldMoveBlocksBetweenTwoMemories() throws Exception {
+        Config config = HostDevice.config("");
+        try (CudaBackend from = open(new HostDriver(), config);
+                CudaBackend to = open(new HostDriver(), config);
+                KvMemory source = from.allocateKv(4);
+                KvMemory target = to.allocateKv(4)) {
+            long bytes = source.layout().blockBytes();
+            MemorySegment pattern = MemorySegment.ofAddress(source.address(2)).reinterpret(bytes);
+            for (long i = 0; i < bytes; i++) {
+                pattern.set(java.lang.foreign.ValueLayout.JAVA_BYTE, i, (byte) (3 * i + 1));
+            }
+            MemorySegment out = source.borrowWindow(2);
+            MemorySegment in = target.borrowWindow(3);
+            await(done -> source.fillWindow(2, out, done));
+            in.copyFrom(out);
+            await(done -> target.fillBlocks(new int[] {3}, new MemorySegment[] {in}, done));
+            assertEquals(
+                    -1,
+                    MemorySegment.ofAddress(target.address(3))
+                            .reinterpret(bytes)
+                            .mismatch(pattern));
+            assertThrows(UnsupportedOperationException.class, () -> source.block(2));
+        }
+    }
+
+    private static void await(java.util.function.Consumer<java.util.function.Consumer<RuntimeException>> copy)
+            throws InterruptedException {
+        CountDownLatch latch = new CountDownLatch(1);
+        List<RuntimeException> failures = Collections.synchronizedList(new ArrayList<>());
+        copy.accept(failure -> {
+            if (failure != null) {
+                failures.add(failure);
+            }
+            latch.countDown();
+        });
+        latch.await();
+        assertEquals(List.of(), failures);
+    }
+
+    @Test
+    void shouldEndEverySequenceWhenTheDeviceFails() throws Exception {
+        HostDriver driver = new HostDriver();
+        Recorder recorder = loseDevice(driver, "", () -> driver.failAfter(300));
+        assertEquals(6, recorder.reasons.size());
+        recorder.reasons.values().forEach(r -> assertEquals(FinishReason.ERROR, r));
+    }
+
+    @Test
+    void shouldNoticeAPassThatHangs() throws Exception {
+        HostDriver driver = new HostDriver();
+        Recorder recorder = loseDevice(driver, "tandem.compute.cuda.step-timeout = 300ms", driver::hang);
+        assertEquals(6, recorder.reasons.size());
+        recorder.reasons.values().forEach(r -> assertEquals(FinishReason.ERROR, r));
+    }
+
+    private static Recorder loseDevice(HostDriver driver, String overrides, Runnable fault) throws Exception {
+        Config config = HostDevice.config(overrides);
+        Recorder recorder = new Recorder();
+        CudaBackend backend = open(driver, config);
+        Engine engine = new Engine(backend, "tiny", EngineSettings.from(config), EngineRole.MIXED, recorder);
+        try (EngineLoop loop = new EngineLoop("tiny", engine, 64)) {
+            assertNull(loop.failure());
+            fault.run();
+            for (int key = 0; key < 6; key++) {
+                while (!loop.offer(new EngineCommand.Generate(key, spec(key, 200))) && loop.failure() == null) {
+                    Thread.onSpinWait();
+                }
+            }
+            while (loop.failure() == null) {
+                Thread.sleep(5);
+            }
+            DeviceLostException failure = loop.failure();
+            assertTrue(failure.getMessage().contains("host memory"), failure.getMessage());
+        }
+        backend.close();
+        return recorder;
+    }
+
+    @Test
+    void shouldSayWithFiguresWhatDoesNotFit() throws IOException {
+        HostDriver driver = new HostDriver();
+        try (CudaBackend backend = open(driver, HostDevice.config(""))) {
+            IllegalStateException e = assertThrows(IllegalStateException.class, () -> backend.allocateKv(1_000_000));
+            assertTrue(
+                    e.getMessage().contains("for KV blocks") && e.getMessage().contains("GiB free"), e.getMessage());
+        }
+        assertEquals(0, driver.open(), "left on the device");
+    }
+
+    private static final class Recorder implements EngineListener {
+        private final Map<Long, List<Integer>> tokens = new TreeMap<>();
+        private final Map<Long, FinishReason> reasons = new ConcurrentHashMap<>();
+        private int preemptions;
+
+        @Override
+        public void onStep(StepTokens step) {
+            for (int i = 0; i < step.count; i++) {
+                List<Integer> list = tokens.computeIfAbsent(step.keys[i], k -> new ArrayList<>());
+                assertEquals(step.outputIndex[i], list.size());
+                list.add(step.tokens[i]);
+                int logprobs = sampling((int) step.keys[i]).topLogprobs();
+                assertEquals(logprobs < 0, Float.isNaN(step.logprobs[i]));
+                assertEquals(Math.max(0, logprobs), step.topIds[i] == null ? 0 : step.topIds[i].length);
+            }
+        }
+
+        @Override
+        public void onFinished(long key, FinishReason reason, SequenceStats stats, String detail) {
+            preemptions += stats.preemptions();
+            reasons.put(key, reason);
+        }
+
+        @Override
+        public void onPrefillProgress(long key, int firstBlock, int endBlock, int[] blockIds) {}
+
+        @Override
+        public void onReserved(long key, int cachedBlocks, int[] blockIds) {}
+
+        @Override
+        public void onRefused(long key, RefusalReason reason, String detail) {
+            throw new AssertionError(reason + " " + detail);
+        }
+    }
+}
