@@ -224,6 +224,8 @@ final class CublasLt implements AutoCloseable {
 
     /** @param accumulate whether c is added to */
     void multiply(Plan p, long c, long a, long w, boolean accumulate, long workspace, long stream) {
+        // A conditional in the call itself would have no exact type.
+        MemorySegment beta = accumulate ? one : zero;
         try {
             int status = (int) matmul.invokeExact(
                     handle,
@@ -233,7 +235,7 @@ final class CublasLt implements AutoCloseable {
                     p.weightLayout,
                     a,
                     p.inputLayout,
-                    accumulate ? one : zero,
+                    beta,
                     c,
                     p.outputLayout,
                     c,

@@ -49,6 +49,8 @@ public final class CudaBackend implements ComputeBackend {
     private final Flight[] flights = new Flight[FLIGHTS];
     private final BackendInfo info;
     private DecodeGraphs graphs;
+    private final double uploadSeconds;
+    private long waitedNanos;
     private int submitted;
     private int awaited;
 
@@ -76,7 +78,7 @@ public final class CudaBackend implements ComputeBackend {
             lt = settings.cublasLt().equals("off") ? Optional.empty() : CublasLt.load(settings.cublasLt());
             long start = System.nanoTime();
             weights = new DeviceWeights(driver, memory, checkpoint, stream, threads);
-            double seconds = (System.nanoTime() - start) / 1e9;
+            uploadSeconds = (System.nanoTime() - start) / 1e9;
             Activations activations = Activations.take(memory, stream, config, kernels, maxTokens, maxSequences);
             int maxBlocks = layout.blocksFor(config.maxContextTokens());
             inputs = new StepInputs(driver, memory, stream, maxTokens, maxSequences, maxBlocks);
@@ -91,8 +93,8 @@ public final class CudaBackend implements ComputeBackend {
             LOG.info(String.format(
                     "weights on %s in %.2f s, %.2f GB/s; kernels for %s; large products by %s; taken: %s",
                     driver.facts().name(),
-                    seconds,
-                    weights.bytes / seconds / 1e9,
+                    uploadSeconds,
+                    weights.bytes / uploadSeconds / 1e9,
                     catalog.target(),
                     lt.map(CublasLt::library).orElse("our own kernel"),
                     memory.figures()));
@@ -232,8 +234,9 @@ public final class CudaBackend implements ComputeBackend {
     @Override
     public void await() {
         Flight flight = flights[awaited % FLIGHTS];
+        long start = System.nanoTime();
         try {
-            long deadline = System.nanoTime() + settings.stepTimeout().toNanos();
+            long deadline = start + settings.stepTimeout().toNanos();
             for (int spins = 0; !driver.isDone(flight.over); spins++) {
                 if (spins < SPINS) {
                     Thread.onSpinWait();
@@ -250,13 +253,32 @@ public final class CudaBackend implements ComputeBackend {
         } catch (CudaException e) {
             throw new DeviceLostException(driver.facts().name() + " failed in a pass: " + e.getMessage(), e);
         }
+        waitedNanos += System.nanoTime() - start;
         awaited++;
         flight.deliver();
     }
 
-    /** The driver of this backend, for measurements. */
+    // ---- for measurements
+
     CudaDriver driver() {
         return driver;
+    }
+
+    Stream stream() {
+        return stream;
+    }
+
+    /** Time spent waiting for passes since the start. */
+    long waitedNanos() {
+        return waitedNanos;
+    }
+
+    long uploadBytes() {
+        return weights.bytes;
+    }
+
+    double uploadSeconds() {
+        return uploadSeconds;
     }
 
     /** Frees all of it; a device that is lost frees by its context. */

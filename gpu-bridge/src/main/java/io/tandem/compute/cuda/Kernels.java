@@ -30,7 +30,8 @@ final class Kernels implements AutoCloseable {
         GEMM_TILE,
         SAMPLE_MAX,
         SAMPLE_DRAW,
-        PENALTY_RESET;
+        PENALTY_RESET,
+        READ_PROBE;
 
         final String kernel = name().toLowerCase(java.util.Locale.ROOT);
     }

@@ -25,7 +25,7 @@ final class HostDevice {
         "gemm_tile",
         "sample_max",
         "sample_draw",
-        "penalty_reset"
+        "penalty_reset", "read_probe"
     };
 
     private HostDevice() {}
