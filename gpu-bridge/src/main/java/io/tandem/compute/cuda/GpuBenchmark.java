@@ -97,8 +97,7 @@ public final class GpuBenchmark {
         }
     }
 
-    private void readProbe(
-            CudaDriver driver, Stream stream, Event from, Event to, long source, DeviceMemory memory) {
+    private void readProbe(CudaDriver driver, Stream stream, Event from, Event to, long source, DeviceMemory memory) {
         KernelCatalog catalog = KernelCatalog.forDevice(driver.facts());
         Kernels kernels = new Kernels(driver, catalog, stream, false);
         long sink = memory.takeZeroed("probe", 64, stream);
@@ -206,8 +205,9 @@ public final class GpuBenchmark {
     }
 
     private void hostTime() {
-        Config config = config("tandem.engine { max-sequences = 256, max-batch-tokens = 2048, prefill-chunk-tokens = 1024,"
-                + " mixed-chunk-tokens = 1024, kv-blocks = 24000, prefix-cache = off }");
+        Config config =
+                config("tandem.engine { max-sequences = 256, max-batch-tokens = 2048, prefill-chunk-tokens = 1024,"
+                        + " mixed-chunk-tokens = 1024, kv-blocks = 24000, prefix-cache = off }");
         try (CudaBackend backend = open(RandomModel.tiny(), config);
                 EngineRun run = new EngineRun(backend, config)) {
             for (int batch : new int[] {1, 64, 256}) {
@@ -232,8 +232,9 @@ public final class GpuBenchmark {
     }
 
     private void largeModel() {
-        Config config = config("tandem.engine { max-sequences = 128, max-batch-tokens = 8192, prefill-chunk-tokens = 8192,"
-                + " mixed-chunk-tokens = 8064, kv-blocks = 14000, prefix-cache = off }");
+        Config config =
+                config("tandem.engine { max-sequences = 128, max-batch-tokens = 8192, prefill-chunk-tokens = 8192,"
+                        + " mixed-chunk-tokens = 8064, kv-blocks = 14000, prefix-cache = off }");
         long start = System.nanoTime();
         try (CudaBackend backend = open(RandomModel.llama8b(), config)) {
             add(

@@ -80,9 +80,7 @@ public final class GpuCheck {
         check.add("device", () -> CudaDevices.describe(device));
         for (String family : List.of("llama", "llama31-rope", "mistral", "qwen2", "qwen3")) {
             for (int chunk : new int[] {BATCH_TOKENS, 13, 1}) {
-                check.add(
-                        family + ", prompt in chunks of " + chunk,
-                        () -> check.tiny(family, chunk, "on", "auto"));
+                check.add(family + ", prompt in chunks of " + chunk, () -> check.tiny(family, chunk, "on", "auto"));
             }
         }
         check.add("llama without graphs and cuBLASLt", () -> check.tiny("llama", BATCH_TOKENS, "off", "off"));
@@ -163,7 +161,8 @@ public final class GpuCheck {
             }
         }
         require(compared > 0, "no step has a margin that tells");
-        return String.format(Locale.ROOT, "worst logit off by %.2f %% of the largest, %d tokens equal", 100 * worst, compared);
+        return String.format(
+                Locale.ROOT, "worst logit off by %.2f %% of the largest, %d tokens equal", 100 * worst, compared);
     }
 
     /** A prompt and the reference's continuation on a backend, one sequence at a time. */

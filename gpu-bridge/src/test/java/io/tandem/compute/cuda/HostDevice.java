@@ -25,7 +25,8 @@ final class HostDevice {
         "gemm_tile",
         "sample_max",
         "sample_draw",
-        "penalty_reset", "read_probe"
+        "penalty_reset",
+        "read_probe"
     };
 
     private HostDevice() {}
