@@ -1,7 +1,6 @@
 package io.tandem.compute.cuda;
 
 import io.tandem.compute.cuda.DeviceWeights.Layer;
-import io.tandem.compute.cuda.Kernels.Id;
 import io.tandem.compute.cuda.Products.Weight;
 import io.tandem.kvcache.KvLayout;
 import io.tandem.model.ModelConfig;
@@ -58,7 +57,7 @@ final class ForwardKernels {
         down = products.weight(config.hiddenSize(), config.intermediateSize(), false, rows);
         head = products.weight(config.vocabSize(), config.hiddenSize(), true, rows);
         scale = (float) (1 / Math.sqrt(config.headDim()));
-        prefillTile = kernels.figure(Id.ATTENTION_PREFILL, "tileM");
+        prefillTile = kernels.figure(KernelName.ATTENTION_PREFILL, "tileM");
         samplingChunks = kernels.figure("sampling.chunks");
     }
 
@@ -86,7 +85,7 @@ final class ForwardKernels {
         if (rows == 0) {
             return;
         }
-        kernels.call(Id.GATHER_ROWS)
+        kernels.call(KernelName.GATHER_ROWS)
                 .address(a.normed())
                 .address(a.residual())
                 .address(inputs.logitRows())
@@ -99,7 +98,7 @@ final class ForwardKernels {
 
     private void layers(boolean decodesOnly, int tokens, int decodes, int prefills, int prefillTokens) {
         long count = inputs.tokenCount();
-        kernels.call(Id.EMBED_GATHER)
+        kernels.call(KernelName.EMBED_GATHER)
                 .address(a.residual())
                 .address(weights.embedding)
                 .address(inputs.tokenIds(decodesOnly))
@@ -126,7 +125,7 @@ final class ForwardKernels {
     }
 
     private void norm(long out, long in, long weight, long count, int rows) {
-        kernels.call(Id.RMSNORM)
+        kernels.call(KernelName.RMSNORM)
                 .address(out)
                 .address(in)
                 .address(weight)
@@ -137,7 +136,7 @@ final class ForwardKernels {
     }
 
     private void ropeAndWrite(Layer layer, int index, boolean decodesOnly, int tokens) {
-        kernels.call(Id.QKV_ROPE_WRITE)
+        kernels.call(KernelName.QKV_ROPE_WRITE)
                 .address(a.queries())
                 .address(kvBase)
                 .address(a.qkv())
@@ -166,7 +165,7 @@ final class ForwardKernels {
                         / ((long) config.kvHeads() * sequences),
                 1,
                 MAX_SPLITS);
-        kernels.call(Id.ATTENTION_DECODE)
+        kernels.call(KernelName.ATTENTION_DECODE)
                 .address(a.attended())
                 .address(a.queries())
                 .address(kvBase)
@@ -185,7 +184,7 @@ final class ForwardKernels {
     }
 
     private void attendMany(int layer, int first, int sequences, int tokens) {
-        kernels.call(Id.ATTENTION_PREFILL)
+        kernels.call(KernelName.ATTENTION_PREFILL)
                 .address(a.attended())
                 .address(a.queries())
                 .address(kvBase)
@@ -209,7 +208,7 @@ final class ForwardKernels {
             products.multiply(gateUp, a.gated(), a.normed(), layer.gateUp(), false, count, tokens, Products.SILU_MUL);
         } else {
             products.multiply(gateUp, a.gateUp(), a.normed(), layer.gateUp(), false, count, tokens, 0);
-            kernels.call(Id.SILU_MUL)
+            kernels.call(KernelName.SILU_MUL)
                     .address(a.gated())
                     .address(a.gateUp())
                     .address(count)
@@ -222,15 +221,15 @@ final class ForwardKernels {
     private void headAndChoice(int rows) {
         products.multiply(
                 head, a.logits(), a.lastRows(), weights.head, false, inputs.rowCount(), rows, Products.FLOAT_OUTPUT);
-        choose(Id.SAMPLE_MAX, rows);
+        choose(KernelName.SAMPLE_MAX, rows);
     }
 
     /** Replaces the most likely token by a drawn one in the rows that are not greedy. */
     void draw(int rows) {
-        choose(Id.SAMPLE_DRAW, rows);
+        choose(KernelName.SAMPLE_DRAW, rows);
     }
 
-    private void choose(Id kernel, int rows) {
+    private void choose(KernelName kernel, int rows) {
         kernels.call(kernel)
                 .address(a.tokens())
                 .address(a.logprobs())
@@ -248,7 +247,7 @@ final class ForwardKernels {
     /** Counts a sequence's tokens anew in the penalty state of its slot. */
     void resetPenalties(int slot, long tokens, int promptTokens, int length) {
         kernels.afterCopy();
-        kernels.call(Id.PENALTY_RESET)
+        kernels.call(KernelName.PENALTY_RESET)
                 .address(a.penalties())
                 .address(tokens)
                 .number(slot)

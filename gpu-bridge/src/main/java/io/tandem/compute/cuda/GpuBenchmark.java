@@ -107,7 +107,7 @@ public final class GpuBenchmark {
                 stream,
                 from,
                 to,
-                () -> kernels.call(Kernels.Id.READ_PROBE)
+                () -> kernels.call(KernelName.READ_PROBE)
                         .address(source)
                         .wide(PROBE_BYTES)
                         .address(sink)

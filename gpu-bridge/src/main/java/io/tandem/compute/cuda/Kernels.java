@@ -5,6 +5,8 @@ import io.tandem.compute.cuda.CudaDriver.Stream;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.EnumMap;
+import java.util.List;
 
 /**
  * The loaded kernels and the way to call them: {@code call(k).address(a).number(n).on(x, y)}. One thread, one stream;
@@ -13,43 +15,18 @@ import java.lang.foreign.ValueLayout;
 final class Kernels implements AutoCloseable {
     private static final int MAX_PARAMETERS = 24;
 
-    /** A kernel of the catalog, by its index among the loaded ones. */
-    enum Id {
-        EMBED_GATHER,
-        GATHER_ROWS,
-        RMSNORM,
-        QKV_ROPE_WRITE,
-        SILU_MUL,
-        ATTENTION_DECODE,
-        ATTENTION_PREFILL,
-        GEMM_SKINNY_8,
-        GEMM_SKINNY_16,
-        GEMM_SKINNY_32,
-        GEMM_SKINNY_64,
-        GEMM_SKINNY_128,
-        GEMM_TILE,
-        SAMPLE_MAX,
-        SAMPLE_DRAW,
-        PENALTY_RESET,
-        READ_PROBE;
-
-        final String kernel = name().toLowerCase(java.util.Locale.ROOT);
-    }
-
-    private static final Id[] IDS = Id.values();
+    private record Loaded(Kernel kernel, int threads, int sharedBytes) {}
 
     private final CudaDriver driver;
     private final Stream stream;
     private final KernelCatalog catalog;
-    private final Kernel[] loaded;
-    private final int[] threads = new int[IDS.length];
-    private final int[] sharedBytes = new int[IDS.length];
+    private final EnumMap<KernelName, Loaded> loaded = new EnumMap<>(KernelName.class);
     private final Arena arena = Arena.ofShared();
     private final MemorySegment values;
     private final long pointers;
     private final boolean mayOverlap;
     private boolean overlaps;
-    private int current;
+    private Loaded current;
     private int count;
 
     Kernels(CudaDriver driver, KernelCatalog catalog, Stream stream, boolean mayOverlap) {
@@ -57,13 +34,15 @@ final class Kernels implements AutoCloseable {
         this.catalog = catalog;
         this.stream = stream;
         this.mayOverlap = mayOverlap && catalog.target().equals("sm_90a");
-        String[] names = new String[IDS.length];
-        for (Id id : IDS) {
-            names[id.ordinal()] = id.kernel;
-            threads[id.ordinal()] = catalog.number(id.kernel + ".threads");
-            sharedBytes[id.ordinal()] = catalog.number(id.kernel + ".sharedBytes", 0);
+        List<KernelName> ids = List.of(KernelName.values());
+        String[] names = ids.stream().map(id -> id.kernel).toArray(String[]::new);
+        int[] sharedBytes = ids.stream()
+                .mapToInt(id -> catalog.number(id.kernel + ".sharedBytes", 0))
+                .toArray();
+        Kernel[] kernels = driver.load(catalog.ptx(), names, sharedBytes);
+        for (int i = 0; i < kernels.length; i++) {
+            loaded.put(ids.get(i), new Loaded(kernels[i], catalog.number(names[i] + ".threads"), sharedBytes[i]));
         }
-        loaded = driver.load(catalog.ptx(), names, sharedBytes);
         values = arena.allocate(8L * MAX_PARAMETERS, 16);
         MemorySegment array = arena.allocate(8L * MAX_PARAMETERS, 16);
         for (int i = 0; i < MAX_PARAMETERS; i++) {
@@ -73,7 +52,7 @@ final class Kernels implements AutoCloseable {
     }
 
     /** A figure of {@code kernels.properties}. */
-    int figure(Id id, String what) {
+    int figure(KernelName id, String what) {
         return catalog.number(id.kernel + "." + what);
     }
 
@@ -86,8 +65,8 @@ final class Kernels implements AutoCloseable {
         overlaps = false;
     }
 
-    Kernels call(Id id) {
-        current = id.ordinal();
+    Kernels call(KernelName id) {
+        current = loaded.get(id);
         count = 0;
         return this;
     }
@@ -122,12 +101,12 @@ final class Kernels implements AutoCloseable {
 
     void on(int gridX, int gridY, int gridZ) {
         driver.launch(
-                loaded[current],
+                current.kernel(),
                 gridX,
                 gridY,
                 gridZ,
-                threads[current],
-                sharedBytes[current],
+                current.threads(),
+                current.sharedBytes(),
                 stream,
                 pointers,
                 overlaps && mayOverlap);

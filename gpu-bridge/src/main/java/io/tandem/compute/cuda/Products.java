@@ -2,7 +2,6 @@ package io.tandem.compute.cuda;
 
 import io.tandem.compute.cuda.CublasLt.Plan;
 import io.tandem.compute.cuda.CudaDriver.Stream;
-import io.tandem.compute.cuda.Kernels.Id;
 import java.util.Optional;
 
 /** Matrix products: our skinny kernels for few rows, beyond them cuBLASLt where the host has it, else our tiled kernel. */
@@ -18,8 +17,12 @@ final class Products {
     /** Rows beyond are rounded up to a multiple of this for cuBLASLt, so that plans can be kept. */
     static final int ROW_STEP = 64;
 
-    private static final Id[] SKINNY = {
-        Id.GEMM_SKINNY_8, Id.GEMM_SKINNY_16, Id.GEMM_SKINNY_32, Id.GEMM_SKINNY_64, Id.GEMM_SKINNY_128
+    private static final KernelName[] SKINNY = {
+        KernelName.GEMM_SKINNY_8,
+        KernelName.GEMM_SKINNY_16,
+        KernelName.GEMM_SKINNY_32,
+        KernelName.GEMM_SKINNY_64,
+        KernelName.GEMM_SKINNY_128
     };
 
     /** The shape of a weight, with what cuBLASLt prepared for it by number of rows. */
@@ -63,8 +66,8 @@ final class Products {
         for (int i = 0; i < SKINNY.length; i++) {
             skinnyBlocks[i] = driver.facts().multiprocessors() * kernels.figure(SKINNY[i], "blocksPerSm");
         }
-        tileM = kernels.figure(Id.GEMM_TILE, "tileM");
-        tileN = kernels.figure(Id.GEMM_TILE, "tileN");
+        tileM = kernels.figure(KernelName.GEMM_TILE, "tileM");
+        tileN = kernels.figure(KernelName.GEMM_TILE, "tileN");
     }
 
     /** A weight of n rows of k inputs. */
@@ -91,7 +94,7 @@ final class Products {
             return;
         }
         int skinny = skinny(rows);
-        kernels.call(skinny < 0 ? Id.GEMM_TILE : SKINNY[skinny])
+        kernels.call(skinny < 0 ? KernelName.GEMM_TILE : SKINNY[skinny])
                 .address(c)
                 .address(a)
                 .address(address)

@@ -43,7 +43,7 @@ class VectorWidthTest {
                     batch.clear();
                     int count = from == 0 ? 13 : 9;
                     for (int s = 0; s < 3; s++) {
-                        batch.add(tokens[s], from, count, new int[] {3 * s, 3 * s + 1, 3 * s + 2}, true, 0);
+                        batch.add(tokens[s], from, count, new int[] {3 * s, 3 * s + 1, 3 * s + 2}, true);
                     }
                     backend.forward(batch, kv, output);
                     for (int s = 0; s < 3; s++) {
