@@ -46,8 +46,8 @@ public final class RouterForecaster implements Forecaster {
     public double itlNanos(Applicant applicant, Forecast forecast, int fewerDecodes, double fewerContextTokens) {
         // In proportion to the step: the prediction may hold more than the step, such as prompts beside it.
         double now = router.itlNanos(forecast.decodeGpu(), 1, applicant.promptTokens());
-        double then = router.itlNanos(
-                forecast.decodeGpu(), 1 - fewerDecodes, applicant.promptTokens() - fewerContextTokens);
+        double then =
+                router.itlNanos(forecast.decodeGpu(), 1 - fewerDecodes, applicant.promptTokens() - fewerContextTokens);
         return now <= 0 ? forecast.itlNanos() : forecast.itlNanos() * then / now;
     }
 

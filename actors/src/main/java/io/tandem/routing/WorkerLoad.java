@@ -103,8 +103,8 @@ public final class WorkerLoad {
         // computed in
         // turn, so behind one that has just ended at most the rest of its step is done.
         double open = Math.max(0, openPromptTokens);
-        backlogTokens = Math.clamp(
-                backlogTokens, Math.max(0, open - steps.maxBatchTokens()), open + othersBacklogTokens);
+        backlogTokens =
+                Math.clamp(backlogTokens, Math.max(0, open - steps.maxBatchTokens()), open + othersBacklogTokens);
         settle();
     }
 

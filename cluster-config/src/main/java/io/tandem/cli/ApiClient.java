@@ -105,7 +105,8 @@ final class ApiClient implements AutoCloseable {
             try {
                 JsonNode chunk = JSON.readTree(line);
                 if (chunk.has("error")) {
-                    throw new ApiException(0, chunk.path("error").path("message").asText());
+                    throw new ApiException(
+                            0, chunk.path("error").path("message").asText());
                 }
                 onChunk.accept(chunk);
             } catch (IOException e) {

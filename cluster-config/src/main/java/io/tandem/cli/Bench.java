@@ -27,7 +27,13 @@ import picocli.CommandLine.Option;
         name = "bench",
         mixinStandardHelpOptions = true,
         description = "Measurements; ttft, streams and overload run against a running cluster.",
-        subcommands = {Bench.Engines.class, Bench.Transfers.class, Bench.Ttft.class, Bench.Streams.class, OverloadBench.class})
+        subcommands = {
+            Bench.Engines.class,
+            Bench.Transfers.class,
+            Bench.Ttft.class,
+            Bench.Streams.class,
+            OverloadBench.class
+        })
 final class Bench {
     private Bench() {}
 

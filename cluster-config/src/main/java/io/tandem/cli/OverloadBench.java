@@ -88,7 +88,8 @@ final class OverloadBench implements Callable<Integer> {
         for (JsonNode c : admission.path("classes")) {
             if (c.path("name").asText().equals(tier)) {
                 return new Targets(
-                        c.path("ttft_target_ms").asDouble(), c.path("itl_target_ms").asDouble());
+                        c.path("ttft_target_ms").asDouble(),
+                        c.path("itl_target_ms").asDouble());
             }
         }
         throw new IllegalArgumentException("--tier: the node has no service class '" + tier + "'");

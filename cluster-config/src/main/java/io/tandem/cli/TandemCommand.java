@@ -185,7 +185,10 @@ public final class TandemCommand {
         }
     }
 
-    @Command(name = "status", mixinStandardHelpOptions = true, description = "Members, workers, roles, load, KV use, what waits.")
+    @Command(
+            name = "status",
+            mixinStandardHelpOptions = true,
+            description = "Members, workers, roles, load, KV use, what waits.")
     static final class Status implements Callable<Integer> {
         @Mixin
         Where where;
