@@ -15,7 +15,6 @@ import io.tandem.request.RequestHub;
 import io.tandem.request.RequestServices;
 import io.tandem.request.RequestSettings;
 import io.tandem.routing.CostSettings;
-import io.tandem.routing.PromptKeys;
 import io.tandem.routing.Registries;
 import io.tandem.routing.RequestRouter;
 import io.tandem.routing.RouteQuery;
@@ -26,7 +25,10 @@ import io.tandem.supervisor.SupervisorMessage;
 import io.tandem.transfer.TransferStats;
 import io.tandem.worker.WorkerMessage;
 import io.tandem.worker.WorkerShards;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -40,7 +42,6 @@ import java.util.concurrent.Flow;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
-import java.util.zip.CRC32C;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.ActorSystem;
 import org.apache.pekko.actor.typed.javadsl.AskPattern;
@@ -58,6 +59,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     private final AdmissionSettings admissionSettings;
     private final RoutingSettings routing;
     private final RequestRouter router;
+    private final CacheKnowledge caches;
     private final Duration drainTimeout;
     private final AtomicLong lastRequest = new AtomicLong();
     private final AtomicInteger active = new AtomicInteger();
@@ -71,7 +73,8 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     private WorkerShards workers;
     private String self = "";
 
-    ClusterClient(Config config, ModelBundle model, WorkerDirectory directory) {
+    ClusterClient(Config config, ModelBundle model, WorkerDirectory directory, CacheKnowledge caches) {
+        this.caches = caches;
         this.model = model;
         this.directory = directory;
         settings = RequestSettings.from(config);
@@ -80,6 +83,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         routing = RoutingSettings.from(config);
         router = new RequestRouter(
                 directory,
+                caches.feed(),
                 routing,
                 CostSettings.DEFAULT,
                 ThreadLocalRandom.current().nextLong());
@@ -136,7 +140,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
                 spec,
                 request.stop(),
                 model,
-                PromptKeys.NONE,
+                caches.keys(model.fingerprint(), spec),
                 request.session(),
                 serviceClass,
                 accepted,
@@ -221,7 +225,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
 
     @Override
     public ClusterStatus clusterStatus() {
-        return StatusView.of(system, self, directory, model.name());
+        return StatusView.of(system, self, directory, model.name(), caches.missing(System.nanoTime()));
     }
 
     @Override
@@ -431,14 +435,17 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
             return new String(model.tokenizer().tokenBytes(id, true), StandardCharsets.UTF_8);
         }
 
+        /** 64 bits of SHA-256: nobody finds a salt that opens another tenant's cache. 0 is the shared cache. */
         private static long salt(String text) {
             if (text.isEmpty()) {
                 return 0;
             }
-            CRC32C low = new CRC32C();
-            byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
-            low.update(bytes);
-            return low.getValue() | (long) (text.hashCode() | 1) << 32;
+            try {
+                byte[] digest = MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8));
+                return ByteBuffer.wrap(digest).getLong() | 1;
+            } catch (NoSuchAlgorithmException e) {
+                throw new IllegalStateException("every JDK has SHA-256", e);
+            }
         }
     }
 }

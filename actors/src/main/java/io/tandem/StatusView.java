@@ -18,7 +18,9 @@ import org.apache.pekko.cluster.typed.Cluster;
 final class StatusView {
     private StatusView() {}
 
-    static ClusterStatus of(ActorSystem<?> system, String self, WorkerDirectory directory, String model) {
+    /** @param unheard what this node must learn of the workers before it serves; empty = nothing */
+    static ClusterStatus of(
+            ActorSystem<?> system, String self, WorkerDirectory directory, String model, String unheard) {
         ClusterEvent.CurrentClusterState state = Cluster.get(system).state();
         Set<Member> unreachable = new HashSet<>(state.getUnreachable());
         List<ClusterStatus.Member> members = new ArrayList<>();
@@ -35,6 +37,7 @@ final class StatusView {
         List<ClusterStatus.Worker> workers =
                 directory.entries().stream().map(StatusView::worker).toList();
         String missing = missing(up, workers, model);
+        missing = missing.isEmpty() ? unheard : missing;
         return new ClusterStatus(self, missing.isEmpty(), missing, members, workers);
     }
 

@@ -11,6 +11,7 @@ import io.tandem.model.Models;
 import io.tandem.request.AdmissionActor;
 import io.tandem.request.RequestHub;
 import io.tandem.request.RequestMessage;
+import io.tandem.routing.BlockFeedActor;
 import io.tandem.routing.Registries;
 import io.tandem.routing.WorkerDirectory;
 import io.tandem.routing.WorkerRegistry;
@@ -110,11 +111,14 @@ public final class Tandem implements AutoCloseable {
         TransferSettings.from(full);
         ModelBundle model = openModel(node);
         WorkerDirectory directory = new WorkerDirectory();
-        ClusterClient client = new ClusterClient(full, model, directory);
+        CacheKnowledge caches = new CacheKnowledge(full, directory);
+        ClusterClient client = new ClusterClient(full, model, directory, caches);
         Parts[] parts = new Parts[1];
         Start start = new Start(full, node);
         ActorSystem<Void> system = ActorSystem.create(
-                guardian(full, node, model, directory, client, start.backends, parts), node.clusterName(), full);
+                guardian(full, node, model, directory, caches, client, start.backends, parts),
+                node.clusterName(),
+                full);
         try {
             // The guardian runs before create returns or soon after; nothing else is done on this thread until then.
             awaitParts(parts, node.startTimeout());
@@ -169,6 +173,7 @@ public final class Tandem implements AutoCloseable {
             NodeSettings node,
             ModelBundle model,
             WorkerDirectory directory,
+            CacheKnowledge caches,
             ClusterClient client,
             BackendsAhead backends,
             Parts[] parts) {
@@ -185,6 +190,14 @@ public final class Tandem implements AutoCloseable {
                     Registries.NAME);
             GpuHost host = node.gpus().isEmpty() ? null : host(config, node, model, backends);
             WorkerShards workers = new WorkerShards(context.getSystem(), host, registries);
+            caches.attach(context.spawn(
+                    BlockFeedActor.create(
+                            caches.feed(),
+                            directory,
+                            (gpu, message) -> workers.worker(gpu).tell(message),
+                            caches.settings().interval(),
+                            caches.fromStart()),
+                    "blocks"));
             ActorRef<SupervisorMessage> supervisor = ClusterSingleton.get(context.getSystem())
                     .init(SingletonActor.of(
                             SupervisorActor.create(directory, workers, registries, node.drainTimeout()), "supervisor"));

@@ -25,6 +25,8 @@ public final class RequestRouter {
     private final WorkerLoads loads;
     private final TransferRates rates;
     private final SessionHomes sessions;
+    private final BlockFeed cached;
+    private final ExpectedBlocks expected;
 
     /** Bookings by request. */
     private final Map<Long, Booked> booked = new HashMap<>();
@@ -34,8 +36,15 @@ public final class RequestRouter {
     /** A decision, and the requests and reports it was made from. */
     private record Weighed(CostPolicy.Request request, RoutingDecision decision, Map<String, WorkerReport> reports) {}
 
-    public RequestRouter(WorkerDirectory directory, RoutingSettings settings, CostSettings costs, long seed) {
+    /** @param cached what the workers' prefix caches hold */
+    public RequestRouter(
+            WorkerDirectory directory, BlockFeed cached, RoutingSettings settings, CostSettings costs, long seed) {
         this.directory = directory;
+        this.cached = cached;
+        expected = new ExpectedBlocks(
+                settings.index().maxWorkers(),
+                settings.index().maxExpectedBlocks(),
+                settings.predictedTtl().toNanos());
         this.settings = settings;
         cost = new CostPolicy(costs, seed);
         leastLoaded = new RoutingPolicy(settings.splitFromTokens(), settings.split());
@@ -48,8 +57,9 @@ public final class RequestRouter {
 
     /** What would be decided now; nothing is booked. Empty when there is no worker. */
     public Optional<RoutingDecision> predict(RouteQuery query, long nowNanos) {
+        BlockFeed.Depths depths = cached.find(query.keys());
         synchronized (this) {
-            return weigh(query, nowNanos).map(w -> w.decision().best(settings.keptPlans()));
+            return weigh(query, depths, nowNanos).map(w -> w.decision().best(settings.keptPlans()));
         }
     }
 
@@ -65,8 +75,9 @@ public final class RequestRouter {
 
     /** What a request would meet if it were sent now; nothing is booked. Empty when there is no worker. */
     public Optional<Outlook> outlook(RouteQuery query, long nowNanos) {
+        BlockFeed.Depths depths = cached.find(query.keys());
         synchronized (this) {
-            return weigh(query, nowNanos).map(w -> {
+            return weigh(query, depths, nowNanos).map(w -> {
                 RoutingDecision.Plan plan = w.decision().plan();
                 WorkerLoad prefill = loads.of(plan.prefillGpu());
                 WorkerLoad decode = loads.of(plan.decodeGpu());
@@ -87,8 +98,9 @@ public final class RequestRouter {
 
     /** Decides and books; {@link #over} ends the booking. Empty when there is no worker. */
     public Optional<Routed> route(RouteQuery query, long nowNanos) {
+        BlockFeed.Depths depths = cached.find(query.keys());
         synchronized (this) {
-            return weigh(query, nowNanos).map(w -> book(query, w, nowNanos));
+            return weigh(query, depths, nowNanos).map(w -> book(query, w, nowNanos));
         }
     }
 
@@ -145,7 +157,8 @@ public final class RequestRouter {
 
     // ---- deciding
 
-    private Optional<Weighed> weigh(RouteQuery query, long nowNanos) {
+    private Optional<Weighed> weigh(RouteQuery query, BlockFeed.Depths depths, long nowNanos) {
+        expected.find(query.keys(), nowNanos);
         List<WorkerDirectory.Entry> entries = directory.entries();
         loads.refresh(entries, nowNanos);
         Map<String, WorkerReport> able = able(entries, query);
@@ -155,8 +168,8 @@ public final class RequestRouter {
         CostPolicy.Request request =
                 new CostPolicy.Request(query.id(), query.tokens(), query.ttftTargetNanos(), query.itlTargetNanos());
         Optional<RoutingDecision> decision = settings.policy() == RoutingSettings.Policy.LEAST_LOADED
-                ? byLoad(query, request, able, nowNanos)
-                : byCost(query, request, able, nowNanos);
+                ? byLoad(query, depths, request, able, nowNanos)
+                : byCost(query, depths, request, able, nowNanos);
         return decision.map(d -> new Weighed(request, d, able));
     }
 
@@ -177,16 +190,20 @@ public final class RequestRouter {
     }
 
     private Optional<RoutingDecision> byCost(
-            RouteQuery query, CostPolicy.Request request, Map<String, WorkerReport> able, long nowNanos) {
+            RouteQuery query,
+            BlockFeed.Depths depths,
+            CostPolicy.Request request,
+            Map<String, WorkerReport> able,
+            long nowNanos) {
         boolean whole = !settings.split() || query.tokens() < settings.splitFromTokens();
         RoutingDecision best = null;
         for (List<WorkerReport> alike : byLayout(able).values()) {
             Optional<RoutingDecision> found = whole
-                    ? cost.decide(request, candidates(query, alike, Roles.WHOLE), nowNanos)
-                    : cost.decide(request, candidates(query, alike, Roles.OWN), nowNanos);
+                    ? cost.decide(request, candidates(query, depths, alike, Roles.WHOLE), nowNanos)
+                    : cost.decide(request, candidates(query, depths, alike, Roles.OWN), nowNanos);
             if (found.isEmpty()) {
                 // Prefill workers alone: better there than nowhere.
-                found = cost.decide(request, candidates(query, alike, Roles.MIXED), nowNanos);
+                found = cost.decide(request, candidates(query, depths, alike, Roles.MIXED), nowNanos);
             }
             best = found.isPresent() ? better(best, found.get()) : best;
         }
@@ -225,15 +242,16 @@ public final class RequestRouter {
         MIXED
     }
 
-    private List<CostPolicy.Candidate> candidates(RouteQuery query, List<WorkerReport> workers, Roles roles) {
+    private List<CostPolicy.Candidate> candidates(
+            RouteQuery query, BlockFeed.Depths depths, List<WorkerReport> workers, Roles roles) {
         List<CostPolicy.Candidate> candidates = new ArrayList<>(workers.size());
         for (WorkerReport worker : workers) {
             switch (roles) {
-                case OWN -> candidates.add(candidate(query, worker, worker.role()));
-                case MIXED -> candidates.add(candidate(query, worker, EngineRole.MIXED));
+                case OWN -> candidates.add(candidate(query, depths, worker, worker.role()));
+                case MIXED -> candidates.add(candidate(query, depths, worker, EngineRole.MIXED));
                 case WHOLE -> {
                     if (worker.role() != EngineRole.PREFILL) {
-                        candidates.add(candidate(query, worker, EngineRole.DECODE));
+                        candidates.add(candidate(query, depths, worker, EngineRole.DECODE));
                     }
                 }
             }
@@ -241,16 +259,27 @@ public final class RequestRouter {
         return candidates;
     }
 
-    private CostPolicy.Candidate candidate(RouteQuery query, WorkerReport worker, EngineRole role) {
-        int cached = 0;
+    private CostPolicy.Candidate candidate(
+            RouteQuery query, BlockFeed.Depths depths, WorkerReport worker, EngineRole role) {
+        int there = cachedTokens(query, depths, worker);
         int blockTokens = Math.max(1, worker.facts().blockTokens());
-        double missing = (double) (query.tokens() - cached)
-                / blockTokens
-                * worker.facts().blockBytes();
+        double missing =
+                (double) (query.tokens() - there) / blockTokens * worker.facts().blockBytes();
         var stats = worker.stats();
         long free = (long) (stats.freeBlocks() + stats.cachedBlocks()) * blockTokens;
         return new CostPolicy.Candidate(
-                loads.of(worker.gpuId()), role, cached, rates.nanos(worker.transferWire(), missing), free);
+                loads.of(worker.gpuId()), role, there, rates.nanos(worker.transferWire(), missing), free);
+    }
+
+    /** Prompt tokens that a worker has in its cache or will have soon; a sequence needs one more to run. */
+    private int cachedTokens(RouteQuery query, BlockFeed.Depths depths, WorkerReport worker) {
+        int blockTokens = query.keys().blockTokens();
+        if (blockTokens != worker.facts().blockTokens()) {
+            return 0;
+        }
+        int blocks =
+                Math.max(depths.of(worker.gpuId(), worker.epoch()), expected.depth(worker.gpuId(), worker.epoch()));
+        return Math.min(blocks, (query.tokens() - 1) / blockTokens) * blockTokens;
     }
 
     /** The session's own worker unless another is clearly better. */
@@ -284,15 +313,19 @@ public final class RequestRouter {
 
     /** The least loaded workers; the cost policy only predicts what they will do. */
     private Optional<RoutingDecision> byLoad(
-            RouteQuery query, CostPolicy.Request request, Map<String, WorkerReport> able, long nowNanos) {
+            RouteQuery query,
+            BlockFeed.Depths depths,
+            CostPolicy.Request request,
+            Map<String, WorkerReport> able,
+            long nowNanos) {
         Optional<Route> found =
                 leastLoaded.route(query.tokens(), List.copyOf(able.values()), directory::inFlight, query.avoid());
         return found.flatMap(route -> {
             List<CostPolicy.Candidate> two = new ArrayList<>();
             if (route.split()) {
-                two.add(candidate(query, able.get(route.prefillGpu()), EngineRole.PREFILL));
+                two.add(candidate(query, depths, able.get(route.prefillGpu()), EngineRole.PREFILL));
             }
-            two.add(candidate(query, able.get(route.decodeGpu()), EngineRole.DECODE));
+            two.add(candidate(query, depths, able.get(route.decodeGpu()), EngineRole.DECODE));
             return cost.decide(request, two, nowNanos).map(d -> new RoutingDecision(d.plans(), 0, route.reason()));
         });
     }
@@ -311,6 +344,10 @@ public final class RequestRouter {
                 weighed.reports().get(plan.decodeGpu()).epoch(),
                 weighed.decision().reason());
         sessions.served(query.session(), route, nowNanos);
+        expected.sent(route.prefillGpu(), route.prefillEpoch(), query.keys(), nowNanos);
+        if (route.split()) {
+            expected.sent(route.decodeGpu(), route.decodeEpoch(), query.keys(), nowNanos);
+        }
         return new Routed(route, weighed.decision().best(settings.keptPlans()));
     }
 }

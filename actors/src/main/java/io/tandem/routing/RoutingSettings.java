@@ -18,6 +18,7 @@ import java.time.Duration;
  * @param sessionTtl a session is forgotten after this much silence
  * @param maxSessions remembered
  * @param predictedTtl how long blocks count as cached where a prompt was sent, before the worker says so
+ * @param index the index of what workers hold
  * @param keptPlans plans of a decision that are kept for whoever asks
  */
 public record RoutingSettings(
@@ -33,7 +34,58 @@ public record RoutingSettings(
         Duration sessionTtl,
         int maxSessions,
         Duration predictedTtl,
-        int keptPlans) {
+        int keptPlans,
+        Index index) {
+
+    /** Which nodes keep an index. */
+    public enum Listening {
+        /** From the start. */
+        ON,
+        /** Never: no cached block counts. */
+        OFF,
+        /** From the start on a node that serves requests by its role or has no GPU, else from its first request on. */
+        AUTO
+    }
+
+    /** {@code tandem.routing.index}. */
+    public record Index(
+            Listening listening,
+            int maxWorkers,
+            long maxBlocks,
+            long maxExpectedBlocks,
+            Duration interval,
+            Duration retry,
+            Duration readyWait) {
+        public Index {
+            range("index.max-workers", maxWorkers, 1, 65_536);
+            range("index.max-blocks", maxBlocks, 1024, 1 << 28);
+            range("index.max-expected-blocks", maxExpectedBlocks, 1024, 1 << 28);
+            range("index.interval (ms)", interval.toMillis(), 5, 1000);
+            range("index.retry (ms)", retry.toMillis(), 50, 60_000);
+        }
+
+        private static Index from(Config c) {
+            return new Index(
+                    listening(c.getString("listen")),
+                    c.getInt("max-workers"),
+                    c.getLong("max-blocks"),
+                    c.getLong("max-expected-blocks"),
+                    c.getDuration("interval"),
+                    c.getDuration("retry"),
+                    c.getDuration("ready-wait"));
+        }
+
+        private static Listening listening(String text) {
+            return switch (text) {
+                case "on", "true" -> Listening.ON;
+                case "off", "false" -> Listening.OFF;
+                case "auto" -> Listening.AUTO;
+                default ->
+                    throw new IllegalArgumentException(
+                            "tandem.routing.index.listen must be on, off or auto, not '" + text + "'");
+            };
+        }
+    }
 
     /** What chooses. */
     public enum Policy {
@@ -89,7 +141,8 @@ public record RoutingSettings(
                 c.getDuration("session-ttl"),
                 c.getInt("max-sessions"),
                 c.getDuration("predicted-ttl"),
-                c.getInt("kept-plans"));
+                c.getInt("kept-plans"),
+                Index.from(c.getConfig("index")));
     }
 
     private static Policy policy(String text) {

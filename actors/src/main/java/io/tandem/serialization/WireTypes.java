@@ -13,6 +13,7 @@ import io.tandem.engine.SequenceSpec;
 import io.tandem.engine.SequenceStats;
 import io.tandem.request.RequestMessage;
 import io.tandem.request.RequestTarget;
+import io.tandem.routing.BlockFeedMessage;
 import io.tandem.routing.RegistryMessage;
 import io.tandem.routing.StepTimes;
 import io.tandem.routing.WorkerFacts;
@@ -68,6 +69,9 @@ public final class WireTypes {
         m.put(151, SupervisorMessage.Drain.class);
         m.put(152, SupervisorMessage.Outcome.class);
         m.put(240, DemandReport.class);
+        m.put(200, BlockFeedMessage.Events.class);
+        m.put(201, BlockFeedMessage.Snapshot.class);
+        m.put(202, WorkerMessage.FetchBlocks.class);
         return m;
     }
 

@@ -4,6 +4,7 @@ import io.tandem.engine.EngineListener;
 import io.tandem.engine.FinishReason;
 import io.tandem.engine.SequenceStats;
 import io.tandem.engine.StepTokens;
+import io.tandem.kvcache.FindableBlocks;
 import io.tandem.request.RequestMessage;
 import io.tandem.request.RequestTarget;
 import java.util.ArrayList;
@@ -25,27 +26,55 @@ public final class EnginePublisher implements EngineListener {
     private final Consumer<WorkEvent> actor;
     private final Map<ActorRef<RequestMessage>, Batch> batches = new HashMap<>();
     private final List<Batch> touched = new ArrayList<>();
-    private final StepObserver times;
+    private final RoutingSignals signals;
 
-    /** Learns from the shape and the time of each step, on the engine's thread. */
-    interface StepObserver {
-        void observe(int newTokens, long before, int decodes, long contextTokens, long nanos);
+    /** What routers are to learn of the engine; told on its thread. */
+    interface RoutingSignals {
+        /** The shape and the time of a step; see {@link EngineListener#onStepTimed}. */
+        void stepTimed(int newTokens, long before, int decodes, long contextTokens, long nanos);
+
+        /** The prefix cache changed; the array is the receiver's. */
+        void blocksChanged(long[] words);
+
+        void blocksListed(FindableBlocks blocks);
     }
+
+    private static final RoutingSignals NOBODY = new RoutingSignals() {
+        @Override
+        public void stepTimed(int newTokens, long before, int decodes, long contextTokens, long nanos) {}
+
+        @Override
+        public void blocksChanged(long[] words) {}
+
+        @Override
+        public void blocksListed(FindableBlocks blocks) {}
+    };
 
     public EnginePublisher(String gpuId, ConcurrentHashMap<Long, Work> works, Consumer<WorkEvent> actor) {
-        this(gpuId, works, actor, (newTokens, before, decodes, contextTokens, nanos) -> {});
+        this(gpuId, works, actor, NOBODY);
     }
 
-    EnginePublisher(String gpuId, ConcurrentHashMap<Long, Work> works, Consumer<WorkEvent> actor, StepObserver times) {
+    EnginePublisher(
+            String gpuId, ConcurrentHashMap<Long, Work> works, Consumer<WorkEvent> actor, RoutingSignals signals) {
         this.gpuId = gpuId;
         this.works = works;
         this.actor = actor;
-        this.times = times;
+        this.signals = signals;
     }
 
     @Override
     public void onStepTimed(int newTokens, long before, int decodes, long contextTokens, long nanos) {
-        times.observe(newTokens, before, decodes, contextTokens, nanos);
+        signals.stepTimed(newTokens, before, decodes, contextTokens, nanos);
+    }
+
+    @Override
+    public void onBlockEvents(long[] words, int length) {
+        signals.blocksChanged(Arrays.copyOf(words, length));
+    }
+
+    @Override
+    public void onBlocksListed(FindableBlocks blocks) {
+        signals.blocksListed(blocks);
     }
 
     @Override

@@ -7,7 +7,7 @@ import io.tandem.routing.StepTimes;
  * Learns on the engine's thread how long its steps take; any thread reads what was learned. The first steps after a start
  * are left out: Java is compiling meanwhile.
  */
-final class StepTimeRecorder implements EnginePublisher.StepObserver {
+final class StepTimeRecorder {
     private static final int STEPS_LEFT_OUT = 3;
     private static final int STEPS_BETWEEN_COPIES = 8;
 
@@ -20,8 +20,7 @@ final class StepTimeRecorder implements EnginePublisher.StepObserver {
         this.model = model;
     }
 
-    @Override
-    public void observe(int newTokens, long before, int decodes, long contextTokens, long nanos) {
+    void observe(int newTokens, long before, int decodes, long contextTokens, long nanos) {
         steps++;
         if (steps <= STEPS_LEFT_OUT) {
             return;

@@ -6,7 +6,9 @@ import io.tandem.engine.EngineListener.RefusalReason;
 import io.tandem.engine.EngineLoop;
 import io.tandem.engine.EngineRole;
 import io.tandem.engine.EngineSettings;
+import io.tandem.kvcache.FindableBlocks;
 import io.tandem.request.RequestMessage;
+import io.tandem.routing.BlockFeedMessage;
 import io.tandem.routing.Registries;
 import io.tandem.routing.RegistryMessage;
 import io.tandem.routing.RoutingSettings;
@@ -48,6 +50,12 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
 
     record Report() implements Internal {}
 
+    record BlocksChanged(long[] words) implements Internal {}
+
+    record BlocksListed(FindableBlocks blocks) implements Internal {}
+
+    record RouterGone(ActorRef<BlockFeedMessage> router) implements Internal {}
+
     private final String gpuId;
     private final GpuHost host;
     private final WorkerSettings settings;
@@ -62,6 +70,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private BlockTransport transport;
     private EngineLoop loop;
     private WorkBook book;
+    private BlockPublisher blocks;
 
     private WorkerActor(
             ActorContext<WorkerMessage> context,
@@ -116,6 +125,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 .onMessage(WorkerMessage.PushKv.class, this::onPushKv)
                 .onMessage(WorkerMessage.AdoptKv.class, this::onAdoptKv)
                 .onMessage(WorkerMessage.CancelWork.class, this::onCancelWork)
+                .onMessage(WorkerMessage.FetchBlocks.class, this::onFetchBlocks)
                 .onMessage(WorkEvent.class, this::onWorkEvent)
                 .onMessage(Internal.class, this::onInternal)
                 .onMessage(WorkerMessage.ChangeRole.class, this::onChangeRole)
@@ -148,6 +158,9 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         switch (message) {
             case Tick ignored -> onTick();
             case Report ignored -> report();
+            case BlocksChanged m -> blocks.onChanged(m.words());
+            case BlocksListed m -> blocks.onListed(m.blocks());
+            case RouterGone m -> blocks.routerGone(m.router());
             case Opened ignored -> throw new IllegalStateException("handled above");
             case Stop ignored -> throw new IllegalStateException("handled above");
         }
@@ -163,9 +176,13 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         transport = opened.transport();
         EngineRole role = host.gpus().getOrDefault(gpuId, EngineRole.MIXED);
         EnginePublisher publisher =
-                new EnginePublisher(gpuId, works, getContext().getSelf()::tell, times);
+                new EnginePublisher(gpuId, works, getContext().getSelf()::tell, signals());
         Engine engine = new Engine(backend, host.model().fingerprint(), engineSettings, role, publisher);
         loop = new EngineLoop(gpuId, engine, engineSettings.commandQueueEntries());
+        blocks = new BlockPublisher(
+                new BlockEventLog(gpuId, epoch, settings.keptBlockEventWords(), BlockEventLog.MESSAGE_WORDS),
+                loop::offer,
+                router -> getContext().watchWith(router, new RouterGone(router)));
         book = new WorkBook(
                 gpuId,
                 epoch,
@@ -200,6 +217,34 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 backend.kvLayout().blockBytes(),
                 transport.endpoint().channels());
         report();
+        return this;
+    }
+
+    /** From the engine's thread: step times are learned there, the cache's changes go through the mailbox. */
+    private EnginePublisher.RoutingSignals signals() {
+        ActorRef<WorkerMessage> self = getContext().getSelf();
+        return new EnginePublisher.RoutingSignals() {
+            @Override
+            public void stepTimed(int newTokens, long before, int decodes, long contextTokens, long nanos) {
+                times.observe(newTokens, before, decodes, contextTokens, nanos);
+            }
+
+            @Override
+            public void blocksChanged(long[] words) {
+                self.tell(new BlocksChanged(words));
+            }
+
+            @Override
+            public void blocksListed(FindableBlocks blocks) {
+                self.tell(new BlocksListed(blocks));
+            }
+        };
+    }
+
+    private Behavior<WorkerMessage> onFetchBlocks(WorkerMessage.FetchBlocks m) {
+        if (blocks != null && m.epoch() == epoch) {
+            blocks.fetch(m.router(), m.fromId());
+        }
         return this;
     }
 
@@ -267,6 +312,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
 
     private void onTick() {
         book.tick(System.nanoTime());
+        blocks.tick();
         awaited.removeIf(BooleanSupplier::getAsBoolean);
     }
 
@@ -292,7 +338,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                         engineSettings.chunkTokens(loop.stats().role()),
                         backend.kvLayout().blockTokens(),
                         backend.kvLayout().blockBytes(),
-                        0,
+                        blocks.lastId(),
                         times.learned()));
         registries.tellAll(report);
     }

@@ -3,6 +3,7 @@ package io.tandem.worker;
 import io.tandem.engine.EngineRole;
 import io.tandem.engine.SequenceSpec;
 import io.tandem.request.RequestTarget;
+import io.tandem.routing.BlockFeedMessage;
 import io.tandem.serialization.WireMessage;
 import io.tandem.transfer.LeaseId;
 import io.tandem.transfer.TransferEndpoint;
@@ -42,6 +43,12 @@ public sealed interface WorkerMessage permits WorkerMessage.Remote, WorkEvent, W
 
     /** Tells a decode worker the tokens chosen since; it goes on once the blocks are there too. */
     record AdoptKv(RequestTarget target, int[] nextTokens) implements Remote {}
+
+    /**
+     * A router wants the worker's block events from a number on (0 = all its prefix cache holds), and those to come. Nothing
+     * for an earlier incarnation.
+     */
+    record FetchBlocks(long epoch, long fromId, ActorRef<BlockFeedMessage> router) implements Remote {}
 
     /** Ends a piece of work in any phase. */
     record CancelWork(RequestTarget target) implements Remote {}

@@ -4,7 +4,8 @@ import com.typesafe.config.Config;
 import java.time.Duration;
 
 /** {@code tandem.worker}; see reference.conf for units and reasons. */
-public record WorkerSettings(Duration reportInterval, Duration tick, Duration wakeInterval, int maxWorks) {
+public record WorkerSettings(
+        Duration reportInterval, Duration tick, Duration wakeInterval, int maxWorks, int keptBlockEventWords) {
 
     public static WorkerSettings from(Config root) {
         Config c = root.getConfig("tandem.worker");
@@ -12,6 +13,7 @@ public record WorkerSettings(Duration reportInterval, Duration tick, Duration wa
                 c.getDuration("report-interval"),
                 c.getDuration("tick-interval"),
                 c.getDuration("wake-interval"),
-                c.getInt("max-works"));
+                c.getInt("max-works"),
+                c.getInt("kept-block-event-words"));
     }
 }

@@ -23,13 +23,14 @@ class RequestRouterTest {
 
     private final WorkerDirectory directory = new WorkerDirectory();
     private final Map<String, WorkerDirectory.Entry> entries = new HashMap<>();
+    private final BlockFeed feed = new BlockFeed(new PrefixIndex(8, 10_000), 1);
     private final RequestRouter router = router("");
     private long now = 1_000_000_000L;
     private long lastId;
 
     private RequestRouter router(String more) {
         var config = ConfigFactory.parseString(more).withFallback(ConfigFactory.load());
-        return new RequestRouter(directory, RoutingSettings.from(config), CostSettings.DEFAULT, 7);
+        return new RequestRouter(directory, feed, RoutingSettings.from(config), CostSettings.DEFAULT, 7);
     }
 
     private static EngineStats stats(EngineRole role, int decodes, long promptTokens) {

@@ -6,6 +6,7 @@ import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.http.HttpResponse;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -24,8 +25,22 @@ final class ForkedCluster implements AutoCloseable {
         api = new Api(httpPort);
     }
 
-    /** Starts the nodes and waits until the cluster is ready. Workers are called prefill-0, decode-0, decode-1, ... */
+    /**
+     * Starts the nodes and waits until the cluster is ready. Workers are called prefill-0, decode-0, decode-1, ... Every long
+     * prompt is split: the cost policy would leave it to an idle decode worker.
+     */
     static ForkedCluster start(Path directory, Path model, List<String> prefill, List<String> decode) {
+        return start(directory, model, prefill, decode, "tandem.routing.policy = least-loaded");
+    }
+
+    /** The same with settings of one's own. */
+    static ForkedCluster start(Path directory, Path model, List<String> prefill, List<String> decode, String settings) {
+        Path file = directory.resolve("cluster.conf");
+        try {
+            Files.writeString(file, settings);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
         int httpPort = freePort();
         int clusterPort = freePort();
         ForkedCluster cluster = new ForkedCluster(httpPort);
@@ -35,6 +50,8 @@ final class ForkedCluster implements AutoCloseable {
                     "quickstart",
                     "--model",
                     model.toString(),
+                    "--config",
+                    file.toString(),
                     "--parent-pid",
                     Long.toString(ProcessHandle.current().pid()));
             cluster.start(

@@ -1,0 +1,106 @@
+package io.tandem;
+
+import com.typesafe.config.Config;
+import io.tandem.engine.SequenceSpec;
+import io.tandem.routing.BlockFeed;
+import io.tandem.routing.BlockFeedActor;
+import io.tandem.routing.BlockFeedMessage;
+import io.tandem.routing.PrefixIndex;
+import io.tandem.routing.PromptKeys;
+import io.tandem.routing.RoutingSettings;
+import io.tandem.routing.RoutingSettings.Listening;
+import io.tandem.routing.WorkerDirectory;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.apache.pekko.actor.typed.ActorRef;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** What this node knows of the workers' prefix caches: when it begins to listen, and whether it has heard enough to serve. */
+final class CacheKnowledge {
+    private static final Logger LOG = LoggerFactory.getLogger(CacheKnowledge.class);
+    private static final String API_ROLE = "api";
+
+    private final RoutingSettings.Index settings;
+    private final WorkerDirectory directory;
+    private final BlockFeed feed;
+    private final boolean fromStart;
+    private final AtomicBoolean listening;
+    private volatile ActorRef<BlockFeedMessage> actor;
+
+    /** Since when there are workers; 0 = not yet. Only readiness reads it, and it does not matter who writes it first. */
+    private volatile long workersSinceNanos;
+
+    private volatile boolean heardAll;
+
+    CacheKnowledge(Config config, WorkerDirectory directory) {
+        this.directory = directory;
+        settings = RoutingSettings.from(config).index();
+        NodeSettings node = NodeSettings.from(config);
+        feed = new BlockFeed(
+                new PrefixIndex(settings.maxWorkers(), settings.maxBlocks()),
+                settings.retry().toNanos());
+        boolean serves = node.roles().contains(API_ROLE) || node.gpus().isEmpty();
+        fromStart = settings.listening() == Listening.ON || settings.listening() == Listening.AUTO && serves;
+        listening = new AtomicBoolean(fromStart);
+    }
+
+    BlockFeed feed() {
+        return feed;
+    }
+
+    RoutingSettings.Index settings() {
+        return settings;
+    }
+
+    boolean fromStart() {
+        return fromStart;
+    }
+
+    void attach(ActorRef<BlockFeedMessage> blocks) {
+        actor = blocks;
+    }
+
+    /** The names of a prompt's blocks; begins to listen if this is the first request. */
+    PromptKeys keys(String modelFingerprint, SequenceSpec spec) {
+        if (settings.listening() == Listening.OFF) {
+            return PromptKeys.NONE;
+        }
+        if (!listening.get() && listening.compareAndSet(false, true)) {
+            actor.tell(new BlockFeedActor.Begin());
+        }
+        for (WorkerDirectory.Entry entry : directory.entries()) {
+            if (entry.live() && entry.report().modelFingerprint().equals(modelFingerprint)) {
+                return PromptKeys.of(
+                        modelFingerprint, entry.report().facts().blockTokens(), spec.cacheSalt(), spec.tokens());
+            }
+        }
+        return PromptKeys.NONE;
+    }
+
+    /** What is missing before this node serves for the first time; empty when nothing is. */
+    String missing(long nowNanos) {
+        if (heardAll || !fromStart) {
+            return "";
+        }
+        String silent = "";
+        boolean any = false;
+        for (WorkerDirectory.Entry entry : directory.entries()) {
+            if (entry.live()) {
+                any = true;
+                if (!feed.isLoaded(entry.report().gpuId(), entry.report().epoch())) {
+                    silent = entry.report().gpuId();
+                }
+            }
+        }
+        if (any && workersSinceNanos == 0) {
+            workersSinceNanos = nowNanos;
+        }
+        if (any && silent.isEmpty()) {
+            heardAll = true;
+        } else if (any && nowNanos - workersSinceNanos > settings.readyWait().toNanos()) {
+            LOG.warn("ready without knowing what worker {} has cached: it does not say", silent);
+            heardAll = true;
+        }
+        return heardAll || !any ? "" : "what worker " + silent + " has cached is not known yet";
+    }
+}
