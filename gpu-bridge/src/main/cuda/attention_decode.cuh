@@ -12,12 +12,10 @@ constexpr int DECODE_THREADS = DECODE_WARPS * WARP;
 constexpr int DECODE_HEADS = 16;  // query heads of a KV head at most
 constexpr int DECODE_MAX_SPLITS = 64;
 constexpr int DECODE_QUERY_BYTES = DECODE_HEADS * 256 * 2;
-#if __CUDA_ARCH__ >= 900
-constexpr int DECODE_RING_BYTES = 24 << 10;  // a warp's; two blocks an SM
-#else
-constexpr int DECODE_RING_BYTES = 20 << 10;
-#endif
-constexpr int DECODE_SHARED_BYTES = DECODE_QUERY_BYTES + DECODE_WARPS * DECODE_RING_BYTES;
+constexpr int DECODE_RING_BYTES = 16 << 10;  // a warp's
+constexpr int DECODE_PARKED_BYTES = (DECODE_HEADS * 256 + 2 * DECODE_HEADS) * 4;  // a warp's result; reuses its ring
+constexpr int DECODE_SHARED_BYTES = DECODE_QUERY_BYTES
+    + DECODE_WARPS * (DECODE_RING_BYTES > DECODE_PARKED_BYTES ? DECODE_RING_BYTES : DECODE_PARKED_BYTES);
 
 PROPERTY(attention_decode, threads, DECODE_THREADS);
 PROPERTY(attention_decode, sharedBytes, DECODE_SHARED_BYTES);
@@ -49,11 +47,17 @@ DEVICE void streamTiles(SoftmaxRows<DP>& rows, const DecodeTask& task, const Pag
     constexpr int AHEAD = SLOTS - 1;
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
     int items = warp < task.tiles ? 2 * ((task.tiles - warp + DECODE_WARPS - 1) / DECODE_WARPS) : 0;
-    auto token = [&](int item) { return (task.firstTile + warp + item / 2 * DECODE_WARPS) * KV_BLOCK_TOKENS; };
+    auto tile = [&](int item) { return task.firstTile + warp + item / 2 * DECODE_WARPS; };
+    int blocks = 0;  // this lane's of the next 32 entries of the block table
+    int loadSlot = 0, slot = 0;
     auto load = [&](int item) {
-        if (item < items)
-            loadKvTile<DP, KV_BLOCK_TOKENS, WARP>(
-                ring + item % SLOTS * SLOT_BYTES, kv, item & 1, token(item), task.context, lane);
+        if (item < items) {
+            int index = item / 2;
+            if (item % (2 * WARP) == 0) blocks = index + lane < items / 2 ? kv.table[tile(2 * (index + lane))] : 0;
+            int block = __shfl_sync(~0u, blocks, index % WARP);
+            loadKvBlock<DP>(ring + loadSlot * SLOT_BYTES, kv, block, item & 1, task.context - tile(item) * KV_BLOCK_TOKENS, lane);
+        }
+        loadSlot = loadSlot + 1 == SLOTS ? 0 : loadSlot + 1;
         copyCommit();
     };
     for (int item = 0; item < AHEAD; item++) load(item);
@@ -64,14 +68,15 @@ DEVICE void streamTiles(SoftmaxRows<DP>& rows, const DecodeTask& task, const Pag
         __syncwarp();
         load(item + AHEAD);
         float scores[2][4] = {};
-        u32 keys = ring + item % SLOTS * SLOT_BYTES;
+        u32 keys = ring + slot * SLOT_BYTES;
+        slot = slot + 1 == SLOTS ? 0 : slot + 1;
 #pragma unroll
         for (int step = 0; step < DP / 16; step++) {
             u32 query[4];
             loadMatrix4(query, tileAddress<DP>(queries, lane & 15, step * 2 + (lane >> 4)));
             scoreStep<DP>(scores[0], scores[1], query, keys, 0, step);
         }
-        int first = token(item) + (lane & 3) * 2;
+        int first = tile(item) * KV_BLOCK_TOKENS + (lane & 3) * 2;
 #pragma unroll
         for (int j = 0; j < 2; j++)
 #pragma unroll
@@ -81,7 +86,8 @@ DEVICE void streamTiles(SoftmaxRows<DP>& rows, const DecodeTask& task, const Pag
         copyWait<AHEAD - 1>();
         __syncwarp();
         load(item + 1 + AHEAD);
-        rows.addValues(scores[0], scores[1], ring + (item + 1) % SLOTS * SLOT_BYTES, 0);
+        rows.addValues(scores[0], scores[1], ring + slot * SLOT_BYTES, 0);
+        slot = slot + 1 == SLOTS ? 0 : slot + 1;
     }
     copyWait<0>();
     rows.finish();
@@ -136,20 +142,45 @@ DEVICE void joinWarps(const float* parked, const DecodeTask& task, int D) {
 }
 
 /** Run by the last block of a sequence and KV head to arrive: all splits' parts in their order. */
-DEVICE void joinSplits(const DecodeTask& task, int D) {
+DEVICE void joinSplits(const DecodeTask& task, int D, float* factors) {
+    constexpr int TOGETHER = 4;  // outputs of a thread at a time: their loads are in flight together
+    int lane = threadIdx.x & 31;
     long stride = task.heads * (D + 2);
-    for (int i = threadIdx.x; i < task.heads * D; i += DECODE_THREADS) {
-        int head = i / D;
+    for (int head = threadIdx.x >> 5; head < task.heads; head += DECODE_WARPS) {
         const float* maxima = task.partials + task.heads * D + head;
-        float top = MASKED, sum = 0, value = 0;
-        for (int s = 0; s < task.splits; s++) top = fmaxf(top, __ldcg(maxima + s * stride));
-#pragma unroll 8
-        for (int s = 0; s < task.splits; s++) {
-            float weight = exp2Fast(__ldcg(maxima + s * stride) - top);
-            sum += weight * __ldcg(maxima + s * stride + task.heads);
-            value += weight * __ldcg(task.partials + s * stride + i);
+        float max[DECODE_MAX_SPLITS / WARP], sum[DECODE_MAX_SPLITS / WARP], top = MASKED, total = 0;
+#pragma unroll
+        for (int i = 0; i < DECODE_MAX_SPLITS / WARP; i++) {
+            int s = lane + i * WARP;
+            max[i] = s < task.splits ? __ldcg(maxima + s * stride) : MASKED;
+            sum[i] = s < task.splits ? __ldcg(maxima + s * stride + task.heads) : 0.f;
+            top = fmaxf(top, max[i]);
         }
-        task.out[i] = toBf16(sum > 0 ? value / sum : 0.f);
+#pragma unroll
+        for (int offset = 16; offset > 0; offset >>= 1) top = fmaxf(top, __shfl_xor_sync(~0u, top, offset));
+#pragma unroll
+        for (int i = 0; i < DECODE_MAX_SPLITS / WARP; i++) total += sum[i] * exp2Fast(max[i] - top);
+        total = warpSum(total);
+#pragma unroll
+        for (int i = 0; i < DECODE_MAX_SPLITS / WARP; i++)
+            factors[head * DECODE_MAX_SPLITS + lane + i * WARP] = total > 0 ? exp2Fast(max[i] - top) / total : 0.f;
+    }
+    __syncthreads();
+    int outputs = task.heads * D;
+    for (int first = threadIdx.x; first < outputs; first += TOGETHER * DECODE_THREADS) {
+        float value[TOGETHER] = {};
+        const float* factor[TOGETHER];
+#pragma unroll
+        for (int o = 0; o < TOGETHER; o++)
+            factor[o] = factors + min(first + o * DECODE_THREADS, outputs - 1) / D * DECODE_MAX_SPLITS;
+#pragma unroll 8
+        for (int s = 0; s < task.splits; s++)
+#pragma unroll
+            for (int o = 0; o < TOGETHER; o++)
+                value[o] += factor[o][s] * __ldcg(task.partials + s * stride + min(first + o * DECODE_THREADS, outputs - 1));
+#pragma unroll
+        for (int o = 0; o < TOGETHER; o++)
+            if (first + o * DECODE_THREADS < outputs) task.out[first + o * DECODE_THREADS] = toBf16(value[o]);
     }
 }
 
@@ -181,7 +212,7 @@ DEVICE void decodeTask(const DecodeTask& task, const PagedKv& kv, const bf16* q,
     parkRows<DP>(parked + (threadIdx.x >> 5) * (task.heads * DP + 2 * DECODE_HEADS), rows, task.heads);
     __syncthreads();
     joinWarps<DP>(parked, task, kv.D);
-    if (task.splits > 1 && arrivesLast(task.arrivals, task.splits)) joinSplits(task, kv.D);
+    if (task.splits > 1 && arrivesLast(task.arrivals, task.splits)) joinSplits(task, kv.D, parked);
 }
 
 /**
@@ -194,8 +225,8 @@ attention_decode(
     byte* shared = dynamicShared;
     letSuccessorStart();
     waitForPredecessor();
-    int sequence = blockIdx.z, group = blockIdx.y;
-    if (sequence >= liveRows(count, gridDim.z)) return;
+    int sequence = blockIdx.z, group = blockIdx.y, sequences = gridDim.z;
+    if (sequence >= liveRows(count, sequences)) return;
     DecodeTask task;
     task.sequence = sequence;
     task.split = blockIdx.x;
@@ -208,15 +239,18 @@ attention_decode(
     long partialBytes = (long)task.heads * (D + 2) * 4;
     long room = (WORKSPACE_BYTES - COUNTER_BYTES) / (partialBytes * gridDim.y * gridDim.z);
     int useful = (allTiles + DECODE_WARPS - 1) / DECODE_WARPS;
-    task.splits = min(min((int)gridDim.x, DECODE_MAX_SPLITS), max(1, min(useful, (int)room)));
+    // Two blocks fit an SM: more than that would wait for a second turn.
+    int oneTurn = 2 * multiprocessors() / (G * sequences);
+    task.splits = min(min((int)gridDim.x, DECODE_MAX_SPLITS), max(1, min(min(useful, oneTurn), (int)min(room, 64L))));
     if (task.split >= task.splits) return;
     int pair = sequence * G + group;
     task.arrivals = reinterpret_cast<int*>(workspace) + pair;
     // Sequences may use different numbers of splits: room for the most keeps their parts apart.
     task.partials = reinterpret_cast<float*>(
         workspace + COUNTER_BYTES + (long)pair * partialBytes * min((long)gridDim.x, max(1L, room)));
-    task.firstTile = (int)((long)allTiles * task.split / task.splits);
-    task.tiles = (int)((long)allTiles * (task.split + 1) / task.splits) - task.firstTile;
+    int each = allTiles / task.splits, rest = allTiles - each * task.splits;
+    task.firstTile = task.split * each + min(task.split, rest);
+    task.tiles = each + (task.split < rest);
     PagedKv kv{kvBase, blockTables + (long)sequence * maxBlocks, blockBytes, layerOffset, group, G, D};
     if (D <= 64) {
         decodeTask<64>(task, kv, q + row, shared);

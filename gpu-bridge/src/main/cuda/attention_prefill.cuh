@@ -3,47 +3,10 @@
 // A block takes 128 query rows of one head, eight warps of 16 rows; keys and values come in double-buffered tiles. The
 // heaviest tiles (latest queries) start first, and heads that share a KV head run side by side to share the L2.
 #pragma once
-#include "attention.cuh"
+#include "attention_flash.cuh"
+#include "prefill_task.cuh"
 
-constexpr int PREFILL_WARPS = 8;
-constexpr int PREFILL_THREADS = PREFILL_WARPS * WARP;
-constexpr int PREFILL_ROWS = PREFILL_WARPS * 16;
 constexpr int PREFILL_SHARED_BYTES = 96 << 10;
-
-PROPERTY(attention_prefill, threads, PREFILL_THREADS);
-PROPERTY(attention_prefill, tileM, PREFILL_ROWS);
-PROPERTY(attention_prefill, sharedBytes, PREFILL_SHARED_BYTES);
-
-struct PrefillTask {
-    int head, sequence;
-    int firstRow, rows;  // rows of q
-    int position;        // of the first row
-    float scale;         // with log2 e
-};
-
-/**
- * Slot of the grid to sequence and tile: sequence s starts at slot (rows before it) / tile + s, which leaves room for
- * its last, partly filled tile. False when the slot is empty.
- */
-template <int ROWS>
-DEVICE bool findPrefillTask(PrefillTask& task, int slot, const int* queryStarts, const int* contextStarts, int S) {
-    int origin = queryStarts[0], low = 0, high = S - 1;
-    while (low < high) {
-        int middle = (low + high + 1) / 2;
-        if ((queryStarts[middle] - origin) / ROWS + middle <= slot) {
-            low = middle;
-        } else {
-            high = middle - 1;
-        }
-    }
-    int start = queryStarts[low], length = queryStarts[low + 1] - start;
-    int offset = (slot - (start - origin) / ROWS - low) * ROWS;
-    task.sequence = low;
-    task.firstRow = start + offset;
-    task.rows = min(ROWS, length - offset);
-    task.position = contextStarts[low] + offset;
-    return task.rows > 0;
-}
 
 template <int DP>
 struct PrefillShape {
@@ -135,13 +98,22 @@ DEVICE void prefillTask(const PrefillTask& task, const PagedKv& kv, bf16* out, c
     }
 }
 
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+constexpr int PREFILL_KERNEL_BYTES = FlashShape<128>::SHARED_BYTES;
+#else
+constexpr int PREFILL_KERNEL_BYTES = PREFILL_SHARED_BYTES;
+#endif
+
+PROPERTY(attention_prefill, threads, PREFILL_THREADS);
+PROPERTY(attention_prefill, tileM, PREFILL_ROWS);
+PROPERTY(attention_prefill, sharedBytes, PREFILL_KERNEL_BYTES);
+
 /** 4 D (queries x context, causal) operations a head; bound: tensor cores. */
 KERNEL(PREFILL_THREADS, 1)
 attention_prefill(
     bf16* out, const bf16* q, const byte* kvBase, const int* blockTables, const int* queryStarts,
     const int* contextStarts, const int* count, int S, int H, int G, int D, int maxBlocks, long blockBytes,
     long layerOffset, float scale) {
-    byte* shared = dynamicShared;
     letSuccessorStart();
     waitForPredecessor();
     int live = liveRows(count, S);
@@ -153,11 +125,21 @@ attention_prefill(
         || !findPrefillTask<PREFILL_ROWS>(task, gridDim.x - 1 - index / H, queryStarts, contextStarts, live))
         return;
     PagedKv kv{kvBase, blockTables + (long)task.sequence * maxBlocks, blockBytes, layerOffset, task.head / (H / G), G, D};
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
     if (D <= 64) {
-        prefillTask<64>(task, kv, out, q, H, shared);
+        flashTask<64>(task, kv, out, q, H);
     } else if (D <= 128) {
-        prefillTask<128>(task, kv, out, q, H, shared);
+        flashTask<128>(task, kv, out, q, H);
     } else {
-        prefillTask<256>(task, kv, out, q, H, shared);
+        prefillTask<256>(task, kv, out, q, H, dynamicShared);
     }
+#else
+    if (D <= 64) {
+        prefillTask<64>(task, kv, out, q, H, dynamicShared);
+    } else if (D <= 128) {
+        prefillTask<128>(task, kv, out, q, H, dynamicShared);
+    } else {
+        prefillTask<256>(task, kv, out, q, H, dynamicShared);
+    }
+#endif
 }

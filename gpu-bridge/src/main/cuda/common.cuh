@@ -96,6 +96,12 @@ DEVICE int liveRows(const int* count, int rows) {
     return live < rows ? live : rows;
 }
 
+DEVICE int multiprocessors() {
+    u32 n;
+    asm("mov.u32 %0, %%nsmid;" : "=r"(n));
+    return n;
+}
+
 DEVICE u32 sharedAddress(const void* p) { return (u32)__cvta_generic_to_shared(p); }
 
 /** Copies 16 bytes to shared memory in the background; with bytes = 0 writes zeros and reads nothing. */

@@ -112,13 +112,13 @@ DEVICE void normRow(bf16* out, bf16* in, const bf16* delta, const bf16* weight, 
 }
 
 /** Root-mean-square norm of each row, sums in fp32. Moves 4 E bytes a row; bound: memory, latency for few rows. */
-KERNEL(NORM_THREADS, 1)
+KERNEL(NORM_THREADS, 2)
 rmsnorm(bf16* out, const bf16* in, const bf16* weight, const int* count, int E, float eps) {
     normRow<false>(out, const_cast<bf16*>(in), nullptr, weight, count, E, eps);
 }
 
 /** residual += delta (rounded to bf16), out = norm of it. Moves 8 E bytes a row; bound: memory, latency for few rows. */
-KERNEL(NORM_THREADS, 1)
+KERNEL(NORM_THREADS, 2)
 add_rmsnorm(bf16* out, bf16* residual, const bf16* delta, const bf16* weight, const int* count, int E, float eps) {
     normRow<true>(out, residual, delta, weight, count, E, eps);
 }

@@ -20,11 +20,17 @@ struct Epilogue {
 
     DEVICE bool gated() const { return flags & (GEMM_SILU | GEMM_GELU); }
 
+    /** Bias plus residual of an output. */
+    DEVICE float added(int row, int column) const {
+        float sum = bias != nullptr ? toFloat(bias[column]) : 0.f;
+        return residual != nullptr ? sum + toFloat(residual[(long)row * N + column]) : sum;
+    }
+
     /** Finishes one sum of a product without gate. */
-    DEVICE void store(int row, int column, float sum) const {
+    DEVICE void store(int row, int column, float sum) const { storeSum(row, column, sum + added(row, column)); }
+
+    DEVICE void storeSum(int row, int column, float sum) const {
         long at = (long)row * N + column;
-        if (bias != nullptr) sum += toFloat(bias[column]);
-        if (residual != nullptr) sum += toFloat(residual[at]);
         if (flags & GEMM_FLOAT) {
             static_cast<float*>(c)[at] = sum;
         } else {

@@ -28,12 +28,9 @@ struct SkinnyShape {
     static_assert(STEPS * 16 * SKINNY_WARPS == DEPTH, "the warps share a stage's depth evenly");
 };
 
-#if __CUDA_ARCH__ >= 900
-typedef SkinnyShape<8, 4, 256, 4> Skinny8;
-typedef SkinnyShape<16, 4, 256, 4> Skinny16;
-typedef SkinnyShape<32, 4, 128, 6> Skinny32;
-typedef SkinnyShape<64, 2, 128, 5> Skinny64;
-typedef SkinnyShape<128, 1, 128, 3> Skinny128;
+#if __CUDA_ARCH__ >= 900  // beside it, one block of attention_decode fits an SM
+typedef SkinnyShape<8, 4, 256, 3> Skinny8;
+typedef SkinnyShape<8, 2, 256, 6> Skinny8Short;  // when no block has more than two granules: as many bytes under way
 #else  // 99 KiB, so that every GPU from 8.0 on can run it
 typedef SkinnyShape<8, 4, 128, 4> Skinny8;
 typedef SkinnyShape<16, 4, 128, 3> Skinny16;
@@ -42,19 +39,24 @@ typedef SkinnyShape<64, 1, 128, 2> Skinny64;
 typedef Skinny64 Skinny128;  // in two goes
 #endif
 
-/** The pass a block is at, and the chunk of K within it. */
+/** The pass a block is at, and the chunk of K within it. Divisions happen once a pass: they cost as much as a stage. */
 struct SkinnyCursor {
     int firstGranule, granules, passes, chunks;
     int pass, chunk;
+    int begin, size;  // granules of this pass
 
-    DEVICE int begin() const { return firstGranule + (int)((long)pass * granules / passes); }
-    DEVICE int size() const { return firstGranule + (int)((long)(pass + 1) * granules / passes) - begin(); }
     DEVICE bool done() const { return pass >= passes; }
+
+    DEVICE void enter(int newPass) {
+        pass = newPass;
+        chunk = 0;
+        int share = passes > 0 ? granules / passes : 0, rest = granules - share * passes;
+        begin = firstGranule + pass * share + min(pass, rest);
+        size = share + (pass < rest);
+    }
+
     DEVICE void advance() {
-        if (++chunk == chunks) {
-            chunk = 0;
-            pass++;
-        }
+        if (++chunk == chunks) enter(pass + 1);
     }
 };
 
@@ -74,7 +76,7 @@ struct SkinnyProduct {
 
     DEVICE void loadWeights(const SkinnyCursor& at, int stage) const {
         constexpr int VECTORS = S::DEPTH / 8;
-        int first = at.begin(), rowsHere = at.size() * GRANULE, k0 = at.chunk * S::DEPTH;
+        int first = at.begin, rowsHere = at.size * GRANULE, k0 = at.chunk * S::DEPTH;
         u32 target = ring + stage * S::STAGE_BYTES;
 #pragma unroll
         for (int i = 0; i < S::ROWS * VECTORS / SKINNY_THREADS; i++) {
@@ -151,14 +153,24 @@ struct SkinnyProduct {
                     sums[r][j][e] = 0.f;
                 }
         __syncthreads();
-        int first = at.begin(), rowsHere = at.size() * GRANULE;
-        for (int i = threadIdx.x; i < rows * S::ROWS; i += SKINNY_THREADS) {
-            int r = i % S::ROWS, m = i / S::ROWS;
-            if (r >= rowsHere) continue;
+        int first = at.begin, rowsHere = at.size * GRANULE;
+        constexpr int OUTPUTS = (S::COLUMNS * S::ROWS + SKINNY_THREADS - 1) / SKINNY_THREADS;
+        float added[OUTPUTS];
+#pragma unroll
+        for (int i = 0; i < OUTPUTS; i++) {  // all loads before the first store, which c might share with residual
+            int index = threadIdx.x + i * SKINNY_THREADS, r = index % S::ROWS, m = index / S::ROWS;
+            int n = weightRow(first + r / GRANULE, r % GRANULE);
+            bool exists = m < rows && r < rowsHere && n < N;
+            added[i] = exists && !gated ? epilogue.added(firstRow + m, n) : 0.f;
+        }
+#pragma unroll
+        for (int i = 0; i < OUTPUTS; i++) {
+            int index = threadIdx.x + i * SKINNY_THREADS, r = index % S::ROWS, m = index / S::ROWS;
+            if (m >= rows || r >= rowsHere) continue;
             int n = weightRow(first + r / GRANULE, r % GRANULE);
             const float* part = scratch + m * S::SUM_PITCH + r;
             if (!gated) {
-                if (n < N) epilogue.store(firstRow + m, n, total(part));
+                if (n < N) epilogue.storeSum(firstRow + m, n, total(part) + added[i]);
             } else if ((r & 8) == 0 && n < N / 2) {
                 epilogue.storeGated(firstRow + m, n, total(part), total(part + 8));
             }
@@ -177,11 +189,12 @@ template <class S>
 DEVICE SkinnyCursor skinnyShare(int N, int K) {
     int granules = (N + GRANULE - 1) / GRANULE;
     SkinnyCursor share;
-    share.firstGranule = (int)((long)blockIdx.x * granules / gridDim.x);
-    share.granules = (int)((long)(blockIdx.x + 1) * granules / gridDim.x) - share.firstGranule;
+    int each = granules / gridDim.x, rest = granules - each * gridDim.x, b = blockIdx.x;
+    share.firstGranule = b * each + min(b, rest);
+    share.granules = each + (b < rest);
     share.passes = (share.granules + S::R - 1) / S::R;
     share.chunks = (K + S::DEPTH - 1) / S::DEPTH;
-    share.pass = share.chunk = 0;
+    share.enter(0);
     return share;
 }
 
@@ -223,7 +236,7 @@ DEVICE void skinnyGemm(GEMM_PARAMETERS) {
             }
             copyCommit();
             loading.advance();
-            product.multiply(sums, stage, at.size());
+            product.multiply(sums, stage, at.size);
             if (at.chunk == at.chunks - 1) product.finish(sums, scratch, at, epilogue);
             at.advance();
         }
@@ -233,6 +246,8 @@ DEVICE void skinnyGemm(GEMM_PARAMETERS) {
     copyWait<0>();
 }
 
+#if __CUDA_ARCH__ < 900
+
 #define SKINNY_KERNEL(COLUMNS)                                                       \
     PROPERTY(gemm_skinny_##COLUMNS, threads, SKINNY_THREADS);                        \
     PROPERTY(gemm_skinny_##COLUMNS, blocksPerSm, 1);                                 \
@@ -241,9 +256,11 @@ DEVICE void skinnyGemm(GEMM_PARAMETERS) {
         skinnyGemm<Skinny##COLUMNS>(GEMM_ARGUMENTS);                                 \
     }
 
-/** Moves 2 (N K + M K blocks + M N) bytes, of which N K from memory; bound: memory. */
+/** Moves 2 (N K + M K blocks + M N) bytes, of which N K from memory; bound: memory. Capability 9.0: gemm_wide.cuh. */
 SKINNY_KERNEL(8)
 SKINNY_KERNEL(16)
 SKINNY_KERNEL(32)
 SKINNY_KERNEL(64)
 SKINNY_KERNEL(128)
+
+#endif

@@ -5,6 +5,7 @@
 #include "gemm_simple.cuh"
 #include "gemm_skinny.cuh"
 #include "gemm_tile.cuh"
+#include "gemm_wide.cuh"
 #include "read_probe.cuh"
 #include "rope.cuh"
 #include "sampling.cuh"

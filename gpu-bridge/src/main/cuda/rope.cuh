@@ -2,7 +2,9 @@
 #pragma once
 #include "common.cuh"
 
-constexpr int ROPE_THREADS = 256;
+constexpr int ROPE_THREADS = 512;
+constexpr int ROPE_WARPS = ROPE_THREADS / WARP;
+constexpr int ROPE_HEADS = 3;  // of a warp at a time: 48 heads, as many models have, in one go
 constexpr int ROPE_MAX_HALF = 128;
 constexpr int ROPE_PAIRS = ROPE_MAX_HALF / 2 / WARP;  // groups of two (i, i + D/2) pairs a lane may own
 
@@ -40,11 +42,62 @@ DEVICE void fillAngles(float* cosine, float* sine, const double* frequencies, in
     }
 }
 
+/** What a warp needs to finish one head: its elements, loaded early, and where they go. */
+struct HeadTask {
+    HeadPart part[ROPE_PAIRS];
+    int head;
+};
+
+DEVICE void loadHead(HeadTask& task, const bf16* source, const bf16* bias, int half) {
+    int lane = threadIdx.x & 31;
+#pragma unroll
+    for (int g = 0; g < ROPE_PAIRS; g++) {
+        int i = (lane + g * WARP) * 2;
+        task.part[g] = HeadPart{};
+        if (i >= half) continue;
+        addPair(task.part[g], 0, source + i);
+        addPair(task.part[g], 2, source + half + i);
+        if (bias != nullptr) {
+            addPair(task.part[g], 0, bias + i);
+            addPair(task.part[g], 2, bias + half + i);
+        }
+    }
+}
+
+/** Norm when there is one, rotation unless it is a value, and the write. */
+DEVICE void finishHead(
+    HeadTask& task, const bf16* norm, bool rotated, const float* cosine, const float* sine, bf16* target, int half,
+    float eps) {
+    int lane = threadIdx.x & 31;
+    float scale = 1.f;
+    if (norm != nullptr) {
+        float sum = 0;
+#pragma unroll
+        for (int g = 0; g < ROPE_PAIRS; g++)
+#pragma unroll
+            for (int e = 0; e < 4; e++) sum += task.part[g].x[e] * task.part[g].x[e];
+        scale = rsqrtf(warpSum(sum) / (2 * half) + eps);
+    }
+#pragma unroll
+    for (int g = 0; g < ROPE_PAIRS; g++) {
+        int i = (lane + g * WARP) * 2;
+        if (i >= half) continue;
+        HeadPart& part = task.part[g];
+        if (norm != nullptr) {
+#pragma unroll
+            for (int e = 0; e < 4; e++) part.x[e] *= scale * toFloat(norm[i + (e & 1) + (e & 2 ? half : 0)]);
+        }
+        if (rotated) rotate(part, cosine, sine, i);
+        *reinterpret_cast<u32*>(target + i) = packBf16(part.x[0], part.x[1]);
+        *reinterpret_cast<u32*>(target + half + i) = packBf16(part.x[2], part.x[3]);
+    }
+}
+
 /**
- * One block a token, one warp a head at a time. Moves (H + 2G) D 4 bytes a token; bound: memory, latency for few rows.
- * q goes to q; k and v to slot position % 16 of the sequence's block position / 16.
+ * One block a token, a warp takes ROPE_HEADS heads at a time. Moves (H + 2G) D 4 bytes a token; bound: memory, latency
+ * for few rows. q goes to q; k and v to slot position % 16 of the sequence's block position / 16.
  */
-KERNEL(ROPE_THREADS, 1)
+KERNEL(ROPE_THREADS, 2)
 qkv_rope_write(
     bf16* q, byte* kvBase, const bf16* qkv, const bf16* bias, const bf16* qNorm, const bf16* kNorm,
     const double* inverseFrequencies, const int* positions, const int* tokenSequence, const int* blockTables,
@@ -55,48 +108,33 @@ qkv_rope_write(
     waitForPredecessor();
     int token = blockIdx.x;
     if (token >= liveRows(count, gridDim.x)) return;
-    int half = D / 2, lane = threadIdx.x & 31;
+    int half = D / 2, warp = threadIdx.x >> 5, heads = H + 2 * G;
     int position = positions[token];
     int block = blockTables[(long)tokenSequence[token] * maxBlocks + position / KV_BLOCK_TOKENS];
-    fillAngles(cosine, sine, inverseFrequencies, position, half, ropeMagnitude);
-    __syncthreads();
-    for (int head = threadIdx.x >> 5; head < H + 2 * G; head += ROPE_THREADS / WARP) {
-        const bf16* source = qkv + ((long)token * (H + 2 * G) + head) * D;
-        bool isQuery = head < H, isValue = head >= H + G;
-        const bf16* norm = isQuery ? qNorm : isValue ? nullptr : kNorm;
-        bf16* target = q + ((long)token * H + head) * D;
-        if (!isQuery)
-            target = (bf16*)kvAddress(
-                kvBase, block, blockBytes, layerOffset, isValue, head - H - (isValue ? G : 0), G, D,
-                position % KV_BLOCK_TOKENS);
-        HeadPart part[ROPE_PAIRS];
-        float sum = 0;
+    bool anglesReady = false;
+    for (int first = warp; first < heads || !anglesReady; first += ROPE_HEADS * ROPE_WARPS) {
+        HeadTask tasks[ROPE_HEADS];
 #pragma unroll
-        for (int g = 0; g < ROPE_PAIRS; g++) {
-            int i = (lane + g * WARP) * 2;
-            part[g] = HeadPart{};
-            if (i >= half) continue;
-            addPair(part[g], 0, source + i);
-            addPair(part[g], 2, source + half + i);
-            if (bias != nullptr) {
-                addPair(part[g], 0, bias + head * D + i);
-                addPair(part[g], 2, bias + head * D + half + i);
-            }
-#pragma unroll
-            for (int e = 0; e < 4; e++) sum += part[g].x[e] * part[g].x[e];
+        for (int t = 0; t < ROPE_HEADS; t++) {
+            tasks[t].head = first + t * ROPE_WARPS;
+            if (tasks[t].head < heads)
+                loadHead(tasks[t], qkv + ((long)token * heads + tasks[t].head) * D, bias ? bias + tasks[t].head * D : nullptr, half);
         }
-        float scale = norm != nullptr ? rsqrtf(warpSum(sum) / D + eps) : 1.f;
+        if (!anglesReady) {  // while the loads are under way
+            fillAngles(cosine, sine, inverseFrequencies, position, half, ropeMagnitude);
+            __syncthreads();
+            anglesReady = true;
+        }
 #pragma unroll
-        for (int g = 0; g < ROPE_PAIRS; g++) {
-            int i = (lane + g * WARP) * 2;
-            if (i >= half) continue;
-            if (norm != nullptr) {
-#pragma unroll
-                for (int e = 0; e < 4; e++) part[g].x[e] *= scale * toFloat(norm[i + (e & 1) + (e & 2 ? half : 0)]);
-            }
-            if (!isValue) rotate(part[g], cosine, sine, i);
-            *reinterpret_cast<u32*>(target + i) = packBf16(part[g].x[0], part[g].x[1]);
-            *reinterpret_cast<u32*>(target + half + i) = packBf16(part[g].x[2], part[g].x[3]);
+        for (int t = 0; t < ROPE_HEADS; t++) {
+            int head = tasks[t].head;
+            if (head >= heads) continue;
+            bool isQuery = head < H, isValue = head >= H + G;
+            bf16* target = isQuery ? q + ((long)token * H + head) * D
+                                   : (bf16*)kvAddress(
+                                       kvBase, block, blockBytes, layerOffset, isValue, head - H - (isValue ? G : 0), G, D,
+                                       position % KV_BLOCK_TOKENS);
+            finishHead(tasks[t], isQuery ? qNorm : isValue ? nullptr : kNorm, !isValue, cosine, sine, target, half, eps);
         }
     }
 }

@@ -8,7 +8,8 @@
 #include "common.cuh"
 
 constexpr int SAMPLING_CHUNKS = 32;
-constexpr int SAMPLING_THREADS = 256;
+constexpr int SAMPLING_THREADS = 512;
+constexpr int SAMPLING_LOADS = 8;  // logits a thread has under way at a time
 constexpr int BUCKETS = 2048;
 constexpr double WEIGHT_ONE = 17592186044416.0;  // 2^44
 constexpr int FLAG_PENALTIES = 1, FLAG_BIASES = 2, FLAG_LOGPROB = 4;
@@ -142,6 +143,19 @@ DEVICE void publish(
     }
 }
 
+/** Calls body(id, logit) for begin to end, dealt out over the block's threads. */
+template <class Body>
+DEVICE void forEachLogit(const Logits& logits, int begin, int end, Body body) {
+    for (int first = begin + threadIdx.x; first < end; first += SAMPLING_LOADS * SAMPLING_THREADS) {
+        float x[SAMPLING_LOADS];
+#pragma unroll
+        for (int u = 0; u < SAMPLING_LOADS; u++) x[u] = logits.at(min(first + u * SAMPLING_THREADS, end - 1));
+#pragma unroll
+        for (int u = 0; u < SAMPLING_LOADS; u++)
+            if (first + u * SAMPLING_THREADS < end) body(first + u * SAMPLING_THREADS, x[u]);
+    }
+}
+
 template <class T, class F>
 DEVICE T blockReduce(T value, T* scratch, F combine) {
 #pragma unroll
@@ -163,17 +177,16 @@ DEVICE void reduceChunk(const SampleTask& task) {
     u64 best = 0;
     float rawMax = NEGATIVE_INFINITY;
     int nan = 0;
-    for (int i = task.begin + threadIdx.x; i < task.end; i += SAMPLING_THREADS) {
-        float x = task.logits.at(i), raw = task.logits.raw[i];
+    forEachLogit(task.logits, task.begin, task.end, [&](int i, float x) {
         nan |= x != x;
-        rawMax = fmaxf(rawMax, raw);
         u64 key = (u64)orderKey(x) << 32 | (u32)~i;
         best = key > best ? key : best;
-    }
+    });
     int invalid = __syncthreads_or(nan);
     best = blockReduce(best, keys, [](u64 x, u64 y) { return x > y ? x : y; });
     double sum = 0;
     if (task.row->flags & FLAG_LOGPROB) {
+        for (int i = task.begin + threadIdx.x; i < task.end; i += SAMPLING_THREADS) rawMax = fmaxf(rawMax, task.logits.raw[i]);
         rawMax = blockReduce(rawMax, maxima, [](float x, float y) { return fmaxf(x, y); });
         for (int i = task.begin + threadIdx.x; i < task.end; i += SAMPLING_THREADS)
             if (rawMax > NEGATIVE_INFINITY) sum += exp((double)task.logits.raw[i] - rawMax);
@@ -192,6 +205,7 @@ DEVICE int joinChunks(SamplingState* state, bool wantLogSum) {
     u64 best = 0;
     int invalid = 0;
     float rawMax = NEGATIVE_INFINITY;
+#pragma unroll
     for (int c = 0; c < SAMPLING_CHUNKS; c++) {
         u64 key = __ldcg(&state->chunkBest[c]);
         best = key > best ? key : best;
@@ -214,7 +228,7 @@ DEVICE int joinChunks(SamplingState* state, bool wantLogSum) {
 }
 
 /** The most likely token of every row; finishes greedy rows. Moves 4 V bytes a row (8 V with a log-probability); bound: L2. */
-KERNEL(SAMPLING_THREADS, 1) sample_max(SAMPLE_PARAMETERS) {
+KERNEL(SAMPLING_THREADS, 2) sample_max(SAMPLE_PARAMETERS) {
     letSuccessorStart();
     waitForPredecessor();
     if (blockIdx.y >= liveRows(count, gridDim.y)) return;

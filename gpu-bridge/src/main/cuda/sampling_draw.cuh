@@ -20,14 +20,21 @@ DEVICE double philoxUniform(u64 key, u64 counter) {
     return (double)(((u64)c1 << 32 | c0) >> 11) * 1.1102230246251565e-16;  // 2^-53
 }
 
+/** Buckets to a unit of logit over temperature (at least COARSE_TEMPERATURE); the last bucket holds all the rest. */
+constexpr float COARSE_BUCKETS = 64;
+constexpr float COARSE_TEMPERATURE = 0.5f;
+
 struct Weights {
     double max, temperature, floor;
     u32 topKey;
+    float top, coarse;
 
     __device__ __noinline__ u64 of(float x) const {
         return (u64)llrint(exp(((double)x - max) / temperature) * WEIGHT_ONE);
     }
     DEVICE bool keeps(float x) const { return x > NEGATIVE_INFINITY && (double)x >= floor; }
+    /** Grows as logits fall: subtraction and product round monotonically. */
+    DEVICE u32 bucket(float x) const { return (u32)fminf((top - x) * coarse, BUCKETS - 1); }
     /** 0 for the largest logit, growing as logits fall. */
     DEVICE u32 distance(float x) const { return topKey - orderKey(x); }
 };
@@ -36,7 +43,8 @@ DEVICE Weights weightsOf(const SampleTask& task) {
     const SamplingRow& row = *task.row;
     float max = task.state->max;
     double floor = row.minP > 0 ? max + row.temperature * log((double)row.minP) : (double)NEGATIVE_INFINITY;
-    return Weights{max, row.temperature, floor, orderKey(max)};
+    float coarse = COARSE_BUCKETS / fmaxf(row.temperature, COARSE_TEMPERATURE);
+    return Weights{max, row.temperature, floor, orderKey(max), max, coarse};
 }
 
 /** Counts and masses by bucket, in shared memory; masses in two halves, because only 32-bit shared atomics are fast. */
@@ -124,46 +132,109 @@ DEVICE Found findFirst(int itemsPerThread, int items, Totals base, u64 need, boo
     return result;
 }
 
+/** The members of one bucket of the row's histogram, when they are few enough. */
+struct Candidates {
+    static constexpr int LIMIT = 2048;
+    int count;
+    int ids[LIMIT];
+    u32 distances[LIMIT];
+    u64 weights[LIMIT];
+
+    DEVICE bool complete() const { return count <= LIMIT; }
+};
+
+union DrawScratch {
+    Histogram histogram;
+    Candidates candidates;
+};
+
+DEVICE void collect(Candidates& candidates, const SampleTask& task, const Weights& weights, u32 bucket) {
+    if (threadIdx.x == 0) candidates.count = 0;
+    __syncthreads();
+    forEachLogit(task.logits, 0, task.V, [&](int i, float x) {
+        if (weights.bucket(x) != bucket || !weights.keeps(x)) return;
+        int at = atomicAdd(&candidates.count, 1);
+        if (at >= Candidates::LIMIT) return;
+        candidates.ids[at] = i;
+        candidates.distances[at] = weights.distance(x);
+        candidates.weights[at] = weights.of(x);
+    });
+    __syncthreads();
+}
+
 /** The place where an ordered sum reaches a target: the element and everything up to and with it. */
 struct Cut {
     int id;
     Totals until;
 };
 
-/** Histogram of one level: the elements whose distance agrees with prefix above shift + bits. */
-DEVICE void fillLevel(Histogram& histogram, const SampleTask& task, const Weights& weights, u32 prefix, int shift, int bits) {
-    histogram.clear();
-    for (int i = threadIdx.x; i < task.V; i += SAMPLING_THREADS) {
-        float x = task.logits.at(i);
-        u32 d = weights.distance(x);
-        if (weights.keeps(x) && d >> (shift + bits) == prefix) histogram.add(d >> shift & ((1u << bits) - 1), weights.of(x));
+/** Each candidate adds up whatever comes before it; the one whose sum passes need is it. */
+DEVICE Cut pickCandidate(const Candidates& candidates, Totals base, u64 need, bool byCount) {
+    __shared__ Cut cut;
+    for (int c = threadIdx.x; c < candidates.count; c += SAMPLING_THREADS) {
+        u32 distance = candidates.distances[c];
+        int id = candidates.ids[c];
+        Totals before = base;
+        for (int other = 0; other < candidates.count; other++) {
+            u32 d = candidates.distances[other];
+            if (d < distance || (d == distance && candidates.ids[other] < id)) {
+                before.count++;
+                before.mass += candidates.weights[other];
+            }
+        }
+        Totals until{before.count + 1, before.mass + candidates.weights[c]};
+        if (before.measure(byCount) < need && until.measure(byCount) >= need) cut = Cut{id, until};
     }
     __syncthreads();
+    Cut result = cut;
+    __syncthreads();
+    return result;
+}
+
+/**
+ * The same when a bucket has too many members for shared memory: histograms over the key's bits, 11, 11 and 10 at a time,
+ * down to the logits that are equal, of which ids decide.
+ */
+__device__ __noinline__ Cut pickAmongMany(
+    Histogram& histogram, const SampleTask& task, const Weights& weights, u32 bucket, Totals base, u64 need, bool byCount) {
+    const int shifts[3] = {21, 10, 0}, widths[3] = {11, 11, 10};
+    u64 prefix = 0;
+    Found at{0, base, {0, 0}};
+    for (int level = 0; level < 3; level++) {
+        int shift = shifts[level], bits = widths[level], buckets = 1 << bits;
+        __syncthreads();
+        histogram.clear();
+        forEachLogit(task.logits, 0, task.V, [&](int, float x) {
+            u64 d = weights.distance(x);
+            if (d >> (shift + bits) == prefix && weights.bucket(x) == bucket && weights.keeps(x))
+                histogram.add((u32)(d >> shift) & (buckets - 1), weights.of(x));
+        });
+        __syncthreads();
+        at = findFirst(buckets / SAMPLING_THREADS, buckets, at.before, need, byCount, [&](int b) {
+            return Totals{histogram.count[b], histogram.mass(b)};
+        });
+        prefix = prefix << bits | at.position;
+    }
+    // All of the last bucket have the same logit, so the same weight.
+    u64 each = at.own.mass / at.own.count, missing = need - at.before.measure(byCount);
+    u64 rank = byCount ? missing - 1 : (missing + each - 1) / each - 1;
+    int share = (task.V + SAMPLING_THREADS - 1) / SAMPLING_THREADS;
+    Found tie = findFirst(share, task.V, Totals{0, 0}, rank + 1, true, [&](int i) {
+        float x = task.logits.at(i);
+        return Totals{weights.distance(x) == prefix && weights.keeps(x), 0};
+    });
+    return Cut{(int)tie.position, {at.before.count + rank + 1, at.before.mass + (rank + 1) * each}};
 }
 
 /** First element, by probability then id, at which the inclusive count or mass reaches need. */
-__device__ __noinline__ Cut findCut(Histogram& histogram, const SampleTask& task, const Weights& weights, u64 need, bool byCount) {
+__device__ __noinline__ Cut findCut(DrawScratch& scratch, const SampleTask& task, const Weights& weights, u64 need, bool byCount) {
     const SamplingState& state = *task.state;
     Found at = findFirst(BUCKETS / SAMPLING_THREADS, BUCKETS, Totals{0, 0}, need, byCount, [&](int b) {
         return Totals{__ldcg(&state.bucketCount[b]), __ldcg(&state.bucketMass[b])};
     });
-    u32 prefix = at.position;
-    const int shifts[2] = {10, 0}, widths[2] = {11, 10};
-#pragma unroll
-    for (int level = 0; level < 2; level++) {
-        fillLevel(histogram, task, weights, prefix, shifts[level], widths[level]);
-        int buckets = 1 << widths[level];
-        at = findFirst(buckets / SAMPLING_THREADS, buckets, at.before, need, byCount, [&](int b) {
-            return Totals{histogram.count[b], histogram.mass(b)};
-        });
-        prefix = prefix << widths[level] | at.position;
-    }
-    int share = (task.V + SAMPLING_THREADS - 1) / SAMPLING_THREADS;
-    at = findFirst(share, task.V, at.before, need, byCount, [&](int i) {
-        float x = task.logits.at(i);
-        return weights.keeps(x) && weights.distance(x) == prefix ? Totals{1, weights.of(x)} : Totals{0, 0};
-    });
-    return Cut{(int)at.position, {at.before.count + at.own.count, at.before.mass + at.own.mass}};
+    collect(scratch.candidates, task, weights, at.position);
+    if (scratch.candidates.complete()) return pickCandidate(scratch.candidates, at.before, need, byCount);
+    return pickAmongMany(scratch.histogram, task, weights, at.position, at.before, need, byCount);
 }
 
 DEVICE u64 atLeastOne(double target, u64 limit) {
@@ -177,29 +248,37 @@ DEVICE u64 shareOf(double share, u64 whole) { return atLeastOne(ceil(share * (do
 /** The first sum that exceeds u times the whole. */
 DEVICE u64 drawTarget(double u, u64 whole) { return atLeastOne(floor(u * (double)whole) + 1, whole); }
 
-DEVICE int drawTruncated(Histogram& histogram, const SampleTask& task, const Weights& weights, double u) {
+DEVICE int drawTruncated(DrawScratch& scratch, const SampleTask& task, const Weights& weights, double u) {
     const SamplingRow& row = *task.row;
     Totals own{0, 0};
     for (int b = threadIdx.x; b < BUCKETS; b += SAMPLING_THREADS) {
         own.count += __ldcg(&task.state->bucketCount[b]);
         own.mass += __ldcg(&task.state->bucketMass[b]);
     }
-    __shared__ u64 scratch[SAMPLING_THREADS / WARP];
+    __shared__ u64 sums[SAMPLING_THREADS / WARP];
     auto sum = [](u64 x, u64 y) { return x + y; };
-    u64 kept = blockReduce(own.count, scratch, sum), mass = blockReduce(own.mass, scratch, sum);
+    u64 kept = blockReduce(own.count, sums, sum), mass = blockReduce(own.mass, sums, sum);
     if (row.topK > 0 && row.topK < task.V && kept > (u64)row.topK)
-        mass = findCut(histogram, task, weights, row.topK, true).until.mass;
-    if (row.topP < 1) mass = findCut(histogram, task, weights, shareOf(row.topP, mass), false).until.mass;
-    return findCut(histogram, task, weights, drawTarget(u, mass), false).id;
+        mass = findCut(scratch, task, weights, row.topK, true).until.mass;
+    if (row.topP < 1) mass = findCut(scratch, task, weights, shareOf(row.topP, mass), false).until.mass;
+    return findCut(scratch, task, weights, drawTarget(u, mass), false).id;
 }
 
 /** Inverse of the cumulated distribution in order of ids: first the chunk, then the id in it. */
 DEVICE int drawAll(const SampleTask& task, const Weights& weights, double u) {
-    u64 total = 0;
-    for (int c = 0; c < SAMPLING_CHUNKS; c++) total += __ldcg(&task.state->chunkMass[c]);
-    u64 need = drawTarget(u, total), before = 0;
+    u64 masses[SAMPLING_CHUNKS], total = 0;
+#pragma unroll
+    for (int c = 0; c < SAMPLING_CHUNKS; c++) total += masses[c] = __ldcg(&task.state->chunkMass[c]);
+    u64 need = drawTarget(u, total), before = 0, until = 0;
     int chunk = 0;
-    while (before + __ldcg(&task.state->chunkMass[chunk]) < need) before += __ldcg(&task.state->chunkMass[chunk++]);
+#pragma unroll
+    for (int c = 0; c < SAMPLING_CHUNKS; c++) {
+        if (until < need) {
+            before = until;
+            chunk = c;
+        }
+        until += masses[c];
+    }
     int begin = task.chunkBegin(chunk), items = task.chunkBegin(chunk + 1) - begin;
     int share = (items + SAMPLING_THREADS - 1) / SAMPLING_THREADS;
     Found at = findFirst(share, items, Totals{0, before}, need, false, [&](int i) {
@@ -214,14 +293,12 @@ DEVICE void measureChunk(Histogram& histogram, const SampleTask& task, const Wei
     __shared__ u64 scratch[SAMPLING_THREADS / WARP];
     if (truncated) histogram.clear();
     u64 mass = 0;
-    for (int i = task.begin + threadIdx.x; i < task.end; i += SAMPLING_THREADS) {
-        float x = task.logits.at(i);
-        if (!truncated) {
-            mass += weights.of(x);
-        } else if (weights.keeps(x)) {
-            histogram.add(weights.distance(x) >> 21, weights.of(x));
-        }
-    }
+    forEachLogit(task.logits, task.begin, task.end, [&](int, float x) {
+        u64 weight = weights.of(x);
+        mass += weight;
+        if (truncated && weights.keeps(x)) histogram.add(weights.bucket(x), weight);
+    });
+    __syncthreads();
     mass = blockReduce(mass, scratch, [](u64 x, u64 y) { return x + y; });
     if (!truncated) {
         if (threadIdx.x == 0) task.state->chunkMass[task.chunk] = mass;
@@ -234,9 +311,9 @@ DEVICE void measureChunk(Histogram& histogram, const SampleTask& task, const Wei
     }
 }
 
-/** Draws for every row that is not greedy. Moves 4 V bytes a row, up to nine times that when truncated; bound: L2. */
+/** Draws for every row that is not greedy. Moves 4 V bytes a row, and once more for each cut when truncated; bound: L2. */
 KERNEL(SAMPLING_THREADS, 1) sample_draw(SAMPLE_PARAMETERS) {
-    __shared__ Histogram histogram;
+    __shared__ DrawScratch scratch;
     letSuccessorStart();
     waitForPredecessor();
     if (blockIdx.y >= liveRows(count, gridDim.y)) return;
@@ -245,10 +322,10 @@ KERNEL(SAMPLING_THREADS, 1) sample_draw(SAMPLE_PARAMETERS) {
     if (row.temperature == 0 || task.state->invalid) return;
     bool truncated = (row.topK > 0 && row.topK < V) || row.topP < 1 || row.minP > 0;
     Weights weights = weightsOf(task);
-    measureChunk(histogram, task, weights, truncated);
+    measureChunk(scratch.histogram, task, weights, truncated);
     if (!lastChunkArrives(&task.state->drawArrivals)) return;
     double u = philoxUniform((u64)row.seed, (u64)(long)row.position);
-    int token = truncated ? drawTruncated(histogram, task, weights, u) : drawAll(task, weights, u);
+    int token = truncated ? drawTruncated(scratch, task, weights, u) : drawAll(task, weights, u);
     if (threadIdx.x == 0) publish(task, token, tokens, logprobs, penaltyState, lastTokens);
     if (!truncated) return;
     for (int b = threadIdx.x; b < BUCKETS; b += SAMPLING_THREADS) task.state->bucketMass[b] = task.state->bucketCount[b] = 0;

@@ -327,23 +327,25 @@ static void steps(Bench& b) {
         auto product = [&](Address c, Address a, Address w, Address added, int N, int K, int flags) {
             k.launch(gemm, blocks, 1, 1, c, a, w, (Address)0, added, (Address)workspace, (Address)0, S, N, K, flags);
         };
+        std::string without;
+        auto has = [&](const char* part) { return without.find(part) == std::string::npos; };
         auto step = [&](int) {
             k.launch("embed_gather", S, 1, 1, (Address)residual, (Address)head, (Address)ids, (Address)0, (Address)0, E, V);
             Address w = weights;
             for (int l = 0; l < layers; l++) {
                 long layerOffset = pool.blockBytes / layers * l;
-                k.launch("rmsnorm", S, 1, 1, (Address)x, (Address)residual, (Address)norms, (Address)0, E, 1e-5f);
+                if (has("norm")) k.launch("rmsnorm", S, 1, 1, (Address)x, (Address)residual, (Address)norms, (Address)0, E, 1e-5f);
                 product(qkv, x, w, 0, 6144, E, 0);
                 w += qkvBytes;
-                k.launch("qkv_rope_write", S, 1, 1, (Address)q, (Address)pool.kv, (Address)qkv, (Address)0, (Address)0, (Address)0,
+                if (has("rope")) k.launch("qkv_rope_write", S, 1, 1, (Address)q, (Address)pool.kv, (Address)qkv, (Address)0, (Address)0, (Address)0,
                          (Address)frequencies, (Address)positions, (Address)sequence, (Address)pool.tables, (Address)0, H, G, D,
                          pool.maxBlocks, pool.blockBytes, layerOffset, 1e-5f, 1.f);
-                k.launch("attention_decode", splits, G, S, (Address)att, (Address)q, (Address)pool.kv, (Address)pool.tables,
+                if (has("attention")) k.launch("attention_decode", splits, G, S, (Address)att, (Address)q, (Address)pool.kv, (Address)pool.tables,
                          (Address)pool.contexts, (Address)workspace, (Address)0, H, G, D, pool.maxBlocks, pool.blockBytes,
                          layerOffset, 0.0883883f);
                 product(residual, att, w, residual, E, E, 0);
                 w += oBytes;
-                k.launch("rmsnorm", S, 1, 1, (Address)x, (Address)residual, (Address)norms, (Address)0, E, 1e-5f);
+                if (has("norm")) k.launch("rmsnorm", S, 1, 1, (Address)x, (Address)residual, (Address)norms, (Address)0, E, 1e-5f);
                 product(act, x, w, 0, 2 * I, E, 2);
                 w += guBytes;
                 product(residual, act, w, residual, E, I, 0);
@@ -360,6 +362,19 @@ static void steps(Bench& b) {
             double us = b.microseconds(1, step, 9);
             b.row(overlap ? "decode step pdl" : "decode step", "batch " + std::to_string(S) + " ctx " + std::to_string(context), us, bytes,
                   2.0 * S * (bytes / 2));
+        }
+        // What each small kernel costs within the overlapped step: the step without it.
+        for (auto part : {"norm", "rope", "attention", "norm rope attention"}) {
+            if (S > 8) break;
+            without = part;
+            double us = b.microseconds(1, step, 9);
+            b.row(std::string("decode step pdl without ") + part, "batch " + std::to_string(S) + " ctx " + std::to_string(context), us, bytes, 0);
+        }
+        if (S == 1) {
+            without = "";
+            splits = 17;
+            double us = b.microseconds(1, step, 9);
+            b.row("decode step pdl", "batch 1 with 17 splits", us, bytes, 0);
         }
         k.dependentLaunch = false;
     }
