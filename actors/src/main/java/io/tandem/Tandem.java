@@ -81,7 +81,17 @@ public final class Tandem implements AutoCloseable {
 
         Start(Config config, NodeSettings node) {
             backends = new BackendsAhead(
-                    node.gpus().keySet(), gpuId -> Backends.open(node.modelPath(), config), this::onFailure);
+                    node.gpus().keySet(),
+                    gpuId -> Backends.open(node.modelPath(), deviceOf(gpuId, config, node)),
+                    this::onFailure);
+        }
+
+        /** The first GPU of the node takes the device that is set, the next one the next. */
+        private static Config deviceOf(String gpuId, Config config, NodeSettings node) {
+            int index = List.copyOf(node.gpus().keySet()).indexOf(gpuId);
+            int device = config.getInt("tandem.compute.cuda.device") + index;
+            return ConfigFactory.parseMap(Map.of("tandem.compute.cuda.device", device), "device of " + gpuId)
+                    .withFallback(config);
         }
 
         private void onFailure(String gpuId, Throwable cause) {

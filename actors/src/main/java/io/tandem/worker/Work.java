@@ -4,6 +4,8 @@ import io.tandem.request.RequestTarget;
 import io.tandem.transfer.LeaseId;
 import io.tandem.transfer.TransferEndpoint;
 import io.tandem.transfer.TransferStats;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayDeque;
 
 /** One piece of work on one worker. Owned by the worker's actor, but for the final fields, which the engine's thread reads. */
 public final class Work {
@@ -26,6 +28,15 @@ public final class Work {
 
     LeaseId lease;
 
+    /** Copies under way between the sequence's blocks and their windows. */
+    int copying;
+
+    /** By slot of the lease, where the blocks travel through windows; null = none there now. */
+    MemorySegment[] windows = {};
+
+    /** Slots whose window is filled and not yet with the transport. */
+    final ArrayDeque<Integer> filled = new ArrayDeque<>();
+
     // Decode side.
     boolean arrived;
     TransferStats stats = NOTHING_MOVED;
@@ -39,7 +50,13 @@ public final class Work {
     TransferEndpoint pushTo;
     int cachedBlocks;
     int totalBlocks;
+    /** Leading blocks that are with the transport, or with the copier when they travel through windows. */
     int sentBlocks;
+
+    /** No transfer and no copy touches the sequence's blocks. */
+    boolean isIdle() {
+        return !transferring && copying == 0;
+    }
 
     Work(long key, RequestTarget target, WorkerMessage.Kind kind, boolean wantsLogprobs, long deadlineNanos) {
         this.key = key;

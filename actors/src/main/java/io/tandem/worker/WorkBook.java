@@ -22,6 +22,8 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import org.apache.pekko.actor.typed.ActorRef;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The works of one GPU and the rule that keeps their memory safe: a sequence's blocks are let go only when no transfer
@@ -29,6 +31,8 @@ import org.apache.pekko.actor.typed.ActorRef;
  * it is over, the engine is told.
  */
 public final class WorkBook {
+    private static final Logger LOG = LoggerFactory.getLogger(WorkBook.class);
+
     /** The engine's own deadline comes this much after the request's, so that a transfer is always ended first. */
     private static final long ENGINE_GRACE_NANOS = TimeUnit.SECONDS.toNanos(60);
 
@@ -41,6 +45,7 @@ public final class WorkBook {
     private final List<Work> unsentBlocks = new ArrayList<>();
     private final Commands engine;
     private final KvMemory kv;
+    private final TransferWindows windows;
     private final BlockTransport transport;
     private final Watcher watcher;
     private final int maxWorks;
@@ -79,6 +84,7 @@ public final class WorkBook {
         this.kv = kv;
         this.transport = transport;
         this.watcher = watcher;
+        windows = new TransferWindows(kv, watcher);
         this.maxWorks = maxWorks;
     }
 
@@ -145,7 +151,11 @@ public final class WorkBook {
         work.lease = m.lease();
         work.transferring = true;
         OpenResult opened = transport.openSend(
-                m.lease(), m.endpoint(), missing, work.deadlineNanos, new SendEnd(watcher, work.key));
+                m.lease(),
+                m.endpoint(),
+                missing,
+                work.deadlineNanos,
+                new SendEnd(watcher, work.key, windows.areNeeded()));
         if (opened != OpenResult.OPENED) {
             onPushFailed(
                     work.key,
@@ -182,14 +192,18 @@ public final class WorkBook {
         while (!unsent.isEmpty() && engine.offer(unsent.peek())) {
             unsent.poll();
         }
-        List<Work> waiting = List.copyOf(unsentBlocks);
-        unsentBlocks.clear();
-        waiting.forEach(this::sendWholeBlocks);
+        sendUnsentBlocks();
         for (Work work : works.values()) {
             if (!work.cancelled && nowNanos - work.deadlineNanos >= 0) {
                 cancel(work);
             }
         }
+    }
+
+    private void sendUnsentBlocks() {
+        List<Work> waiting = List.copyOf(unsentBlocks);
+        unsentBlocks.clear();
+        waiting.forEach(this::sendWholeBlocks);
     }
 
     /** Takes an event of the engine, of the transport or of a node. */
@@ -203,6 +217,9 @@ public final class WorkBook {
             case WorkEvent.Arrived m -> onArrived(m.lease().id(), m.stats());
             case WorkEvent.ArrivalFailed m -> onArrivalFailed(m.lease().id(), m.failure(), m.stats());
             case WorkEvent.Acknowledged m -> onAcknowledged(m.key(), m.stats());
+            case WorkEvent.WindowFilled m -> onWindowFilled(works.get(m.key()), m.slot(), m.failure());
+            case WorkEvent.WindowSent m -> onWindowSent(works.get(m.key()), m.slot());
+            case WorkEvent.BlocksFilled m -> onBlocksFilled(works.get(m.key()), m.stats(), m.failure());
             case WorkEvent.PushFailed m -> onPushFailed(m.key(), m.failure(), m.stats());
         }
     }
@@ -223,15 +240,11 @@ public final class WorkBook {
         if (missing == 0) {
             work.arrived = true;
         } else {
-            MemorySegment[] slots = new MemorySegment[missing];
-            for (int i = 0; i < missing; i++) {
-                slots[i] = kv.block(blockIds[cachedBlocks + i]);
-            }
-            work.transferring = true;
-            OpenResult opened = transport.openReceive(work.lease, slots, work.deadlineNanos, new ReceiveEnd(watcher));
-            if (opened != OpenResult.OPENED) {
-                work.transferring = false;
-                refuse(work.target, RefusalReason.QUEUE_FULL, "no lease to receive KV: " + opened);
+            work.blockIds = blockIds;
+            work.cachedBlocks = cachedBlocks;
+            String refusal = openReceive(work);
+            if (!refusal.isEmpty()) {
+                refuse(work.target, RefusalReason.QUEUE_FULL, refusal);
                 cancel(work);
                 return;
             }
@@ -247,6 +260,27 @@ public final class WorkBook {
                         cachedBlocks,
                         blockIds.length));
         adoptWhenComplete(work);
+    }
+
+    /** Opens the lease for the blocks that are missing; empty when it is open. */
+    private String openReceive(Work work) {
+        int missing = work.blockIds.length - work.cachedBlocks;
+        MemorySegment[] slots = new MemorySegment[missing];
+        if (!windows.areNeeded()) {
+            for (int i = 0; i < missing; i++) {
+                slots[i] = kv.block(work.blockIds[work.cachedBlocks + i]);
+            }
+        } else if (windows.borrowAll(work, work.blockIds, work.cachedBlocks)) {
+            slots = work.windows;
+        } else {
+            return "no transfer buffer for " + missing + " blocks now (tandem.compute.cuda.transfer-buffer-bytes)";
+        }
+        OpenResult opened = transport.openReceive(work.lease, slots, work.deadlineNanos, new ReceiveEnd(watcher));
+        work.transferring = opened == OpenResult.OPENED;
+        if (!work.transferring) {
+            windows.giveBackAll(work);
+        }
+        return work.transferring ? "" : "no lease to receive KV: " + opened;
     }
 
     private void onPrefillProgress(long key, int wholeBlocks, int[] blockIds) {
@@ -271,7 +305,7 @@ public final class WorkBook {
         work.ended = true;
         if (work.transferring) {
             abort(work);
-        } else {
+        } else if (work.isIdle()) {
             remove(work);
         }
     }
@@ -292,6 +326,14 @@ public final class WorkBook {
             return;
         }
         work.transferring = false;
+        if (windows.areNeeded()) {
+            windows.store(work, stats);
+        } else {
+            blocksArrived(work, stats);
+        }
+    }
+
+    private void blocksArrived(Work work, TransferStats stats) {
         work.arrived = true;
         work.stats = stats;
         if (work.ended) {
@@ -315,6 +357,7 @@ public final class WorkBook {
         work.transferring = false;
         work.acknowledged = true;
         work.stats = stats;
+        windows.giveBackAll(work);
         if (work.ended) {
             remove(work);
         } else if (work.cancelled) {
@@ -337,11 +380,53 @@ public final class WorkBook {
             RequestTarget t = work.target;
             t.hub().tell(new RequestMessage.KvFailed(gpuId, t.requestId(), t.attempt(), failure, stats));
         }
+        work.cancelled = true;
+        endWhenIdle(work);
+    }
+
+    /** What a transfer or a copy held up: the end of a work that is over or cancelled. */
+    private void endWhenIdle(Work work) {
+        if (!work.isIdle()) {
+            return;
+        }
+        windows.giveBackAll(work);
         if (work.ended) {
             remove(work);
-        } else {
-            work.cancelled = true;
+        } else if (work.cancelled) {
             letGo(work);
+        }
+    }
+
+    // ---- events of the copies between blocks and windows; a work stays until they are over
+
+    private void onWindowFilled(Work work, int slot, String failure) {
+        work.copying--;
+        if (work.cancelled || work.ended || !work.transferring) {
+            endWhenIdle(work);
+        } else if (!failure.isEmpty()) {
+            LOG.warn("GPU {}: a block cannot be copied to the host: {}", gpuId, failure);
+            transport.abortSend(work.lease);
+        } else {
+            work.filled.add(slot);
+            sendFilled(work);
+        }
+    }
+
+    private void onWindowSent(Work work, int slot) {
+        if (work != null) {
+            windows.giveBack(work, slot);
+            sendUnsentBlocks();
+        }
+    }
+
+    private void onBlocksFilled(Work work, TransferStats stats, String failure) {
+        work.copying--;
+        windows.giveBackAll(work);
+        if (failure.isEmpty()) {
+            blocksArrived(work, stats);
+        } else {
+            LOG.warn("GPU {}: blocks cannot be copied to the device: {}", gpuId, failure);
+            transferFailed(work, TransferFailure.CLOSED, stats);
         }
     }
 
@@ -352,6 +437,10 @@ public final class WorkBook {
             return;
         }
         int end = Math.min(work.wholeBlocks, work.totalBlocks);
+        if (windows.areNeeded()) {
+            fillWindows(work, end);
+            return;
+        }
         while (work.sentBlocks < end) {
             int slot = work.sentBlocks - work.cachedBlocks;
             SendResult sent = transport.send(work.lease, slot, kv.block(work.blockIds[work.sentBlocks]));
@@ -364,6 +453,37 @@ public final class WorkBook {
             }
             work.sentBlocks++;
         }
+    }
+
+    private void fillWindows(Work work, int end) {
+        if (!sendFilled(work)) {
+            return;
+        }
+        while (work.sentBlocks < end) {
+            int slot = work.sentBlocks - work.cachedBlocks;
+            if (!windows.fill(work, slot, work.blockIds[work.sentBlocks])) {
+                unsentBlocks.add(work);
+                return;
+            }
+            work.sentBlocks++;
+        }
+    }
+
+    /** Hands filled windows to the transport; false when it takes no more now. */
+    private boolean sendFilled(Work work) {
+        while (!work.filled.isEmpty()) {
+            int slot = work.filled.peek();
+            SendResult sent = transport.send(work.lease, slot, work.windows[slot]);
+            if (sent == SendResult.BACK_PRESSURED) {
+                unsentBlocks.add(work);
+                return false;
+            }
+            if (sent != SendResult.QUEUED) {
+                return false;
+            }
+            work.filled.poll();
+        }
+        return true;
     }
 
     private void adoptWhenComplete(Work work) {
@@ -387,7 +507,7 @@ public final class WorkBook {
         if (work.transferring) {
             abort(work);
         } else {
-            letGo(work);
+            endWhenIdle(work);
         }
     }
 
@@ -450,7 +570,14 @@ public final class WorkBook {
     }
 
     /** Carries the end of a send from the transport's thread to the actor. */
-    private record SendEnd(Watcher watcher, long key) implements BlockTransport.SendListener {
+    private record SendEnd(Watcher watcher, long key, boolean windows) implements BlockTransport.SendListener {
+        @Override
+        public void onBlockSent(LeaseId lease, int slot) {
+            if (windows) {
+                watcher.tellSelf(new WorkEvent.WindowSent(key, slot));
+            }
+        }
+
         @Override
         public void onAcknowledged(LeaseId lease, TransferStats stats) {
             watcher.tellSelf(new WorkEvent.Acknowledged(lease, key, stats));

@@ -27,5 +27,14 @@ public sealed interface WorkEvent extends WorkerMessage {
 
     record Acknowledged(LeaseId lease, long key, TransferStats stats) implements WorkEvent {}
 
+    /** A block is in its window and can be sent; {@code failure} is empty when all went well. */
+    record WindowFilled(long key, int slot, String failure) implements WorkEvent {}
+
+    /** The transport has done with a window. */
+    record WindowSent(long key, int slot) implements WorkEvent {}
+
+    /** What arrived is in its blocks; {@code failure} is empty when all went well. */
+    record BlocksFilled(long key, TransferStats stats, String failure) implements WorkEvent {}
+
     record PushFailed(LeaseId lease, long key, TransferFailure failure, TransferStats stats) implements WorkEvent {}
 }

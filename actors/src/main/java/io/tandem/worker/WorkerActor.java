@@ -156,7 +156,9 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
             return this;
         }
         switch (message) {
-            case Tick ignored -> onTick();
+            case Tick ignored -> {
+                return onTick();
+            }
             case Report ignored -> report();
             case BlocksChanged m -> blocks.onChanged(m.words());
             case BlocksListed m -> blocks.onListed(m.blocks());
@@ -310,10 +312,18 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         return reached;
     }
 
-    private void onTick() {
+    private Behavior<WorkerMessage> onTick() {
+        if (loop.failure() != null) {
+            LOG.error(
+                    "GPU {} is lost: {}; its requests go on elsewhere, and the worker starts anew",
+                    gpuId,
+                    loop.failure().getMessage());
+            return Behaviors.stopped();
+        }
         book.tick(System.nanoTime());
         blocks.tick();
         awaited.removeIf(BooleanSupplier::getAsBoolean);
+        return this;
     }
 
     private void report() {

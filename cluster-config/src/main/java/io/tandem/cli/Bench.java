@@ -32,7 +32,8 @@ import picocli.CommandLine.Option;
             Bench.Transfers.class,
             Bench.Ttft.class,
             Bench.Streams.class,
-            OverloadBench.class
+            OverloadBench.class,
+            Gpu.Benchmark.class
         })
 final class Bench {
     private Bench() {}

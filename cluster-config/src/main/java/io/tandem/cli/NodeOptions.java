@@ -19,7 +19,7 @@ final class NodeOptions {
     @Option(
             names = "--profile",
             defaultValue = "laptop",
-            description = "settings to start from: laptop, quickstart, cluster (default: ${DEFAULT-VALUE})")
+            description = "settings to start from: laptop, gpu, quickstart, cluster (default: ${DEFAULT-VALUE})")
     private String profile;
 
     @Option(
@@ -58,8 +58,14 @@ final class NodeOptions {
     @Option(names = "--threads", description = "CPU threads of one worker (0 = all cores)")
     private Integer threads;
 
-    @Option(names = "--backend", description = "auto, cpu-vector, cpu-scalar or simulated")
+    @Option(names = "--backend", description = "auto, cuda, cpu, cpu-vector, cpu-scalar or simulated")
     private String backend;
+
+    @Option(names = "--require", paramLabel = "BACKEND", description = "refuse to start when another backend is chosen")
+    private String require;
+
+    @Option(names = "--device", description = "number of the node's first NVIDIA GPU (0)")
+    private Integer device;
 
     /** All of it as one configuration. */
     Config config() {
@@ -75,6 +81,8 @@ final class NodeOptions {
         put(given, "tandem.transfer.wire", wire);
         put(given, "tandem.compute.threads", threads);
         put(given, "tandem.compute.backend", backend);
+        put(given, "tandem.compute.require", require);
+        put(given, "tandem.compute.cuda.device", device);
         if (roles != null || gpus != null) {
             members(given);
         }
@@ -88,7 +96,7 @@ final class NodeOptions {
         Config base = ConfigFactory.parseResources("profiles/" + profile + ".conf");
         if (base.isEmpty()) {
             throw new IllegalArgumentException(
-                    "--profile must be laptop, quickstart or cluster, not '" + profile + "'");
+                    "--profile must be laptop, gpu, quickstart or cluster, not '" + profile + "'");
         }
         return ConfigFactory.systemProperties()
                 .withOnlyPath("tandem")

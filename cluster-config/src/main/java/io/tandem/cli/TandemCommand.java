@@ -34,6 +34,7 @@ import picocli.CommandLine.Parameters;
             TandemCommand.Status.class,
             TandemCommand.Role.class,
             TandemCommand.Drain.class,
+            Gpu.Check.class,
             Bench.class
         })
 public final class TandemCommand {

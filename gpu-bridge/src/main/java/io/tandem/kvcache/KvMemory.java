@@ -26,6 +26,11 @@ public interface KvMemory extends AutoCloseable {
     // the
     // block; else it is pinned memory that must be filled from the block, or the block from it. Any thread.
 
+    /** True when blocks and windows are different memory. */
+    default boolean hasWindows() {
+        return false;
+    }
+
     /** A window for one block; null when all of them are in use now. */
     default MemorySegment borrowWindow(int blockId) {
         return block(blockId);

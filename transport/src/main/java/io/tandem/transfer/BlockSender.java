@@ -290,6 +290,7 @@ final class BlockSender implements Agent {
         if (lease.sentOfCurrent == size) {
             lease.blocksSent++;
             lease.current = null;
+            Listeners.tell(() -> lease.listener.onBlockSent(lease.id, block.slot()));
             counters.blocksSent.lazySet(counters.blocksSent.get() + 1);
         }
         return true;

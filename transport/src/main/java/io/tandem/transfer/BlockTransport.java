@@ -73,6 +73,9 @@ public interface BlockTransport extends AutoCloseable {
 
     /** The end of a send: exactly one of the two calls, after which the source memory is no longer read. */
     interface SendListener {
+        /** A block is on its way and its memory is read no more; before the terminal call, which may come without it. */
+        default void onBlockSent(LeaseId lease, int slot) {}
+
         void onAcknowledged(LeaseId lease, TransferStats stats);
 
         void onFailed(LeaseId lease, TransferFailure failure, TransferStats stats);

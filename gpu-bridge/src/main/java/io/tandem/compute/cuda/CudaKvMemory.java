@@ -72,6 +72,11 @@ final class CudaKvMemory implements KvMemory {
     }
 
     @Override
+    public boolean hasWindows() {
+        return true;
+    }
+
+    @Override
     public MemorySegment borrowWindow(int blockId) {
         return windows.borrow();
     }

@@ -1,0 +1,84 @@
+package io.tandem.worker;
+
+import io.tandem.kvcache.KvMemory;
+import io.tandem.transfer.TransferStats;
+import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+
+/**
+ * The windows through which blocks in a device's memory travel; see {@link KvMemory}. A work borrows them one by one to send
+ * and all at once to receive, and gives each back when neither the transport nor a copy touches it. Where the host sees the
+ * blocks themselves, none of this is used.
+ */
+final class TransferWindows {
+    private final KvMemory kv;
+    private final WorkBook.Watcher watcher;
+
+    TransferWindows(KvMemory kv, WorkBook.Watcher watcher) {
+        this.kv = kv;
+        this.watcher = watcher;
+    }
+
+    /** True when blocks travel through windows. */
+    boolean areNeeded() {
+        return kv.hasWindows();
+    }
+
+    /** Borrows a window for every block of a work that is to come; false, with nothing held, when there are too few. */
+    boolean borrowAll(Work work, int[] blockIds, int first) {
+        work.windows = new MemorySegment[blockIds.length - first];
+        for (int slot = 0; slot < work.windows.length; slot++) {
+            work.windows[slot] = kv.borrowWindow(blockIds[first + slot]);
+            if (work.windows[slot] == null) {
+                giveBackAll(work);
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /** Starts to fill a window with a block; false when none is free. {@link WorkEvent.WindowFilled} says when it is. */
+    boolean fill(Work work, int slot, int blockId) {
+        MemorySegment window = kv.borrowWindow(blockId);
+        if (window == null) {
+            return false;
+        }
+        if (work.windows.length == 0) {
+            work.windows = new MemorySegment[work.totalBlocks - work.cachedBlocks];
+        }
+        work.windows[slot] = window;
+        work.copying++;
+        long key = work.key;
+        kv.fillWindow(
+                blockId, window, failure -> watcher.tellSelf(new WorkEvent.WindowFilled(key, slot, text(failure))));
+        return true;
+    }
+
+    /** Starts to fill the blocks of a work with what has arrived. {@link WorkEvent.BlocksFilled} says when they are. */
+    void store(Work work, TransferStats stats) {
+        work.copying++;
+        long key = work.key;
+        int[] targets = Arrays.copyOfRange(work.blockIds, work.cachedBlocks, work.blockIds.length);
+        kv.fillBlocks(
+                targets,
+                work.windows,
+                failure -> watcher.tellSelf(new WorkEvent.BlocksFilled(key, stats, text(failure))));
+    }
+
+    private static String text(RuntimeException failure) {
+        return failure == null ? "" : failure.toString();
+    }
+
+    void giveBack(Work work, int slot) {
+        if (slot < work.windows.length && work.windows[slot] != null) {
+            kv.returnWindow(work.windows[slot]);
+            work.windows[slot] = null;
+        }
+    }
+
+    void giveBackAll(Work work) {
+        for (int slot = 0; slot < work.windows.length; slot++) {
+            giveBack(work, slot);
+        }
+    }
+}
