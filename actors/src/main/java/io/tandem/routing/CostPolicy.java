@@ -21,12 +21,26 @@ import java.util.Optional;
  * <p>Plain arithmetic over the state given: no clock, no randomness; ties go by a hash of seed, request and GPU.
  */
 public final class CostPolicy {
+    private static final double OUTPUT_WEIGHT = 0.01;
+
     private final CostSettings settings;
     private final long seed;
+    private double expectedOutputTokens;
 
     public CostPolicy(CostSettings settings, long seed) {
         this.settings = settings;
         this.seed = seed;
+        expectedOutputTokens = settings.expectedOutputTokens();
+    }
+
+    /** A request ended with so many output tokens; the latest hundred or so set what is expected of the next. */
+    public void outputEnded(int tokens) {
+        expectedOutputTokens += OUTPUT_WEIGHT * (tokens - expectedOutputTokens);
+    }
+
+    /** Output tokens expected of a request. */
+    public double expectedOutputTokens() {
+        return expectedOutputTokens;
     }
 
     /**
@@ -46,7 +60,7 @@ public final class CostPolicy {
      * @param role PREFILL takes prompts only, DECODE takes outputs and whole requests, MIXED takes all
      * @param cachedTokens leading prompt tokens that need not be computed there
      * @param transferNanos to bring the prompt's blocks to it from another GPU
-     * @param freeTokens room in its KV pool, after eviction
+     * @param freeTokens room in its KV pool, after eviction and after all that is booked; below 0 = what is booked waits itself
      */
     public record Candidate(
             WorkerLoad load, EngineRole role, int cachedTokens, double transferNanos, long freeTokens) {}
@@ -78,7 +92,7 @@ public final class CostPolicy {
         double work = Math.max(0, end - wait);
         boolean split = !decode.load().gpuId().equals(at.gpuId());
         double ownItl = itl(request, decode.load(), 1, expectedContext(request), 0);
-        double ttft = Math.max(0, end);
+        double ttft = Math.max(0, end) + roomWait(request, decode);
         if (split && settings.firstTokenFromDecode()) {
             ttft += decode.transferNanos() + ownItl;
         }
@@ -110,14 +124,14 @@ public final class CostPolicy {
      * spread over the time of an expected output, if that is more.
      */
     private double itl(Request request, WorkerLoad load, int more, double moreContext, int morePromptTokens) {
-        double window = settings.expectedOutputTokens() * (double) request.itlTargetNanos();
+        double window = expectedOutputTokens * (double) request.itlTargetNanos();
         double coming = load.steps().prefillNanos(load.backlogTokens() + morePromptTokens) / window;
         double share = Math.min(0.95, Math.max(load.promptShare(), coming));
         return load.decodeStepNanos(more, moreContext) / (1 - share);
     }
 
     private double expectedContext(Request request) {
-        return request.promptTokens() + settings.expectedOutputTokens() / 2.0;
+        return request.promptTokens() + expectedOutputTokens / 2;
     }
 
     /**
@@ -171,7 +185,17 @@ public final class CostPolicy {
     }
 
     private boolean hasRoom(Request request, Candidate c) {
-        return c.freeTokens() >= request.promptTokens() + settings.expectedOutputTokens();
+        return c.freeTokens() >= request.promptTokens() + expectedOutputTokens;
+    }
+
+    /** Until enough of a full KV pool is free: its context goes in the time of an output. */
+    private double roomWait(Request request, Candidate c) {
+        double missing = request.promptTokens() - c.freeTokens();
+        double context = c.load().contextTokens();
+        if (missing <= 0 || context <= 0) {
+            return 0;
+        }
+        return missing / context * expectedOutputTokens * c.load().decodeStepNanos(0, 0);
     }
 
     private boolean within(Request request, Candidate c, double limit) {

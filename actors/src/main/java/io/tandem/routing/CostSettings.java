@@ -11,7 +11,7 @@ package io.tandem.routing;
  * @param workWeight weight of the GPU time a prompt takes, beside its own wait; above 0 rewards cached prefixes
  * @param interferenceWeight weight of the delay that a prompt causes to each decode running beside it
  * @param decodeBacklogNanosMax a GPU with more queued prompt time takes no new decodes while another can
- * @param expectedOutputTokens what an output is assumed to have, since nobody knows
+ * @param expectedOutputTokens what an output is assumed to have until outputs were seen
  * @param firstTokenFromDecode whether the first token waits for the transfer and a decode step
  */
 public record CostSettings(

@@ -2,6 +2,7 @@ package io.tandem.simulation;
 
 import io.tandem.routing.CostSettings;
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.stream.Collectors;
 
 /** The policies that can be compared by name: ours and the field's. */
@@ -77,16 +78,37 @@ public enum BuiltInPolicy {
             return layout.dynamic();
         }
     },
-    TANDEM("tandem", "ours: predicted time, with early rejection; roles by the supervisor in dynamic layouts") {
+    TANDEM("tandem", "ours: predicted time, the largest refused first; roles by the supervisor in dynamic layouts") {
         @Override
         Placement placement(Scenario s, RoleBoard roles) {
-            return ours(s, roles, EarlyRejection.DEFAULT);
+            return ours(s, roles, Optional.of(EarlyRejection.bySize(s.slo())));
+        }
+
+        @Override
+        public boolean suits(Layout layout) {
+            return true;
         }
     },
-    TANDEM_ACCEPTING("tandem-accept", "ours without rejection") {
+    TANDEM_PREDICTION("tandem-plain", "ours, refusing by predicted time alone, whatever the size") {
         @Override
         Placement placement(Scenario s, RoleBoard roles) {
-            return ours(s, roles, EarlyRejection.OFF);
+            return ours(s, roles, Optional.of(EarlyRejection.plain(s.slo())));
+        }
+
+        @Override
+        public boolean suits(Layout layout) {
+            return true;
+        }
+    },
+    TANDEM_ACCEPTING("tandem-accept", "ours without refusing anything") {
+        @Override
+        Placement placement(Scenario s, RoleBoard roles) {
+            return ours(s, roles, Optional.empty());
+        }
+
+        @Override
+        public boolean suits(Layout layout) {
+            return true;
         }
     };
 
@@ -132,7 +154,9 @@ public enum BuiltInPolicy {
         }
         RoleBoard roles = new RoleBoard(s.layout());
         Placement placement = placement(s, roles);
-        return new ClusterSimulation(s.trace(), s.cluster(), s.timer(), placement, roles, null).run();
+        RoleController controller =
+                s.layout().dynamic() && placement instanceof CostPlacement ours ? new SupervisedRoles(s, ours) : null;
+        return new ClusterSimulation(s.trace(), s.cluster(), s.timer(), placement, roles, controller).run();
     }
 
     private static Placement dynamo(Scenario s, double scale) {
@@ -140,7 +164,7 @@ public enum BuiltInPolicy {
         return new DynamoKvPlacement(s.trace(), s.layout(), s.cluster().blockTokens(), options, s.seed());
     }
 
-    private static CostPlacement ours(Scenario s, RoleBoard roles, EarlyRejection rejection) {
+    private static CostPlacement ours(Scenario s, RoleBoard roles, Optional<EarlyRejection> rejection) {
         return new CostPlacement(s, roles, CostSettings.DEFAULT.withFirstTokenFromDecode(true), rejection);
     }
 }

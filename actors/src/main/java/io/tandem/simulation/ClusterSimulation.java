@@ -40,6 +40,11 @@ public final class ClusterSimulation {
             return new Cluster(workers, 16_384, 64, 256, 8_192, 0, 64e9);
         }
 
+        Cluster withWorkers(int other) {
+            return new Cluster(
+                    other, blocks, blockTokens, maxSequences, maxBatchTokens, kvBytesPerToken, transferBytesPerSecond);
+        }
+
         long transferNanos(int tokens) {
             return Math.round(tokens * (double) kvBytesPerToken / transferBytesPerSecond * 1e9);
         }

@@ -6,52 +6,66 @@ import io.tandem.routing.RoutingDecision;
 import io.tandem.routing.StepTimeModel;
 import io.tandem.routing.WorkerLoad;
 import io.tandem.simulation.ClusterSimulation.Cluster;
+import io.tandem.supervisor.DemandWindow;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /** The production {@link CostPolicy} in the simulated cluster: it learns step times and books as it does there. */
 public final class CostPlacement implements Placement {
+    private static final long DEMAND_HALF_LIFE_NANOS = 20_000_000_000L;
+
     private final CostPolicy policy;
-    private final EarlyRejection rejection;
+    private final Optional<EarlyRejection> rejection;
     private final Cluster cluster;
+    private final Trace trace;
     private final RoleBoard roles;
     private final WorkerLoad[] loads;
-    private final long ttftTargetNanos;
-    private final long itlTargetNanos;
+    private final Slo slo;
+    private final DemandWindow demand = new DemandWindow(DEMAND_HALF_LIFE_NANOS);
     private final int[] prefillAt;
     private final int[] decodeAt;
     private final List<CostPolicy.Candidate> candidates = new ArrayList<>();
 
-    public CostPlacement(Scenario scenario, RoleBoard roles, CostSettings settings, EarlyRejection rejection) {
+    /** @param rejection empty = every request is served, however late */
+    CostPlacement(Scenario scenario, RoleBoard roles, CostSettings settings, Optional<EarlyRejection> rejection) {
         this.roles = roles;
         this.rejection = rejection;
         cluster = scenario.cluster();
-        ttftTargetNanos = scenario.slo().ttftNanos();
-        itlTargetNanos = scenario.slo().itlNanos();
+        trace = scenario.trace();
+        slo = scenario.slo();
         policy = new CostPolicy(settings, scenario.seed());
         loads = new WorkerLoad[roles.workers()];
         for (int w = 0; w < loads.length; w++) {
             loads[w] = new WorkerLoad("gpu-" + w, new StepTimeModel(cluster.maxBatchTokens(), 10e6, 20_000, 50));
         }
-        prefillAt = new int[scenario.trace().size()];
-        decodeAt = new int[scenario.trace().size()];
+        prefillAt = new int[trace.size()];
+        decodeAt = new int[trace.size()];
     }
 
     @Override
     public Plan place(Arrival arrival) {
-        var request = new CostPolicy.Request(arrival.request(), arrival.inputTokens(), ttftTargetNanos, itlTargetNanos);
-        RoutingDecision.Plan plan = policy.decide(request, candidates(arrival), arrival.nowNanos())
-                .orElseThrow()
-                .plan();
-        if (rejection.refuses(plan, ttftTargetNanos, itlTargetNanos)) {
-            return Plan.REJECTED;
-        }
+        long now = arrival.nowNanos();
+        var request =
+                new CostPolicy.Request(arrival.request(), arrival.inputTokens(), slo.ttftNanos(), slo.itlNanos());
+        RoutingDecision.Plan plan =
+                policy.decide(request, candidates(arrival), now).orElseThrow().plan();
+        demand.arrived(plan.uncachedTokens(), now);
         int prefill = number(plan.prefillGpu());
         int decode = number(plan.decodeGpu());
-        policy.book(request, plan, loads[prefill], loads[decode], arrival.nowNanos());
+        double decodeNanos = outputNanos(loads[decode].steps(), arrival.inputTokens());
+        if (rejection.isPresent() && rejection.get().refuses(plan, decodeNanos, now)) {
+            return Plan.REJECTED;
+        }
+        policy.book(request, plan, loads[prefill], loads[decode], now);
         prefillAt[arrival.request()] = prefill;
         decodeAt[arrival.request()] = decode;
         return new Plan(prefill, decode);
+    }
+
+    /** What the output adds to the steps of its GPU. */
+    private double outputNanos(StepTimeModel steps, int inputTokens) {
+        return policy.expectedOutputTokens() * (steps.decodeNanos(1, inputTokens) - steps.decodeNanos(1, 0));
     }
 
     private List<CostPolicy.Candidate> candidates(Arrival arrival) {
@@ -62,10 +76,18 @@ public final class CostPlacement implements Placement {
         double transfer = cluster.transferNanos(arrival.inputTokens());
         for (int w = 0; w < loads.length; w++) {
             int cached = Math.min(arrival.depths()[w], whole) * blockTokens;
-            long free = capacity - (long) loads[w].contextTokens();
+            long free = Math.min(capacity - (long) loads[w].contextTokens(), freeBySequences(loads[w]));
             candidates.add(new CostPolicy.Candidate(loads[w], roles.role(w), cached, transfer, free));
         }
         return candidates;
+    }
+
+    /** Sequences that may still join, in tokens of those there. */
+    private long freeBySequences(WorkerLoad load) {
+        if (load.decodes() < cluster.maxSequences() / 2) {
+            return Long.MAX_VALUE;
+        }
+        return (long) ((cluster.maxSequences() - load.decodes()) * load.contextTokens() / load.decodes());
     }
 
     private static int number(String gpu) {
@@ -77,6 +99,11 @@ public final class CostPlacement implements Placement {
         return loads[worker];
     }
 
+    /** What clients asked for lately. */
+    DemandWindow demand() {
+        return demand;
+    }
+
     @Override
     public void prefillEnded(int request, int worker, long nowNanos) {
         loads[worker].prefillEnded(request);
@@ -86,6 +113,8 @@ public final class CostPlacement implements Placement {
     public void finished(int request, int worker, long nowNanos) {
         loads[decodeAt[request]].finished(request);
         loads[prefillAt[request]].finished(request);
+        policy.outputEnded(trace.outputTokens()[request]);
+        demand.finished(trace.inputTokens()[request], trace.outputTokens()[request], nowNanos);
     }
 
     @Override

@@ -1,23 +1,48 @@
 package io.tandem.simulation;
 
+import io.tandem.admission.SizeLimit;
 import io.tandem.routing.RoutingDecision;
 
 /**
  * Refuses a request at arrival, before any GPU work, when its best plan is predicted to miss a target, for itself or for the
- * decodes beside its prompt. What would be served too late only makes others late.
- *
- * @param ttftShare share of the TTFT target that the prediction may reach; infinite = never refuse
- * @param itlShare the same of the ITL target
+ * decodes beside its prompt: what would be served too late only makes others late. Under overload the largest go first.
  */
-public record EarlyRejection(double ttftShare, double itlShare) {
+final class EarlyRejection {
     /** A little below the TTFT target, since predictions err to the low side when prompts queue. */
-    public static final EarlyRejection DEFAULT = new EarlyRejection(0.95, 1);
+    private static final double TTFT_SHARE = 0.95;
 
-    /** Everything is accepted. */
-    public static final EarlyRejection OFF = new EarlyRejection(Double.POSITIVE_INFINITY, Double.POSITIVE_INFINITY);
+    private static final double FALL = 0.9;
+    private static final double RISE_PER_SECOND = 0.02;
+    private static final double GPU_NANOS_MAX = 3e9;
 
-    boolean refuses(RoutingDecision.Plan plan, long ttftTargetNanos, long itlTargetNanos) {
-        return plan.predictedTtftNanos() > ttftShare * ttftTargetNanos
-                || plan.predictedItlNanos() > itlShare * itlTargetNanos;
+    private final Slo slo;
+    private final SizeLimit sizes;
+
+    private EarlyRejection(Slo slo, double fall) {
+        this.slo = slo;
+        sizes = new SizeLimit(fall, RISE_PER_SECOND, GPU_NANOS_MAX);
+    }
+
+    /** The largest first. */
+    static EarlyRejection bySize(Slo slo) {
+        return new EarlyRejection(slo, FALL);
+    }
+
+    /** By prediction alone. */
+    static EarlyRejection plain(Slo slo) {
+        return new EarlyRejection(slo, 1);
+    }
+
+    /** @param decodeNanos GPU time of the request's output, its share of the steps */
+    boolean refuses(RoutingDecision.Plan plan, double decodeNanos, long nowNanos) {
+        if (!sizes.admits(plan.workNanos() + decodeNanos, nowNanos)) {
+            return true;
+        }
+        boolean late = plan.predictedTtftNanos() > TTFT_SHARE * slo.ttftNanos();
+        boolean slow = plan.predictedItlNanos() > slo.itlNanos();
+        if ((late || slow) && plan.workNanos() <= TTFT_SHARE * slo.ttftNanos()) {
+            sizes.noRoom(nowNanos);
+        }
+        return late || slow;
     }
 }

@@ -35,6 +35,7 @@ import picocli.CommandLine.Parameters;
             TandemCommand.Role.class,
             TandemCommand.Drain.class,
             Gpu.Check.class,
+            Simulate.class,
             Bench.class
         })
 public final class TandemCommand {

@@ -1,0 +1,74 @@
+package io.tandem.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import picocli.CommandLine;
+
+class SimulateTest {
+    @TempDir
+    Path folder;
+
+    private static Throwable failure(String... arguments) {
+        Throwable[] seen = new Throwable[1];
+        new CommandLine(new Simulate())
+                .setExecutionExceptionHandler((e, line, parsed) -> {
+                    seen[0] = e;
+                    return 2;
+                })
+                .execute(arguments);
+        return seen[0];
+    }
+
+    @Test
+    void shouldWriteTheFiguresAndAPageThatNeedsNothingElse() throws Exception {
+        Path json = folder.resolve("out.json");
+        Path html = folder.resolve("out.html");
+        int code = new CommandLine(new Simulate())
+                .execute(
+                        "--trace",
+                        "synthetic:seconds=20,rate=10,input=500,output=20",
+                        "--layout",
+                        "agg:2,pd:1:1,dynamic:2",
+                        "--policy",
+                        "tandem,round-robin",
+                        "--speedup",
+                        "1,2",
+                        "--seeds",
+                        "2",
+                        "--json",
+                        json.toString(),
+                        "--html",
+                        html.toString());
+        assertEquals(0, code);
+        JsonNode document = new ObjectMapper().readTree(json.toFile());
+        assertEquals(10, document.path("cells").size(), "two rates of five pairs");
+        JsonNode run = document.path("cells").path(0).path("runs").path(0);
+        assertTrue(run.path("good").asInt() > 0);
+        assertTrue(run.path("ttft").path("p99").asDouble() > 0);
+        assertEquals(60, run.path("timeline").path("arrivals").size());
+        assertEquals(5, document.path("saturation").size());
+        String page = Files.readString(html);
+        assertTrue(page.contains("\"good_share\""), "the figures are inside");
+        assertFalse(page.contains("src=") || page.contains("href=") || page.contains("/*DATA*/"), "nothing is fetched");
+    }
+
+    @Test
+    void shouldNameTheFieldThatIsWrong() {
+        assertTrue(failure("--trace", "no-such.jsonl").getMessage().contains("--trace"));
+        String trace = "synthetic:seconds=1";
+        assertTrue(failure("--trace", trace, "--policy", "best").getMessage().contains("known are round-robin"));
+        assertTrue(failure("--trace", trace, "--layout", "8").getMessage().contains("agg:WORKERS"));
+        assertTrue(failure("--trace", trace, "--slo", "ttft=2").getMessage().contains("needs a unit"));
+        assertTrue(failure("--trace", trace, "--engine", "fast").getMessage().contains("roofline"));
+        assertTrue(failure("--trace", trace, "--speedup", "0").getMessage().contains("--speedup"));
+        assertTrue(failure("--trace", trace, "--policy", "arrow").getMessage().contains("none of the policies"));
+    }
+}
