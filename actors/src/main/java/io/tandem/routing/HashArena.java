@@ -171,6 +171,12 @@ final class HashArena {
         }
     }
 
+    /** Longs in extents that are allocated. */
+    long longsInUse() {
+        long bumpLeft = bumpChunk == NONE ? 0 : CHUNK_LONGS - bumpAt;
+        return (long) chunksInUse * CHUNK_LONGS - freeLongs - bumpLeft;
+    }
+
     long bytes() {
         long lists = 0;
         for (int[] list : free) {

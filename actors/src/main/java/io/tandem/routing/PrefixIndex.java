@@ -71,6 +71,11 @@ public final class PrefixIndex {
         return maxWorkers;
     }
 
+    /** Distinct blocks kept at most. */
+    public long maxBlocks() {
+        return maxBlocks;
+    }
+
     // ---- look-up: any thread
 
     /** Finds for each worker the leading blocks of a prompt it holds; {@code hashes[from..from+count)} is the chain. */
@@ -611,6 +616,11 @@ public final class PrefixIndex {
     /** Distinct blocks forgotten for want of room. */
     public long evictedBlocks() {
         return evictedBlocks;
+    }
+
+    /** Hashes that memory is set aside for; none when nobody holds anything. */
+    long hashesInUse() {
+        return runs.arena().longsInUse();
     }
 
     /** Memory in use. */

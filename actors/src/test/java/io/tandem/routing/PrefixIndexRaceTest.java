@@ -30,6 +30,10 @@ class PrefixIndexRaceTest {
 
     /** Looks up from two threads until the writer is done; answers how many look-ups there were. */
     private long race(long[][] prompts, Check check, Runnable writes) throws Exception {
+        return race(index, prompts, check, writes);
+    }
+
+    private static long race(PrefixIndex index, long[][] prompts, Check check, Runnable writes) throws Exception {
         AtomicBoolean done = new AtomicBoolean();
         try (ExecutorService readers = Executors.newFixedThreadPool(2)) {
             List<Future<Long>> running = new ArrayList<>();
@@ -152,5 +156,31 @@ class PrefixIndexRaceTest {
             }
         });
         assertTrue(lookUps > 0);
+    }
+
+    /** A full index evicts whole chains under the readers, and its memory is used again at once: all of a chain or nothing. */
+    @Test
+    void anEvictedChainIsGoneAtOnce() throws Exception {
+        PrefixIndex full = new PrefixIndex(WORKERS, 600);
+        long[][] chains = new long[64][];
+        for (int i = 0; i < chains.length; i++) {
+            chains[i] = Chains.chain(500 + i, 40 + i % 5 * 20);
+        }
+        long lookUps = race(
+                full,
+                chains,
+                (prompt, match) -> {
+                    assertTrue(match.best() == 0 || match.best() == chains[prompt].length);
+                    assertTrue(match.count() == 0 || match.worker(0) == prompt % WORKERS);
+                },
+                () -> {
+                    Random random = new Random(7);
+                    for (int i = 0; i < WRITES * 4; i++) {
+                        int number = random.nextInt(chains.length);
+                        full.store(number % WORKERS, 0, 0, chains[number], 0, chains[number].length);
+                    }
+                });
+        assertTrue(lookUps > 0);
+        assertTrue(full.evictedBlocks() > 0);
     }
 }

@@ -376,4 +376,142 @@ class PrefixIndexTest {
         assertTrue(small.blocks() <= 50_000);
         assertTrue(bytes < 50_000L * 64, bytes + " bytes");
     }
+
+    @Test
+    void interleavedAndBatchedCyclesEndAlike() {
+        long[] branch = Chains.continued(Arrays.copyOf(chain, 60), 5, 30);
+        PrefixIndex batched = new PrefixIndex(300, 1 << 20);
+        for (int round = 0; round < 5; round++) {
+            for (int i = 0; i < 100; i++) {
+                store(1, chain, i, i + 1);
+                if (i % 3 == 0) {
+                    remove(1, chain[i]);
+                    store(1, chain, i, i + 1);
+                }
+            }
+            store(1, branch, 60, 90);
+            remove(1, chain[99], branch[89], chain[98]);
+            batched.store(1, 0, 0, branch, 0, 90);
+            batched.store(1, 0, 0, chain, 0, 98);
+            batched.remove(1, new long[] {branch[89]}, 0, 1);
+            assertArrayEquals(dump(batched, 1), dump(index, 1));
+        }
+        assertEquals(batched.blocks(), index.blocks());
+    }
+
+    @Test
+    void manyBranchesAtOnePlaceAreAllFound() {
+        store(0, chain);
+        long[][] branches = new long[1_000][];
+        for (int i = 0; i < branches.length; i++) {
+            branches[i] = Chains.continued(Arrays.copyOf(chain, 50), 1_000 + i, 1 + i % 7);
+            store(i % 300, branches[i]);
+        }
+        remove(0, Arrays.copyOfRange(chain, 50, 100));
+        for (int i = 0; i < branches.length; i++) {
+            assertEquals(branches[i].length, depth(i % 300, branches[i]));
+        }
+        assertEquals(50, depth(0, chain));
+        assertEquals(1_001, index.runs());
+    }
+
+    @Test
+    void aLeafGrowsInPlaceAndABranchLeavesItWhole() {
+        store(1, chain, 0, 40);
+        store(2, chain, 0, 40);
+        store(1, chain, 40, 70);
+        assertEquals(1, index.runs());
+        long[] branch = Chains.continued(Arrays.copyOf(chain, 55), 5, 20);
+        store(2, branch);
+        assertEquals(2, index.runs());
+        store(1, chain, 70, 100);
+        assertEquals(2, index.runs());
+        assertEquals(100, depth(1, chain));
+        assertEquals(55, match.depth(2));
+        assertEquals(75, depth(2, branch));
+        assertEquals(55, match.depth(1));
+    }
+
+    @Test
+    void promptsPartAtThePlaceOfABranchAndAtAnyOther() {
+        store(1, chain);
+        store(1, Chains.continued(Arrays.copyOf(chain, 40), 5, 20));
+        for (int same = 1; same <= 100; same++) {
+            assertEquals(same, depth(1, Chains.continued(Arrays.copyOf(chain, same), 6, 10)));
+            assertEquals(same, depth(1, Chains.continued(Arrays.copyOf(chain, same), 6, 200)));
+            assertEquals(same, depth(1, Arrays.copyOf(chain, same)));
+        }
+        remove(1, Arrays.copyOfRange(chain, 30, 100));
+        assertEquals(30, depth(1, chain));
+    }
+
+    @Test
+    void lookUpsChangeNothing() {
+        Chains chains = new Chains(new Random(6));
+        for (int i = 0; i < 300; i++) {
+            store(i % 9, chains.draw(60));
+        }
+        long[] before = dump(index, 4);
+        long bytes = index.bytes();
+        int runs = index.runs();
+        for (int i = 0; i < 1_000; i++) {
+            depth(i % 9, chains.draw(80));
+        }
+        assertArrayEquals(before, dump(index, 4));
+        assertEquals(bytes, index.bytes());
+        assertEquals(runs, index.runs());
+        assertEquals(0, index.conflicts());
+        assertEquals(0, match.retries());
+    }
+
+    /** Every hash belongs into the same slot of the block table, so each search and each removal goes along all of them. */
+    @Test
+    void hashesThatAllCrowdIntoOnePlaceAreToldApart() {
+        long inverse = inverse(0x9E3779B97F4A7C15L);
+        long[] crowd = new long[500];
+        for (int i = 0; i < crowd.length; i++) {
+            long x = 77L * (i + 1);
+            crowd[i] = (x << 32 | x) * inverse;
+            assertEquals(0, (int) BlockTable.mix(crowd[i]));
+        }
+        store(1, crowd);
+        assertEquals(500, depth(1, crowd));
+        List<Integer> order = new ArrayList<>();
+        for (int i = 0; i < 500; i++) {
+            order.add(i);
+        }
+        java.util.Collections.shuffle(order, new Random(8));
+        for (int i : order) {
+            assertEquals(1, remove(1, crowd[i]));
+            assertEquals(0, remove(1, crowd[i]));
+        }
+        assertEquals(0, index.blocks());
+    }
+
+    private static long inverse(long odd) {
+        long x = odd;
+        for (int i = 0; i < 6; i++) {
+            x *= 2 - odd * x;
+        }
+        return x;
+    }
+
+    @Test
+    void allMemoryIsFreeAgainWhenNobodyHoldsAnything() {
+        Random random = new Random(5);
+        Chains chains = new Chains(random);
+        for (int i = 0; i < 2_000; i++) {
+            long[] drawn = chains.draw(200);
+            store(random.nextInt(20), drawn);
+            remove(random.nextInt(20), drawn[random.nextInt(drawn.length)]);
+        }
+        assertTrue(index.hashesInUse() >= index.blocks());
+        for (int w = 0; w < 20; w++) {
+            index.clear(w);
+            assertEquals(0, index.held(w));
+        }
+        assertEquals(0, index.runs());
+        assertEquals(0, index.blocks());
+        assertEquals(0, index.hashesInUse());
+    }
 }

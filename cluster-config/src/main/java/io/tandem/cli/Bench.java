@@ -30,6 +30,7 @@ import picocli.CommandLine.Option;
         subcommands = {
             Bench.Engines.class,
             Bench.Transfers.class,
+            IndexBench.class,
             Bench.Ttft.class,
             Bench.Streams.class,
             OverloadBench.class,
