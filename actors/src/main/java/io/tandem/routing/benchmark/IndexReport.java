@@ -10,12 +10,28 @@ public final class IndexReport {
     private static final double MILLION = 1e6;
     private static final double MICROSECOND = 1e3;
 
+    private static final String INDEX_HEADER = """
+            | workers | build M blocks/s | look-ups M blocks/s | p50 us | p99 us | from block hashes M blocks/s | p50 us \
+            | two readers M blocks/s | bytes a (worker, block) | runs |
+            |---|---|---|---|---|---|---|---|---|---|
+            """;
+
+    private static final String MIXED_HEADER = """
+
+            | workers | threads | mixed M block-ops/s | look-up p50 us | p99 us | runs |
+            |---|---|---|---|---|---|
+            """;
+
+    private static final String HASHING_HEADER = """
+
+            | tokens a block | XXH3 M tokens/s | its chain M blocks/s | both M tokens/s | 128-bit hash M tokens/s | runs |
+            |---|---|---|---|---|---|
+            """;
+
     private IndexReport() {}
 
     public static String markdown(JsonNode report) {
-        StringBuilder text = new StringBuilder(
-                "| workers | build M blocks/s | look-ups M blocks/s | p50 us | p99 us | from block hashes M blocks/s | p50 us "
-                        + "| two readers M blocks/s | bytes a (worker, block) | runs |\n|---|---|---|---|---|---|---|---|---|---|\n");
+        StringBuilder text = new StringBuilder(INDEX_HEADER);
         for (int workers : distinct(report.path("index"), "workers")) {
             JsonNode[] runs = select(report.path("index"), "workers", workers);
             row(
@@ -31,8 +47,7 @@ public final class IndexReport {
                     cell(runs, "/heapBytesPerEntry", 1),
                     Integer.toString(runs.length));
         }
-        text.append(
-                "\n| workers | threads | mixed M block-ops/s | look-up p50 us | p99 us | runs |\n|---|---|---|---|---|---|\n");
+        text.append(MIXED_HEADER);
         for (int workers : distinct(report.path("index"), "workers")) {
             JsonNode[] runs = select(report.path("index"), "workers", workers);
             for (String phase : new String[] {"mixed", "mixedTwoThreads"}) {
@@ -46,9 +61,7 @@ public final class IndexReport {
                         Integer.toString(runs.length));
             }
         }
-        text.append(
-                "\n| tokens a block | XXH3 M tokens/s | its chain M blocks/s | both M tokens/s | 128-bit hash M tokens/s | runs |\n"
-                        + "|---|---|---|---|---|---|\n");
+        text.append(HASHING_HEADER);
         for (int blockTokens : distinct(report.path("hashing"), "blockTokens")) {
             JsonNode[] runs = select(report.path("hashing"), "blockTokens", blockTokens);
             row(
