@@ -15,15 +15,17 @@ import java.util.function.BiConsumer;
 public final class BackendsAhead implements GpuHost.BackendFactory, AutoCloseable {
     private final ConcurrentHashMap<String, CompletableFuture<ComputeBackend>> ahead = new ConcurrentHashMap<>();
     private final GpuHost.BackendFactory opener;
+    private final BiConsumer<String, Throwable> onFailure;
 
     /**
      * Starts opening, each GPU on a thread of its own.
      *
-     * @param onFailure told GPU id and cause when a GPU cannot be opened at the node's start
+     * @param onFailure told GPU id and cause when a GPU cannot be opened, at the node's start or later
      */
     public BackendsAhead(
             Collection<String> gpuIds, GpuHost.BackendFactory opener, BiConsumer<String, Throwable> onFailure) {
         this.opener = opener;
+        this.onFailure = onFailure;
         for (String gpuId : gpuIds) {
             CompletableFuture<ComputeBackend> future = new CompletableFuture<>();
             ahead.put(gpuId, future);
@@ -42,12 +44,22 @@ public final class BackendsAhead implements GpuHost.BackendFactory, AutoCloseabl
     public ComputeBackend open(String gpuId) throws IOException {
         CompletableFuture<ComputeBackend> started = ahead.remove(gpuId);
         if (started == null) {
-            return opener.open(gpuId);
+            return openAgain(gpuId);
         }
         try {
             return started.join();
         } catch (CompletionException e) {
             throw new IllegalStateException(e.getCause().getMessage(), e.getCause());
+        }
+    }
+
+    /** A GPU that was lost, say; when it cannot be had again in this process, the node is told as at its start. */
+    private ComputeBackend openAgain(String gpuId) throws IOException {
+        try {
+            return opener.open(gpuId);
+        } catch (IOException | RuntimeException | Error e) {
+            onFailure.accept(gpuId, e);
+            throw e;
         }
     }
 

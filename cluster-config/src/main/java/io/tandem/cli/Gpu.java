@@ -77,7 +77,7 @@ final class Gpu {
         @Option(
                 names = "--workloads",
                 split = ",",
-                defaultValue = "ceilings,host,decode,prefill",
+                defaultValue = "ceilings,host,transfer,decode,prefill,poisson",
                 description = "default: ${DEFAULT-VALUE}")
         List<String> workloads;
 

@@ -80,6 +80,9 @@ final class BlockCopier implements AutoCloseable {
             }
             driver.record(over, stream);
             while (!driver.isDone(over)) {
+                if (closed) {
+                    return new IllegalStateException("the KV memory is closed");
+                }
                 LockSupport.parkNanos(POLL_NANOS);
             }
             return null;

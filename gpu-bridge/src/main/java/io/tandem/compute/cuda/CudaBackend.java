@@ -5,6 +5,7 @@ import io.tandem.compute.ComputeBackend;
 import io.tandem.compute.DeviceLostException;
 import io.tandem.compute.ForwardBatch;
 import io.tandem.compute.ForwardOutput;
+import io.tandem.compute.cuda.CudaDriver.Event;
 import io.tandem.compute.cuda.CudaDriver.Stream;
 import io.tandem.engine.EngineSettings;
 import io.tandem.kvcache.KvLayout;
@@ -13,6 +14,7 @@ import io.tandem.model.ModelConfig;
 import io.tandem.weights.Checkpoint;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -48,6 +50,9 @@ public final class CudaBackend implements ComputeBackend {
     private final SlotState slots;
     private final Flight[] flights = new Flight[FLIGHTS];
     private final BackendInfo info;
+    /** Set when a pass failed: nothing is asked of the device any more, and what is on it goes with the process. */
+    private final AtomicBoolean lost = new AtomicBoolean();
+
     private DecodeGraphs graphs;
     private final double uploadSeconds;
     private long waitedNanos;
@@ -85,7 +90,7 @@ public final class CudaBackend implements ComputeBackend {
             Products products = new Products(driver, kernels, stream, lt, activations.workspace(), memory);
             forward =
                     new ForwardKernels(config, driver.facts(), kernels, products, weights, inputs, activations, layout);
-            slots = new SlotState(driver, stream, forward, activations, config, maxSequences);
+            slots = new SlotState(driver, stream, forward, activations, config, maxSequences, this::reach);
             for (int i = 0; i < FLIGHTS; i++) {
                 flights[i] = new Flight(driver, stream, inputs, activations, config.vocabSize(), maxSequences);
             }
@@ -149,7 +154,7 @@ public final class CudaBackend implements ComputeBackend {
     @Override
     public KvMemory allocateKv(int blocks) {
         driver.makeCurrent();
-        CudaKvMemory kv = new CudaKvMemory(driver, layout, blocks, settings.transferBufferBytes(), stream);
+        CudaKvMemory kv = new CudaKvMemory(driver, layout, blocks, settings.transferBufferBytes(), stream, lost);
         forward.kvBase(kv.base());
         rehearse();
         if (settings.graphs()) {
@@ -205,7 +210,7 @@ public final class CudaBackend implements ComputeBackend {
             enqueue(batch, flight, output);
             driver.record(((CudaKvMemory) kv).lastPass(), stream);
         } catch (CudaException e) {
-            throw new DeviceLostException(driver.facts().name() + " cannot run a pass: " + e.getMessage(), e);
+            throw lost("cannot run a pass: " + e.getMessage(), e);
         }
         submitted++;
     }
@@ -235,30 +240,40 @@ public final class CudaBackend implements ComputeBackend {
     public void await() {
         Flight flight = flights[awaited % FLIGHTS];
         long start = System.nanoTime();
+        reach(flight.over);
+        waitedNanos += System.nanoTime() - start;
+        awaited++;
+        flight.deliver();
+    }
+
+    /** Waits for a mark, for as long as a pass may take. */
+    private void reach(Event mark) {
+        long deadline = System.nanoTime() + settings.stepTimeout().toNanos();
         try {
-            long deadline = start + settings.stepTimeout().toNanos();
-            for (int spins = 0; !driver.isDone(flight.over); spins++) {
+            for (int spins = 0; !driver.isDone(mark); spins++) {
                 if (spins < SPINS) {
                     Thread.onSpinWait();
                 } else {
                     Thread.yield();
                 }
                 if ((spins & 0xfff) == 0 && System.nanoTime() - deadline > 0) {
-                    throw new DeviceLostException(
-                            driver.facts().name() + " hangs: a pass is not over after "
+                    throw lost(
+                            "hangs: a pass is not over after "
                                     + settings.stepTimeout().toMillis() + " ms",
                             null);
                 }
             }
         } catch (CudaException e) {
-            throw new DeviceLostException(driver.facts().name() + " failed in a pass: " + e.getMessage(), e);
+            throw lost("failed in a pass: " + e.getMessage(), e);
         }
-        waitedNanos += System.nanoTime() - start;
-        awaited++;
-        flight.deliver();
     }
 
-    // ---- for measurements
+    private DeviceLostException lost(String how, CudaException cause) {
+        lost.set(true);
+        return new DeviceLostException(driver.facts().name() + " " + how, cause);
+    }
+
+    // ---- for measurements and checks
 
     CudaDriver driver() {
         return driver;
@@ -266,6 +281,10 @@ public final class CudaBackend implements ComputeBackend {
 
     Stream stream() {
         return stream;
+    }
+
+    Kernels kernels() {
+        return kernels;
     }
 
     /** Time spent waiting for passes since the start. */
@@ -281,26 +300,35 @@ public final class CudaBackend implements ComputeBackend {
         return uploadSeconds;
     }
 
-    /** Frees all of it; a device that is lost frees by its context. */
+    /**
+     * Frees all of it. Of a device that is lost nothing is freed: its driver calls fail, or never return when it hangs. What
+     * was there goes when the process ends.
+     */
     @Override
     public void close() {
-        try {
-            driver.makeCurrent();
-            if (graphs != null) {
-                graphs.close();
-            }
-            for (Flight flight : flights) {
-                flight.free();
-            }
-            slots.close();
-            lt.ifPresent(CublasLt::close);
-            memory.close();
-            stream.close();
-        } catch (CudaException e) {
-            LOG.warn("{} is not freed piece by piece: {}", driver.facts().name(), e.getMessage());
+        if (lost.get()) {
+            LOG.warn(
+                    "{} is lost: what it holds is freed when this process ends",
+                    driver.facts().name());
+        } else {
+            free();
         }
+        checkpoint.close();
+    }
+
+    private void free() {
+        driver.makeCurrent();
+        if (graphs != null) {
+            graphs.close();
+        }
+        for (Flight flight : flights) {
+            flight.free();
+        }
+        slots.close();
+        lt.ifPresent(CublasLt::close);
+        memory.close();
+        stream.close();
         kernels.close();
         driver.close();
-        checkpoint.close();
     }
 }

@@ -5,29 +5,37 @@ import io.tandem.compute.cuda.CudaDriver.Stream;
 import io.tandem.kvcache.KvLayout;
 import io.tandem.kvcache.KvMemory;
 import java.lang.foreign.MemorySegment;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
-/** KV blocks in the device's memory, one allocation. Blocks travel through pinned windows on a stream of their own. */
+/**
+ * KV blocks in the device's memory, one allocation. Blocks travel through pinned windows on a stream of their own. Of a device
+ * that is lost nothing is freed.
+ */
 final class CudaKvMemory implements KvMemory {
-    private static final Logger LOG = LoggerFactory.getLogger(CudaKvMemory.class);
-
     private final CudaDriver driver;
     private final DeviceMemory memory;
     private final KvLayout layout;
     private final int blocks;
     private final long base;
     private final Stream passes;
+    private final AtomicBoolean lost;
     private final Event lastPass;
     private final WindowPool windows;
     private final BlockCopier copier;
 
-    CudaKvMemory(CudaDriver driver, KvLayout layout, int blocks, long transferBufferBytes, Stream passes) {
+    CudaKvMemory(
+            CudaDriver driver,
+            KvLayout layout,
+            int blocks,
+            long transferBufferBytes,
+            Stream passes,
+            AtomicBoolean lost) {
         this.driver = driver;
         this.layout = layout;
         this.blocks = blocks;
         this.passes = passes;
+        this.lost = lost;
         memory = new DeviceMemory(driver);
         base = memory.take("KV blocks", Math.multiplyExact(layout.blockBytes(), (long) blocks));
         // What no pass has written yet is read into padded tiles, and must be numbers.
@@ -103,14 +111,12 @@ final class CudaKvMemory implements KvMemory {
     @Override
     public void close() {
         copier.close();
-        try {
+        if (!lost.get()) {
             driver.makeCurrent();
             driver.synchronize(passes);
             windows.close();
             lastPass.close();
             memory.close();
-        } catch (CudaException e) {
-            LOG.warn("KV blocks of {} go with its context: {}", driver.facts().name(), e.getMessage());
         }
     }
 }

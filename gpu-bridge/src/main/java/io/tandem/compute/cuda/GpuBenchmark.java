@@ -6,9 +6,11 @@ import com.typesafe.config.ConfigFactory;
 import io.tandem.compute.cuda.CudaDriver.Event;
 import io.tandem.compute.cuda.CudaDriver.Stream;
 import io.tandem.engine.EngineSettings;
+import io.tandem.kvcache.KvMemory;
 import io.tandem.model.ModelConfig;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -18,6 +20,10 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import java.util.stream.IntStream;
 
 /**
  * The rows of docs/benchmarks/gpu.md: the engine's own step loop on one device, an 8B shape with random weights, with the
@@ -29,6 +35,13 @@ public final class GpuBenchmark {
     private static final int REPEATS = 3;
     private static final long PROBE_BYTES = 4L << 30;
     private static final int CUBE = 8192;
+    private static final int TRANSFER_BLOCKS = 512;
+    private static final long COPY_PATIENCE_SECONDS = 20;
+    private static final int POISSON_REQUESTS = 400;
+    private static final double POISSON_RATE = 20;
+
+    /** Prompt tokens a step takes besides the decodes: less is kinder to those that wait for their next token. */
+    private static final int[] POISSON_CHUNKS = {512, 1024, 2048};
 
     /** One measurement. */
     public record Row(String what, String unit, double median, double least, double most, String note) {}
@@ -37,7 +50,7 @@ public final class GpuBenchmark {
      * What to measure.
      *
      * @param device its number
-     * @param workloads of ceilings, decode, prefill, host
+     * @param workloads of ceilings, host, transfer, decode, prefill, poisson
      * @param overrides settings over the defaults, for comparisons
      */
     public record Plan(int device, List<String> workloads, Config overrides) {}
@@ -63,8 +76,13 @@ public final class GpuBenchmark {
         if (plan.workloads().contains("host")) {
             benchmark.hostTime();
         }
-        if (plan.workloads().contains("decode") || plan.workloads().contains("prefill")) {
+        if (List.of("transfer", "decode", "prefill").stream().anyMatch(plan.workloads()::contains)) {
             benchmark.largeModel();
+        }
+        if (plan.workloads().contains("poisson")) {
+            for (int chunk : POISSON_CHUNKS) {
+                benchmark.poisson(chunk);
+            }
         }
         return benchmark.rows;
     }
@@ -248,6 +266,9 @@ public final class GpuBenchmark {
                         backend.stream(),
                         run.kv().address(0),
                         run.kv().blocks() * run.kv().layout().blockBytes());
+                if (plan.workloads().contains("transfer")) {
+                    transfer(run);
+                }
                 if (plan.workloads().contains("decode")) {
                     for (int batch : new int[] {1, 8, 16, 32, 64, 128}) {
                         decode(run, backend, batch, CONTEXT);
@@ -262,6 +283,77 @@ public final class GpuBenchmark {
                 }
             }
         }
+    }
+
+    /** Blocks to pinned windows and back, as a transfer moves them. */
+    private void transfer(EngineRun run) {
+        KvMemory kv = run.kv();
+        int[] blocks = IntStream.range(0, TRANSFER_BLOCKS).toArray();
+        MemorySegment[] windows = new MemorySegment[TRANSFER_BLOCKS];
+        for (int i = 0; i < TRANSFER_BLOCKS; i++) {
+            windows[i] = kv.borrowWindow(i);
+        }
+        double bytes = (double) TRANSFER_BLOCKS * kv.layout().blockBytes();
+        double[] out = new double[REPEATS];
+        double[] in = new double[REPEATS];
+        for (int i = 0; i < REPEATS; i++) {
+            out[i] = bytes
+                    / awaitCopies(TRANSFER_BLOCKS, done -> {
+                        for (int b = 0; b < TRANSFER_BLOCKS; b++) {
+                            kv.fillWindow(b, windows[b], done);
+                        }
+                    });
+            in[i] = bytes / awaitCopies(1, done -> kv.fillBlocks(blocks, windows, done));
+        }
+        Arrays.stream(windows).forEach(kv::returnWindow);
+        add("KV blocks, device to pinned windows", "GB/s", out, TRANSFER_BLOCKS + " blocks of 2 MiB");
+        add("KV blocks, pinned windows to device", "GB/s", in, "");
+    }
+
+    /** Nanoseconds until so many copies have said that they are done. */
+    private static double awaitCopies(int copies, Consumer<Consumer<RuntimeException>> start) {
+        CountDownLatch done = new CountDownLatch(copies);
+        long began = System.nanoTime();
+        start.accept(failure -> {
+            if (failure == null) {
+                done.countDown();
+            }
+        });
+        try {
+            if (!done.await(COPY_PATIENCE_SECONDS, TimeUnit.SECONDS)) {
+                throw new IllegalStateException("copies failed or take for ever");
+            }
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+        return System.nanoTime() - began;
+    }
+
+    private void poisson(int chunk) {
+        Config config =
+                config("tandem.engine { max-sequences = 128, max-batch-tokens = 4096, prefill-chunk-tokens = 4096,"
+                        + " mixed-chunk-tokens = " + chunk + ", kv-blocks = 12000, max-waiting-sequences = 1000,"
+                        + " prefix-cache = off }");
+        try (CudaBackend backend = open(RandomModel.llama8b(), config);
+                PoissonRun run =
+                        new PoissonRun(backend, config, POISSON_REQUESTS, POISSON_RATE, CONTEXT, CONTEXT / 8)) {
+            run.run();
+            String what = "Poisson 20 a second, 1024 in, 128 out, chunk " + chunk;
+            percentiles(what + ": TTFT", run.firstTokenMillis());
+            percentiles(what + ": TPOT", run.tokenMillis());
+        }
+    }
+
+    private void percentiles(String what, double[] sorted) {
+        Row row = new Row(
+                what,
+                "ms",
+                sorted[sorted.length / 2],
+                sorted[0],
+                sorted[sorted.length - 1],
+                String.format(Locale.ROOT, "p99 %.1f ms", sorted[sorted.length * 99 / 100]));
+        rows.add(row);
+        System.out.println(markdownRow(row));
     }
 
     /** The mean context is that of 512 tokens after a prompt of {@code context}. */
@@ -326,17 +418,45 @@ public final class GpuBenchmark {
 
     /** A table for docs/benchmarks. */
     public static String markdown(int device, List<Row> rows) {
-        StringBuilder table = new StringBuilder(CudaDevices.describe(device) + ", JDK " + Runtime.version() + "\n\n"
-                + "| what | median | lowest - highest | note |\n|---|---|---|---|\n");
+        StringBuilder table = new StringBuilder(
+                facts(device) + "\n\n" + "| what | median | lowest - highest | note |\n|---|---|---|---|\n");
         rows.forEach(r -> table.append(markdownRow(r)).append('\n'));
         return table.toString();
+    }
+
+    private static String facts(int device) {
+        return CudaDevices.describe(device)
+                + ", driver and clocks (SM, SM at most, memory) "
+                + answerOf(
+                        "nvidia-smi",
+                        "-i",
+                        Integer.toString(device),
+                        "--query-gpu=driver_version,clocks.sm,clocks.max.sm,clocks.mem",
+                        "--format=csv,noheader")
+                + ", " + Runtime.getRuntime().availableProcessors() + " cores, JDK " + Runtime.version() + ", commit "
+                + answerOf("git", "rev-parse", "--short", "HEAD");
+    }
+
+    /** What a command prints; "unknown" where it is not there. */
+    private static String answerOf(String... command) {
+        try {
+            Process process = new ProcessBuilder(command)
+                    .redirectError(ProcessBuilder.Redirect.DISCARD)
+                    .start();
+            String answer = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8).trim();
+            return process.waitFor() == 0 && !answer.isEmpty() ? answer : "unknown";
+        } catch (IOException e) {
+            return "unknown";
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return "unknown";
+        }
     }
 
     /** The same as JSON. */
     public static void write(Path file, int device, List<Row> rows) throws IOException {
         Map<String, Object> all = new LinkedHashMap<>();
-        all.put("device", CudaDevices.describe(device));
-        all.put("jdk", Runtime.version().toString());
+        all.put("machine", facts(device));
         all.put("rows", rows);
         Files.writeString(
                 file, new ObjectMapper().writerWithDefaultPrettyPrinter().writeValueAsString(all));

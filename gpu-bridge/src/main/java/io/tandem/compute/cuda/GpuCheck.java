@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.typesafe.config.Config;
 import com.typesafe.config.ConfigFactory;
+import io.tandem.compute.DeviceLostException;
 import io.tandem.compute.ForwardBatch;
 import io.tandem.compute.ForwardOutput;
 import io.tandem.engine.EngineSettings;
@@ -38,6 +39,10 @@ public final class GpuCheck {
     private static final double SMOLLM2_MARGIN = 0.5;
 
     private static final int ROUNDS = 20;
+
+    /** Belongs to no allocation. */
+    private static final long BAD_ADDRESS = 0x7000_0000_0000_0000L;
+
     private static final long LEAK_BYTES = 64L << 20;
     private static final int BATCH_TOKENS = 256;
     private static final ObjectMapper JSON = new ObjectMapper();
@@ -92,6 +97,8 @@ public final class GpuCheck {
         } else {
             check.outcomes.add(new Outcome("SmolLM2", Optional.empty(), "no model file given"));
         }
+        // The last one: after it this process may be unable to use the device.
+        check.add("a device that is lost", check::loss);
         return check.outcomes;
     }
 
@@ -269,9 +276,13 @@ public final class GpuCheck {
 
     private String transfer() throws Exception {
         Path model = golden.resolve("tiny/llama");
-        JsonNode one = JSON.readTree(model.resolve("expected.json").toFile())
-                .path("cases")
-                .path(0);
+        JsonNode one = null;
+        for (JsonNode candidate :
+                JSON.readTree(model.resolve("expected.json").toFile()).path("cases")) {
+            boolean longer = one == null
+                    || candidate.path("prompt").size() > one.path("prompt").size();
+            one = longer ? candidate : one;
+        }
         try (CudaBackend from = open(model, "");
                 CudaBackend to = open(model, "");
                 KvMemory source = from.allocateKv(64);
@@ -311,6 +322,45 @@ public final class GpuCheck {
         long lost = before - freeBytes();
         require(lost < LEAK_BYTES, lost + " bytes did not come back");
         return lost + " bytes lost";
+    }
+
+    /** A kernel that reads where nothing is breaks the context for good; the next pass must say so. */
+    private String loss() throws IOException {
+        Path model = golden.resolve("tiny/llama");
+        String said;
+        CudaBackend backend = open(model, "");
+        try {
+            KvMemory kv = backend.allocateKv(64);
+            backend.kernels().afterCopy();
+            backend.kernels()
+                    .call(KernelName.READ_PROBE)
+                    .address(BAD_ADDRESS)
+                    .wide(1 << 20)
+                    .address(BAD_ADDRESS)
+                    .on(1);
+            said = failedPass(backend, kv);
+            kv.close();
+        } finally {
+            backend.close();
+        }
+        try {
+            tiny("llama", BATCH_TOKENS, "on", "auto");
+            return said + "; opened again in this process, all well";
+        } catch (CudaException e) {
+            return said + "; this process cannot open the device again (" + e.getMessage() + "), a new one can";
+        }
+    }
+
+    private static String failedPass(CudaBackend backend, KvMemory kv) {
+        ForwardBatch batch = new ForwardBatch(BATCH_TOKENS, 1);
+        ForwardOutput output = new ForwardOutput(1, backend.model().vocabSize(), false);
+        batch.add(new int[] {1, 2, 3}, 0, 3, new int[] {0}, true);
+        try {
+            backend.forward(batch, kv, output);
+        } catch (DeviceLostException e) {
+            return e.getMessage();
+        }
+        throw new AssertionError("a pass behind a broken kernel went well");
     }
 
     private void openAndClose(Path model) throws IOException {

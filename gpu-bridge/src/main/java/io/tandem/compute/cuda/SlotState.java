@@ -1,12 +1,14 @@
 package io.tandem.compute.cuda;
 
 import io.tandem.compute.ForwardBatch;
+import io.tandem.compute.cuda.CudaDriver.Event;
 import io.tandem.compute.cuda.CudaDriver.Stream;
 import io.tandem.model.ModelConfig;
 import io.tandem.sampling.SamplingParams;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
+import java.util.function.Consumer;
 
 /**
  * What the device keeps by slot between passes: how often each token was seen, and the biases. Made anew when a slot gets
@@ -19,21 +21,27 @@ final class SlotState implements AutoCloseable {
     private final Stream stream;
     private final ForwardKernels forward;
     private final Activations activations;
+    private final Consumer<Event> reach;
+    private final Event copied;
     private final int vocabSize;
     private final long[] owners;
     private final MemorySegment scratch;
 
+    /** @param reach waits for a mark in the stream, within the patience that passes have */
     SlotState(
             CudaDriver driver,
             Stream stream,
             ForwardKernels forward,
             Activations activations,
             ModelConfig config,
-            int maxSequences) {
+            int maxSequences,
+            Consumer<Event> reach) {
         this.driver = driver;
         this.stream = stream;
         this.forward = forward;
         this.activations = activations;
+        this.reach = reach;
+        copied = driver.createEvent(false);
         vocabSize = config.vocabSize();
         owners = new long[maxSequences];
         Arrays.fill(owners, NOBODY);
@@ -63,8 +71,7 @@ final class SlotState implements AutoCloseable {
         MemorySegment.copy(tokens, 0, scratch, ValueLayout.JAVA_INT, 0, length);
         driver.copyToDevice(activations.history(), scratch.address(), 4L * length, stream);
         forward.resetPenalties(slot, activations.history(), promptTokens, length);
-        // The scratch memory is the next one's too. Once a sequence, and only for those with penalties.
-        driver.synchronize(stream);
+        awaitCopy();
     }
 
     private void bias(int slot, SamplingParams p) {
@@ -75,11 +82,18 @@ final class SlotState implements AutoCloseable {
         }
         long row = activations.biases() + 4L * slot * vocabSize;
         driver.copyToDevice(row, scratch.address(), 4L * vocabSize, stream);
-        driver.synchronize(stream);
+        awaitCopy();
+    }
+
+    /** The scratch memory is the next one's too. Once a sequence, and only for those with penalties or biases. */
+    private void awaitCopy() {
+        driver.record(copied, stream);
+        reach.accept(copied);
     }
 
     @Override
     public void close() {
+        copied.close();
         driver.freePinned(scratch);
     }
 }
