@@ -62,7 +62,7 @@ public final class AdmissionPolicy {
         classClosed = new boolean[classes];
     }
 
-    /** A request arrives; its verdict comes now, or it waits. Verdicts over others may come as well. */
+    /** A request arrives; its verdict comes now, or it waits. If it displaces another, that one's verdict comes as well. */
     public void arrive(Applicant applicant, long nowNanos, List<Verdict> out) {
         drain.advance(nowNanos, queue.size() > 0);
         Forecast forecast = forecaster.forecast(applicant, nowNanos);
@@ -82,15 +82,20 @@ public final class AdmissionPolicy {
                 && refusedAtOnce(entry, forecast, alone, nowNanos, out)) {
             return;
         }
-        if (alone) {
+        if (alone || isNext(entry)) {
             act(entry, forecast, gate(entry, forecast, Double.POSITIVE_INFINITY, nowNanos), nowNanos, out);
-        } else {
-            pump(nowNanos, out);
         }
         if (waiting.containsKey(applicant.id())) {
             enforceBounds(entry, forecast, nowNanos, out);
         }
         drain.advance(nowNanos, queue.size() > 0);
+    }
+
+    /** Whether it is first of all; the others' turn comes with the next {@link #pump}, which costs a forecast for each. */
+    private boolean isNext(Entry entry) {
+        queue.newRound();
+        Arrays.fill(classClosed, false);
+        return queue.next(classClosed) == entry;
     }
 
     private boolean exempt(Forecast forecast) {

@@ -1,6 +1,7 @@
 package io.tandem.admission;
 
 import com.typesafe.config.Config;
+import com.typesafe.config.ConfigValue;
 import com.typesafe.config.ConfigValueType;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -56,8 +57,11 @@ public record AdmissionSettings(
     public static AdmissionSettings from(Config root) {
         Config c = root.getConfig("tandem.admission");
         List<ServiceClass> classes = new ArrayList<>();
-        for (Map.Entry<String, ?> entry : c.getObject("classes").entrySet()) {
-            classes.add(serviceClass(entry.getKey(), c.getConfig("classes").getConfig(quoted(entry.getKey()))));
+        for (Map.Entry<String, ConfigValue> entry : c.getObject("classes").entrySet()) {
+            // A class that is in a reference.conf is taken away with null.
+            if (entry.getValue().valueType() != ConfigValueType.NULL) {
+                classes.add(serviceClass(entry.getKey(), c.getConfig("classes").getConfig(quoted(entry.getKey()))));
+            }
         }
         classes.sort(Comparator.comparingDouble((ServiceClass s) -> -s.price()).thenComparing(ServiceClass::name));
         Map<String, Double> weights = new HashMap<>();

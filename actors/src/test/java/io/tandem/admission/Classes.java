@@ -33,7 +33,7 @@ final class Classes {
                 tenant,
                 settings.serviceClass(tier).orElseThrow(),
                 promptTokens,
-                100,
+                10_000,
                 nowNanos,
                 TimeUnit.MINUTES.toNanos(10));
     }
