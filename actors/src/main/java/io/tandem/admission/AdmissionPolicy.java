@@ -13,15 +13,19 @@ import java.util.Map;
  * prediction misses its class's targets. Waiting requests leave in the order of {@link FairQueue} as soon as their GPUs have
  * little enough before them; late binding keeps the order here instead of in the workers' own queues.
  *
- * <p>Predictions are those at the time of the first token, and count what was sent and not reported yet: rejecting on the
- * present load would oscillate, because work that was let in shows only after its prompt. An idle cluster never refuses, so a wrong
- * model cannot lock everybody out: what it serves corrects the model.
+ * <p>Predictions are those for the time of the first token: they count what was sent and does not decode yet, and whoever can
+ * wait for decodes that will be over by then does, instead of being refused. Rejecting on the load of now would oscillate, because
+ * work that was let in shows only after its prompt. An idle cluster never refuses, so a wrong model cannot lock everybody out:
+ * what it serves corrects the model.
  *
  * <p>Plain state, time as an argument, verdicts as results. Not thread-safe.
  */
 public final class AdmissionPolicy {
     /** Forecasts of one round, at most, that end in "not now". */
     private static final int BLOCKED_MAX = 16;
+
+    /** Of these of one class. */
+    private static final int BLOCKED_OF_CLASS_MAX = 5;
 
     private static final int IDLE_TENANTS_MAX = 1024;
     private static final long UNKNOWN_RETRY_NANOS = 1_000_000_000L;
@@ -36,6 +40,7 @@ public final class AdmissionPolicy {
     private final DecodeEnds ends = new DecodeEnds();
     private final int[] runningByClass;
     private final boolean[] classClosed;
+    private final int[] blockedOfClass;
 
     private record Running(Entry entry, Forecast forecast) {}
 
@@ -60,6 +65,7 @@ public final class AdmissionPolicy {
         lengths = new OutputLengths(classes, settings.expectedOutputTokens());
         runningByClass = new int[classes];
         classClosed = new boolean[classes];
+        blockedOfClass = new int[classes];
     }
 
     /** A request arrives; its verdict comes now, or it waits. If it displaces another, that one's verdict comes as well. */
@@ -93,9 +99,14 @@ public final class AdmissionPolicy {
 
     /** Whether it is first of all; the others' turn comes with the next {@link #pump}, which costs a forecast for each. */
     private boolean isNext(Entry entry) {
+        newRound();
+        return queue.next(classClosed) == entry;
+    }
+
+    private void newRound() {
         queue.newRound();
         Arrays.fill(classClosed, false);
-        return queue.next(classClosed) == entry;
+        Arrays.fill(blockedOfClass, 0);
     }
 
     private boolean exempt(Forecast forecast) {
@@ -105,7 +116,7 @@ public final class AdmissionPolicy {
     private boolean refusedAtOnce(Entry entry, Forecast f, boolean alone, long now, List<Verdict> out) {
         double queueNanos = alone ? 0 : queue.workAheadNanos(entry) / drain.of(f.workers());
         double ttft = now - entry.applicant.arrivalNanos() + queueNanos + f.ttftNanos();
-        double target = entry.applicant.serviceClass().ttftTargetNanos();
+        double target = ttftLimit(entry);
         if (ttft > target) {
             refuse(entry, Cause.TTFT, f, ttft, ttft - target, now, out);
             return true;
@@ -119,30 +130,16 @@ public final class AdmissionPolicy {
 
     /** How much later than now the prompt may start. */
     private double slack(Entry entry, Forecast f, long now) {
-        long due =
-                entry.applicant.arrivalNanos() + entry.applicant.serviceClass().ttftTargetNanos();
+        double due = entry.applicant.arrivalNanos() + ttftLimit(entry);
         return Math.max(0, due - now - (f.ttftNanos() - f.waitNanos()));
+    }
+
+    private double ttftLimit(Entry entry) {
+        return settings.rejectAbove() * entry.applicant.serviceClass().ttftTargetNanos();
     }
 
     private static double itlLimit(Entry entry) {
         return entry.applicant.serviceClass().itlTargetNanos();
-    }
-
-    /** Time between tokens at a later time, when some of the present decodes are over. */
-    private double itlNanos(Entry entry, Forecast f, double atNanos, long now) {
-        if (f.itlNanos() <= itlLimit(entry)) {
-            return f.itlNanos();
-        }
-        int over = 0;
-        double context = 0;
-        for (DecodeEnds.Decode decode : ends.byEnd(f.decodeGpu(), now)) {
-            if (decode.endNanos(now) > atNanos) {
-                break;
-            }
-            over++;
-            context += decode.contextTokens();
-        }
-        return forecaster.itlNanos(entry.applicant, f, over, context);
     }
 
     /** When time between tokens is within the class's target, by the expected ends of decodes; infinite = not by these. */
@@ -188,8 +185,7 @@ public final class AdmissionPolicy {
     public void pump(long nowNanos, List<Verdict> out) {
         drain.advance(nowNanos, queue.size() > 0);
         expire(nowNanos, out);
-        queue.newRound();
-        Arrays.fill(classClosed, false);
+        newRound();
         double itlCap = Double.POSITIVE_INFINITY;
         int blocked = 0;
         while (blocked < BLOCKED_MAX) {
@@ -201,23 +197,24 @@ public final class AdmissionPolicy {
             Gate gate = gate(entry, forecast, itlCap, nowNanos);
             switch (gate) {
                 case GO, MISSES_TTFT, MISSES_ITL -> act(entry, forecast, gate, nowNanos, out);
-                case LATER -> {
-                    queue.passOver(entry);
+                case LATER, LATER_FOR_OTHERS -> {
+                    passOver(entry);
                     blocked++;
                 }
                 case LATER_FOR_ITL -> {
                     // Whoever comes after it in fair order must not take the room that it waits for.
                     itlCap = Math.min(itlCap, itlLimit(entry));
-                    classClosed[entry.classIndex] = true;
-                    blocked++;
-                }
-                case LATER_FOR_OTHERS -> {
-                    classClosed[entry.classIndex] = true;
+                    passOver(entry);
                     blocked++;
                 }
             }
         }
         drain.advance(nowNanos, queue.size() > 0);
+    }
+
+    private void passOver(Entry entry) {
+        queue.passOver(entry);
+        classClosed[entry.classIndex] = ++blockedOfClass[entry.classIndex] >= BLOCKED_OF_CLASS_MAX;
     }
 
     private Gate gate(Entry entry, Forecast f, double itlCap, long now) {
@@ -231,11 +228,10 @@ public final class AdmissionPolicy {
             return Gate.GO;
         }
         Applicant applicant = entry.applicant;
-        double late = applicant.serviceClass().ttftTargetNanos();
-        if (now - applicant.arrivalNanos() + f.ttftNanos() > late) {
+        if (now - applicant.arrivalNanos() + f.ttftNanos() > ttftLimit(entry)) {
             return Gate.MISSES_TTFT;
         }
-        double itl = itlNanos(entry, f, now + f.ttftNanos(), now);
+        double itl = f.itlNanos();
         if (itl > itlLimit(entry)) {
             double latest = now + f.ttftNanos() + slack(entry, f, now);
             return itlWithinNanos(entry, f, now) > latest ? Gate.MISSES_ITL : Gate.LATER_FOR_ITL;

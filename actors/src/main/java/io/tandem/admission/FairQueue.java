@@ -30,6 +30,7 @@ public final class FairQueue {
         final double workNanos;
 
         private final Tenant tenant;
+        private long passedOverIn;
 
         private Entry(
                 Applicant applicant, int classIndex, long sequence, Tenant tenant, double cost, double workNanos) {
@@ -55,7 +56,6 @@ public final class FairQueue {
         double queuedWorkNanos;
         int queued;
         int running;
-        long passedOverIn;
 
         Tenant(String name, double weight, int classes) {
             this.name = name;
@@ -168,9 +168,9 @@ public final class FairQueue {
         round++;
     }
 
-    /** The tenant of this entry cannot be served in this round. */
+    /** This request cannot be served in this round. */
     void passOver(Entry entry) {
-        entry.tenant.passedOverIn = round;
+        entry.passedOverIn = round;
     }
 
     /** The next request in this round among the classes that are open, or null. */
@@ -179,7 +179,7 @@ public final class FairQueue {
         Entry bestHead = null;
         for (int i = 0; i < waiting.size(); i++) {
             Tenant tenant = waiting.get(i);
-            if (tenant.passedOverIn == round || best != null && tenant.virtualTime >= best.virtualTime) {
+            if (best != null && tenant.virtualTime >= best.virtualTime) {
                 continue;
             }
             Entry head = head(tenant, classClosed);
@@ -194,13 +194,21 @@ public final class FairQueue {
     private Entry head(Tenant tenant, boolean[] classClosed) {
         Entry head = null;
         for (int c = 0; c < classes; c++) {
-            TreeSet<Entry> entries = tenant.byClass.get(c);
-            if (!classClosed[c] && !entries.isEmpty()) {
-                Entry first = entries.first();
-                head = head == null || BY_DUE.compare(first, head) < 0 ? first : head;
+            Entry first = classClosed[c] ? null : head(tenant.byClass.get(c));
+            if (first != null && (head == null || BY_DUE.compare(first, head) < 0)) {
+                head = first;
             }
         }
         return head;
+    }
+
+    private Entry head(TreeSet<Entry> entries) {
+        for (Entry entry : entries) {
+            if (entry.passedOverIn != round) {
+                return entry;
+            }
+        }
+        return null;
     }
 
     /** The waiting request whose first token is due first, of all; null when none waits. */

@@ -1,6 +1,7 @@
 package io.tandem.simulation;
 
 import io.tandem.routing.CostSettings;
+import java.time.Duration;
 import java.util.Arrays;
 import java.util.Optional;
 import java.util.stream.Collectors;
@@ -89,6 +90,13 @@ public enum BuiltInPolicy {
             return true;
         }
     },
+    TANDEM_DOOR("tandem-door", "ours behind the door of a node: requests wait there, and are refused later as well") {
+        @Override
+        Placement placement(Scenario s, RoleBoard roles) {
+            return new AdmissionPlacement(
+                    s, ours(s, roles, Optional.empty()), AdmissionPlacement.settings(s.slo(), DISPATCH_AHEAD));
+        }
+    },
     TANDEM_PREDICTION("tandem-plain", "ours, refusing by predicted time alone, whatever the size") {
         @Override
         Placement placement(Scenario s, RoleBoard roles) {
@@ -111,6 +119,8 @@ public enum BuiltInPolicy {
             return true;
         }
     };
+
+    private static final Duration DISPATCH_AHEAD = Duration.ofMillis(300);
 
     private final String id;
     private final String description;

@@ -64,6 +64,17 @@ public final class ClusterSimulation {
     private final boolean[] isTouched;
     private int touchedCount;
     private final SimulationResult result;
+    private final Placement.Door door = new Placement.Door() {
+        @Override
+        public Arrival arrival(int request) {
+            return ClusterSimulation.this.arrival(request);
+        }
+
+        @Override
+        public void release(int request, Plan plan) {
+            admit(request, plan);
+        }
+    };
     private final RoleBoard roles;
     private final RoleController controller;
     private long nextRound;
@@ -112,9 +123,10 @@ public final class ClusterSimulation {
     /** Runs until every request is over. */
     public SimulationResult run() {
         int next = 0;
-        while (next < trace.size() || !events.isEmpty()) {
+        while (next < trace.size() || !events.isEmpty() || policy.nextReleaseNanos() < Long.MAX_VALUE) {
             long arrival = next < trace.size() ? trace.arrivalNanos()[next] : Long.MAX_VALUE;
             now = Math.min(Math.min(arrival, nextRound), events.isEmpty() ? Long.MAX_VALUE : events.nextNanos());
+            now = Math.min(now, policy.nextReleaseNanos());
             while (!events.isEmpty() && events.nextNanos() == now) {
                 int payload = events.poll();
                 if (payload >= 0) {
@@ -128,7 +140,11 @@ public final class ClusterSimulation {
                 nextRound += controller.intervalNanos();
             }
             while (next < trace.size() && trace.arrivalNanos()[next] == now) {
-                arrive(next++);
+                admit(next, policy.place(arrival(next)));
+                next++;
+            }
+            if (now >= policy.nextReleaseNanos()) {
+                policy.release(door, now);
             }
             startPasses();
         }
@@ -165,8 +181,10 @@ public final class ClusterSimulation {
         return new Arrival(request, trace.inputTokens()[request], blocks, trace.nodes()[request], depths, now);
     }
 
-    private void arrive(int request) {
-        Plan plan = policy.place(arrival(request));
+    private void admit(int request, Plan plan) {
+        if (plan.equals(Plan.HELD)) {
+            return;
+        }
         if (plan.equals(Plan.REJECTED)) {
             result.rejected(request);
             return;

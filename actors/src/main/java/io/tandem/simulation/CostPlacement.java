@@ -46,18 +46,36 @@ public final class CostPlacement implements Placement {
     @Override
     public Plan place(Arrival arrival) {
         long now = arrival.nowNanos();
-        var request =
-                new CostPolicy.Request(arrival.request(), arrival.inputTokens(), slo.ttftNanos(), slo.itlNanos());
-        RoutingDecision.Plan plan =
-                policy.decide(request, candidates(arrival), now).orElseThrow().plan();
-        demand.arrived(plan.uncachedTokens(), now);
-        int prefill = number(plan.prefillGpu());
-        int decode = number(plan.decodeGpu());
-        double decodeNanos = outputNanos(loads[decode].steps(), arrival.inputTokens());
+        RoutingDecision.Plan plan = decide(arrival);
+        arrived(plan, now);
+        double decodeNanos = outputNanos(loads[number(plan.decodeGpu())].steps(), arrival.inputTokens());
         if (rejection.isPresent() && rejection.get().refuses(plan, decodeNanos, now)) {
             return Plan.REJECTED;
         }
-        policy.book(request, plan, loads[prefill], loads[decode], now);
+        return book(arrival, plan);
+    }
+
+    private CostPolicy.Request request(Arrival arrival) {
+        return new CostPolicy.Request(arrival.request(), arrival.inputTokens(), slo.ttftNanos(), slo.itlNanos());
+    }
+
+    /** Decides and books nothing. */
+    RoutingDecision.Plan decide(Arrival arrival) {
+        return policy.decide(request(arrival), candidates(arrival), arrival.nowNanos())
+                .orElseThrow()
+                .plan();
+    }
+
+    /** Counts a request as demand. */
+    void arrived(RoutingDecision.Plan plan, long nowNanos) {
+        demand.arrived(plan.uncachedTokens(), nowNanos);
+    }
+
+    /** Books a decision: from now on the request is expected there. */
+    Plan book(Arrival arrival, RoutingDecision.Plan plan) {
+        int prefill = number(plan.prefillGpu());
+        int decode = number(plan.decodeGpu());
+        policy.book(request(arrival), plan, loads[prefill], loads[decode], arrival.nowNanos());
         prefillAt[arrival.request()] = prefill;
         decodeAt[arrival.request()] = decode;
         return new Plan(prefill, decode);
@@ -90,7 +108,7 @@ public final class CostPlacement implements Placement {
         return (long) ((cluster.maxSequences() - load.decodes()) * load.contextTokens() / load.decodes());
     }
 
-    private static int number(String gpu) {
+    static int number(String gpu) {
         return Integer.parseInt(gpu, 4, gpu.length(), 10);
     }
 

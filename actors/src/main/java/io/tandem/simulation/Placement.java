@@ -10,6 +10,9 @@ public interface Placement {
         /** The request is refused before any work. */
         public static final Plan REJECTED = new Plan(-2, -2);
 
+        /** The request waits at the policy's door until {@link Placement#release}. */
+        public static final Plan HELD = new Plan(-3, -3);
+
         public static Plan whole(int worker) {
             return new Plan(worker, worker);
         }
@@ -21,6 +24,23 @@ public interface Placement {
 
     /** A request arrives. */
     Plan place(Arrival arrival);
+
+    /** When the door wants to be asked; {@link Long#MAX_VALUE} = nobody waits there. */
+    default long nextReleaseNanos() {
+        return Long.MAX_VALUE;
+    }
+
+    /** Lets go what waits at the door and may go now, or is refused. */
+    default void release(Door door, long nowNanos) {}
+
+    /** What a door needs of the cluster. */
+    interface Door {
+        /** What may be known of a waiting request now. */
+        Arrival arrival(int request);
+
+        /** It goes on by this plan, or is {@link Plan#REJECTED}. */
+        void release(int request, Plan plan);
+    }
 
     /** A split request whose plan says {@link Plan#LATER} needs its decode worker. */
     default int decodeWorker(Arrival arrival) {

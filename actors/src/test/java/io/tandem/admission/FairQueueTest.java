@@ -165,7 +165,7 @@ class FairQueueTest {
     }
 
     @Test
-    void shouldPassOverATenantForTheRoundOnly() {
+    void shouldPassOverARequestForTheRoundOnly() {
         FairQueue queue = new FairQueue(CLASSES, t -> 1, 16);
         Entry a = add(queue, "a", "default", 1, 0);
         Entry b = add(queue, "b", "default", 1, 0);
@@ -174,6 +174,9 @@ class FairQueueTest {
         queue.passOver(a);
         assertSame(b, queue.next(ALL_OPEN));
         queue.passOver(b);
+        Entry later = add(queue, "a", "default", 1, 1);
+        assertSame(later, queue.next(ALL_OPEN), "the tenant's next one may go");
+        queue.passOver(later);
         assertNull(queue.next(ALL_OPEN));
         queue.newRound();
         assertSame(a, queue.next(ALL_OPEN));
