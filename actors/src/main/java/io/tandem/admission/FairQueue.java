@@ -5,6 +5,7 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.ToDoubleFunction;
 
@@ -202,8 +203,8 @@ public final class FairQueue {
         return head;
     }
 
-    private Entry head(TreeSet<Entry> entries) {
-        for (Entry entry : entries) {
+    private Entry head(Set<Entry> inOrder) {
+        for (Entry entry : inOrder) {
             if (entry.passedOverIn != round) {
                 return entry;
             }
