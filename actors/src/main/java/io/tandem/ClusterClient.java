@@ -338,6 +338,11 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     }
 
     @Override
+    public boolean live(String gpuId, long epoch) {
+        return directory.live(gpuId).filter(w -> w.epoch() == epoch).isPresent();
+    }
+
+    @Override
     public void tellWorker(String gpuId, WorkerMessage.Remote message) {
         if (directory.live(gpuId).isPresent()) {
             workers.worker(gpuId).tell(message);

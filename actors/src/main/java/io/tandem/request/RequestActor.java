@@ -12,6 +12,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.TimeUnit;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.PostStop;
@@ -37,7 +38,11 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
 
     record Lost(String gpuId, long epoch) implements Message {}
 
+    record Held(String gpuId, int attempt) implements Message {}
+
     record Cancelled() implements Message {}
+
+    private record Ask() implements Message {}
 
     private record Retry() implements Message {}
 
@@ -52,6 +57,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
     private final OutputText text;
     private final RequestLifecycle life;
     private final List<RoutingDecision> decisions = new ArrayList<>(1);
+    private final long deadlineNanos;
     private int attempts;
 
     /** No token of this attempt has come yet. */
@@ -75,11 +81,10 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
         tokenizer = launch.model().tokenizer();
         text = new OutputText(tokenizer.newDetokenizer(false), launch.stopTexts());
         long millis = Math.max(1, launch.timeoutNanos() / 1_000_000);
-        life = new RequestLifecycle(
-                launch.spec(),
-                System.currentTimeMillis() + millis,
-                services.settings().maxAttempts());
+        deadlineNanos = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(millis);
+        life = new RequestLifecycle(launch.spec(), services.settings().maxAttempts());
         timers.startSingleTimer(new TimeOver(), Duration.ofMillis(millis));
+        timers.startTimerWithFixedDelay(new Ask(), services.settings().askInterval());
     }
 
     static Behavior<Message> create(RequestHub.Launch launch, ActorRef<RequestMessage> hub, RequestServices services) {
@@ -111,6 +116,8 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
                     return next();
                 })
                 .onMessage(Lost.class, m -> run(life.onWorkerLost(m.gpuId(), m.epoch())))
+                .onMessage(Held.class, m -> run(life.onHeld(m.gpuId(), m.attempt())))
+                .onMessage(Ask.class, m -> run(life.onQuiet(services::live)))
                 .onMessage(Cancelled.class, m -> run(life.onCancel()))
                 .onMessage(TimeOver.class, m -> run(life.onDeadline()))
                 .onSignal(PostStop.class, s -> onPostStop())
@@ -127,18 +134,20 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
             }
             case RequestMessage.KvFailed m -> life.onKvFailed(m);
             case RequestMessage.Refused m -> life.onRefused(m);
+            case RequestMessage.WorkState m -> life.onWorkState(m);
         };
     }
 
     private void route() {
         attempts++;
         RequestTarget target = new RequestTarget(hub, launch.requestId(), attempts);
+        long timeLeftMillis = Math.max(1, TimeUnit.NANOSECONDS.toMillis(deadlineNanos - System.nanoTime()));
         Optional<Routed> routed = attempts == 1 && launch.routed().isPresent()
                 ? launch.routed()
                 : services.route(launch, life.tokensToCompute(), life.avoid());
         routed.ifPresent(r -> decisions.add(r.decision()));
         promptPending = true;
-        run(life.onRoute(routed.map(Routed::route), target));
+        run(life.onRoute(routed.map(Routed::route), target, timeLeftMillis));
     }
 
     private Behavior<Message> run(List<RequestEffect> effects) {

@@ -8,9 +8,7 @@ import io.tandem.model.ModelBundle;
 import io.tandem.routing.PromptKeys;
 import io.tandem.routing.Routed;
 import io.tandem.worker.WorkerMessage;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.Behavior;
@@ -76,7 +74,7 @@ public final class RequestHub extends AbstractBehavior<RequestMessage> {
     private record RequestOver(long requestId) implements Local {}
 
     private final RequestServices services;
-    private final Map<Long, ActorRef<RequestActor.Message>> requests = new HashMap<>();
+    private final RequestTable<ActorRef<RequestActor.Message>> requests = new RequestTable<>(new Delivery());
 
     private RequestHub(ActorContext<RequestMessage> context, RequestServices services) {
         super(context);
@@ -90,19 +88,11 @@ public final class RequestHub extends AbstractBehavior<RequestMessage> {
     @Override
     public Receive<RequestMessage> createReceive() {
         return newReceiveBuilder()
-                .onMessage(RequestMessage.Tokens.class, this::onTokens)
-                .onMessage(RequestMessage.OfRequest.class, this::onOfRequest)
+                .onMessage(RequestMessage.FromWorker.class, this::onFromWorker)
                 .onMessage(Launch.class, this::onLaunch)
                 .onMessage(Cancel.class, m -> forward(m.requestId(), new RequestActor.Cancelled()))
-                .onMessage(WorkerLost.class, m -> {
-                    RequestActor.Lost lost = new RequestActor.Lost(m.gpuId(), m.epoch());
-                    requests.values().forEach(r -> r.tell(lost));
-                    return this;
-                })
-                .onMessage(EndAll.class, m -> {
-                    requests.values().forEach(r -> r.tell(new RequestActor.Cancelled()));
-                    return this;
-                })
+                .onMessage(WorkerLost.class, m -> forwardToAll(new RequestActor.Lost(m.gpuId(), m.epoch())))
+                .onMessage(EndAll.class, m -> forwardToAll(new RequestActor.Cancelled()))
                 .onMessage(RequestOver.class, m -> {
                     requests.remove(m.requestId());
                     services.onRequestOver();
@@ -117,7 +107,7 @@ public final class RequestHub extends AbstractBehavior<RequestMessage> {
                     .spawn(
                             RequestActor.create(launch, getContext().getSelf(), services),
                             "request-" + launch.requestId());
-            requests.put(launch.requestId(), request);
+            requests.add(launch.requestId(), request);
             getContext().watchWith(request, new RequestOver(launch.requestId()));
         } catch (RuntimeException e) {
             services.onRequestOver();
@@ -126,33 +116,8 @@ public final class RequestHub extends AbstractBehavior<RequestMessage> {
         return this;
     }
 
-    private Behavior<RequestMessage> onTokens(RequestMessage.Tokens m) {
-        boolean logprobs = m.logprobs().length > 0;
-        for (int i = 0; i < m.requestIds().length; i++) {
-            ActorRef<RequestActor.Message> request = requests.get(m.requestIds()[i]);
-            if (request == null) {
-                stop(m.gpuId(), m.requestIds()[i], m.attempts()[i]);
-            } else {
-                request.tell(new RequestActor.Token(
-                        m.gpuId(),
-                        m.attempts()[i],
-                        m.tokens()[i],
-                        m.outputIndex()[i],
-                        logprobs ? m.logprobs()[i] : Float.NaN,
-                        logprobs ? m.topIds()[i] : null,
-                        logprobs ? m.topLogprobs()[i] : null));
-            }
-        }
-        return this;
-    }
-
-    private Behavior<RequestMessage> onOfRequest(RequestMessage.OfRequest m) {
-        ActorRef<RequestActor.Message> request = requests.get(m.requestId());
-        if (request != null) {
-            request.tell(new RequestActor.FromWorker(m));
-        } else if (!(m instanceof RequestMessage.Refused) && !(m instanceof RequestMessage.KvFailed)) {
-            stop(m.gpuId(), m.requestId(), m.attempt());
-        }
+    private Behavior<RequestMessage> onFromWorker(RequestMessage.FromWorker message) {
+        requests.on(message);
         return this;
     }
 
@@ -164,9 +129,41 @@ public final class RequestHub extends AbstractBehavior<RequestMessage> {
         return this;
     }
 
-    private void stop(String gpuId, long requestId, int attempt) {
-        services.tellWorker(
-                gpuId,
-                new WorkerMessage.CancelWork(new RequestTarget(getContext().getSelf(), requestId, attempt)));
+    private Behavior<RequestMessage> forwardToAll(RequestActor.Message message) {
+        requests.all().forEach(request -> request.tell(message));
+        return this;
+    }
+
+    /** To the requests' actors, and to workers. */
+    private final class Delivery implements RequestTable.Delivery<ActorRef<RequestActor.Message>> {
+        @Override
+        public void token(ActorRef<RequestActor.Message> request, RequestMessage.Tokens m, int i) {
+            boolean logprobs = m.logprobs().length > 0;
+            request.tell(new RequestActor.Token(
+                    m.gpuId(),
+                    m.attempts()[i],
+                    m.tokens()[i],
+                    m.outputIndex()[i],
+                    logprobs ? m.logprobs()[i] : Float.NaN,
+                    logprobs ? m.topIds()[i] : null,
+                    logprobs ? m.topLogprobs()[i] : null));
+        }
+
+        @Override
+        public void event(ActorRef<RequestActor.Message> request, RequestMessage.OfRequest message) {
+            request.tell(new RequestActor.FromWorker(message));
+        }
+
+        @Override
+        public void held(ActorRef<RequestActor.Message> request, String gpuId, int attempt) {
+            request.tell(new RequestActor.Held(gpuId, attempt));
+        }
+
+        @Override
+        public void stop(String gpuId, long requestId, int attempt) {
+            services.tellWorker(
+                    gpuId,
+                    new WorkerMessage.CancelWork(new RequestTarget(getContext().getSelf(), requestId, attempt)));
+        }
     }
 }

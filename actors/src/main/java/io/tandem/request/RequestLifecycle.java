@@ -13,6 +13,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.BiPredicate;
 
 /**
  * The life of one request as a plain state machine: events in, effects out, no clock and no actor. It reaches exactly one
@@ -40,7 +41,6 @@ public final class RequestLifecycle {
     private static final WorkerMessage.Kind WHOLE = WorkerMessage.Kind.GENERATE;
 
     private final SequenceSpec spec;
-    private final long deadlineEpochMillis;
     private final int maxAttempts;
     private final Set<String> avoid = new HashSet<>();
     private Phase phase = Phase.WAITING;
@@ -52,6 +52,14 @@ public final class RequestLifecycle {
     private int outputTokens;
     private boolean pushTold;
     private boolean prefillEnded;
+
+    // Against lost messages: what was told, to be told again, and whom we heard of since the last look.
+    private RequestEffect push;
+    private RequestEffect adopt;
+    private boolean heardDecode;
+    private boolean heardPrefill;
+    private boolean prefillGone;
+    private boolean askedSincePrefillGone;
 
     // For the report.
     private int cachedTokens = -1;
@@ -65,9 +73,9 @@ public final class RequestLifecycle {
     private boolean split;
     private String reason = "";
 
-    public RequestLifecycle(SequenceSpec spec, long deadlineEpochMillis, int maxAttempts) {
+    /** @param maxAttempts without a token between them */
+    public RequestLifecycle(SequenceSpec spec, int maxAttempts) {
         this.spec = spec;
-        this.deadlineEpochMillis = deadlineEpochMillis;
         this.maxAttempts = maxAttempts;
     }
 
@@ -94,7 +102,7 @@ public final class RequestLifecycle {
     }
 
     /** A route was looked for, at the start or after {@link RequestEffect.RetryLater}. */
-    public List<RequestEffect> onRoute(Optional<Route> found, RequestTarget newTarget) {
+    public List<RequestEffect> onRoute(Optional<Route> found, RequestTarget newTarget, long timeLeftMillis) {
         List<RequestEffect> effects = new ArrayList<>();
         if (phase != Phase.WAITING) {
             return effects;
@@ -108,6 +116,12 @@ public final class RequestLifecycle {
         target = newTarget;
         pushTold = false;
         prefillEnded = false;
+        push = null;
+        adopt = null;
+        heardDecode = true;
+        heardPrefill = true;
+        prefillGone = false;
+        askedSincePrefillGone = false;
         prefillGpu = prefillGpu.isEmpty() || outputTokens == 0 ? route.prefillGpu() : prefillGpu;
         decodeGpu = route.decodeGpu();
         split |= route.split();
@@ -115,11 +129,12 @@ public final class RequestLifecycle {
         SequenceSpec now = resumed();
         if (route.split()) {
             phase = Phase.SPLIT;
-            dispatch(effects, WorkerMessage.Kind.RESERVE, route.decodeGpu(), route.decodeEpoch(), now);
-            dispatch(effects, WorkerMessage.Kind.PREFILL, route.prefillGpu(), route.prefillEpoch(), now);
+            dispatch(effects, WorkerMessage.Kind.RESERVE, route.decodeGpu(), route.decodeEpoch(), now, timeLeftMillis);
+            dispatch(
+                    effects, WorkerMessage.Kind.PREFILL, route.prefillGpu(), route.prefillEpoch(), now, timeLeftMillis);
         } else {
             phase = Phase.TOGETHER;
-            dispatch(effects, WHOLE, route.decodeGpu(), route.decodeEpoch(), now);
+            dispatch(effects, WHOLE, route.decodeGpu(), route.decodeEpoch(), now, timeLeftMillis);
         }
         return effects;
     }
@@ -134,10 +149,14 @@ public final class RequestLifecycle {
     }
 
     private void dispatch(
-            List<RequestEffect> effects, WorkerMessage.Kind kind, String gpu, long epoch, SequenceSpec now) {
+            List<RequestEffect> effects,
+            WorkerMessage.Kind kind,
+            String gpu,
+            long epoch,
+            SequenceSpec now,
+            long timeLeftMillis) {
         effects.add(new RequestEffect.Count(gpu, 1));
-        effects.add(
-                new RequestEffect.Tell(gpu, new WorkerMessage.Dispatch(kind, epoch, target, now, deadlineEpochMillis)));
+        effects.add(new RequestEffect.Tell(gpu, new WorkerMessage.Dispatch(kind, epoch, target, now, timeLeftMillis)));
     }
 
     private SequenceSpec resumed() {
@@ -160,7 +179,11 @@ public final class RequestLifecycle {
     public List<RequestEffect> onToken(
             int ofAttempt, String gpu, int token, int index, float logprob, int[] topIds, float[] topLogprobs) {
         List<RequestEffect> effects = new ArrayList<>(2);
-        if (stale(ofAttempt) || index < outputTokens) {
+        if (stale(ofAttempt)) {
+            return effects;
+        }
+        heard(gpu);
+        if (index < outputTokens) {
             return effects;
         }
         if (index > outputTokens) {
@@ -171,18 +194,20 @@ public final class RequestLifecycle {
             output = Arrays.copyOf(output, 2 * output.length);
         }
         output[outputTokens++] = token;
+        failures = 0;
         effects.add(new RequestEffect.Emit(index, token, logprob, topIds, topLogprobs));
         if (phase == Phase.SPLIT && gpu.equals(route.prefillGpu()) && !isLast(token)) {
-            effects.add(
-                    new RequestEffect.Tell(route.decodeGpu(), new WorkerMessage.AdoptKv(target, new int[] {token})));
+            adopt = new RequestEffect.Tell(route.decodeGpu(), new WorkerMessage.AdoptKv(target, new int[] {token}));
+            effects.add(adopt);
         }
         return effects;
     }
 
     private boolean isLast(int token) {
-        if (outputTokens >= spec.maxNewTokens()) {
-            return true;
-        }
+        return outputTokens >= spec.maxNewTokens() || isStop(token);
+    }
+
+    private boolean isStop(int token) {
         for (int stop : spec.stopTokenIds()) {
             if (stop == token) {
                 return true;
@@ -194,10 +219,84 @@ public final class RequestLifecycle {
     public List<RequestEffect> onKvReserved(RequestMessage.KvReserved m) {
         List<RequestEffect> effects = new ArrayList<>(1);
         if (!stale(m.attempt()) && phase == Phase.SPLIT && !pushTold) {
+            heard(m.gpuId());
             pushTold = true;
-            effects.add(new RequestEffect.Tell(
+            push = new RequestEffect.Tell(
                     route.prefillGpu(),
-                    new WorkerMessage.PushKv(target, m.lease(), m.endpoint(), m.cachedBlocks(), m.totalBlocks())));
+                    new WorkerMessage.PushKv(target, m.lease(), m.endpoint(), m.cachedBlocks(), m.totalBlocks()));
+            effects.add(push);
+        }
+        return effects;
+    }
+
+    private void heard(String gpuId) {
+        heardDecode |= gpuId.equals(route.decodeGpu());
+        heardPrefill |= gpuId.equals(route.prefillGpu());
+    }
+
+    /**
+     * Called now and then: asks every worker of this attempt that has been silent since the last call, and gives the attempt
+     * up when one is gone whose loss was told before the request went there.
+     *
+     * @param live whether an incarnation of a GPU is there
+     */
+    public List<RequestEffect> onQuiet(BiPredicate<String, Long> live) {
+        List<RequestEffect> effects = new ArrayList<>(2);
+        if (phase == Phase.WAITING || phase == Phase.OVER) {
+            return effects;
+        }
+        if (!live.test(route.decodeGpu(), route.decodeEpoch())) {
+            return onWorkerLost(route.decodeGpu(), route.decodeEpoch());
+        }
+        if (phase == Phase.SPLIT && !live.test(route.prefillGpu(), route.prefillEpoch())) {
+            return onWorkerLost(route.prefillGpu(), route.prefillEpoch());
+        }
+        if (!heardDecode) {
+            effects.add(new RequestEffect.Tell(route.decodeGpu(), new WorkerMessage.AskWork(target)));
+            askedSincePrefillGone = prefillGone;
+        }
+        if (phase == Phase.SPLIT && !heardPrefill) {
+            effects.add(new RequestEffect.Tell(route.prefillGpu(), new WorkerMessage.AskWork(target)));
+        }
+        heardDecode = false;
+        heardPrefill = false;
+        return effects;
+    }
+
+    /** What a worker has of this attempt; what it should have and has not is told again, or the attempt is given up. */
+    public List<RequestEffect> onWorkState(RequestMessage.WorkState m) {
+        List<RequestEffect> effects = new ArrayList<>(2);
+        if (stale(m.attempt())) {
+            return effects;
+        }
+        boolean decode = m.gpuId().equals(route.decodeGpu());
+        if (m.publishedTokens() > outputTokens) {
+            resume(effects, m.gpuId(), "a token is missing");
+        } else if (!m.known() && !decode && (phase == Phase.ADOPTED || prefillEnded)) {
+            prefillGone = true;
+        } else if (!m.known()) {
+            resume(effects, m.gpuId(), "the worker knows nothing of it");
+        } else if (phase == Phase.SPLIT) {
+            if (decode && !m.arrived() && askedSincePrefillGone) {
+                resume(effects, "", "the transfer ended on one side only");
+            } else if (decode && !m.adoptTold() && adopt != null) {
+                effects.add(adopt);
+            } else if (!decode && !m.pushTold() && push != null) {
+                effects.add(push);
+            }
+        }
+        return effects;
+    }
+
+    /** A worker has something of an attempt; it is told to let go when that is not wanted any more. */
+    public List<RequestEffect> onHeld(String gpuId, int ofAttempt) {
+        List<RequestEffect> effects = new ArrayList<>(1);
+        boolean wanted = !stale(ofAttempt)
+                && (gpuId.equals(route.decodeGpu()) || phase == Phase.SPLIT && gpuId.equals(route.prefillGpu()));
+        if (!wanted && target != null) {
+            effects.add(new RequestEffect.Tell(
+                    gpuId,
+                    new WorkerMessage.CancelWork(new RequestTarget(target.hub(), target.requestId(), ofAttempt))));
         }
         return effects;
     }
@@ -233,13 +332,18 @@ public final class RequestLifecycle {
         if (stale(m.attempt())) {
             return effects;
         }
+        heard(m.gpuId());
         if (cachedTokens < 0) {
             cachedTokens = m.stats().cachedTokens();
+        }
+        if (m.publishedTokens() > outputTokens) {
+            resume(effects, m.gpuId(), "a token is missing");
+            return effects;
         }
         switch (m.reason()) {
             case PREFILLED -> prefillEnded = true;
             case STOP, LENGTH -> finish(effects, m.reason(), m.gpuId());
-            case DEADLINE -> onDeadline(effects);
+            case DEADLINE -> resume(effects, m.gpuId(), "the worker says that its time is over");
             case CANCELLED -> {
                 // Cancelled by its worker, which loses its GPU or gives up a transfer; our own cancel ended the
                 // attempt.
@@ -263,11 +367,19 @@ public final class RequestLifecycle {
         if (stale(m.attempt())) {
             return effects;
         }
+        if (m.reason() == RefusalReason.TOO_LONG && outputTokens > 0) {
+            finish(effects, FinishReason.LENGTH, m.gpuId());
+            return effects;
+        }
         if (m.reason() == RefusalReason.TOO_LONG) {
             letGo(effects, m.gpuId());
             end(effects);
             effects.add(new RequestEffect.Fail(Kind.CONTEXT_OVERFLOW, m.detail()));
             return effects;
+        }
+        // A client that has tokens already waits for room as long as its deadline allows.
+        if (m.reason() != RefusalReason.BAD_KEY && outputTokens > 0) {
+            failures--;
         }
         resume(effects, m.gpuId(), m.reason() + ": " + m.detail());
         return effects;
@@ -287,8 +399,12 @@ public final class RequestLifecycle {
         return effects;
     }
 
-    /** Ends this attempt and asks for another route, unless there were too many. */
+    /** Ends this attempt and asks for another route, unless all is there already or there were too many. */
     private void resume(List<RequestEffect> effects, String failedGpu, String why) {
+        if (outputTokens > 0 && isLast(output[outputTokens - 1])) {
+            finish(effects, isStop(output[outputTokens - 1]) ? FinishReason.STOP : FinishReason.LENGTH, failedGpu);
+            return;
+        }
         letGo(effects, "");
         uncount(effects);
         if (!failedGpu.isEmpty()) {
@@ -318,14 +434,8 @@ public final class RequestLifecycle {
     }
 
     public List<RequestEffect> onDeadline() {
-        List<RequestEffect> effects = new ArrayList<>();
-        onDeadline(effects);
-        return effects;
-    }
-
-    private void onDeadline(List<RequestEffect> effects) {
-        effects.addAll(endEverywhere(new RequestEffect.Fail(
-                Kind.DEADLINE, "the request's time is over after " + outputTokens + " output tokens")));
+        return endEverywhere(new RequestEffect.Fail(
+                Kind.DEADLINE, "the request's time is over after " + outputTokens + " output tokens"));
     }
 
     private List<RequestEffect> endEverywhere(RequestEffect terminal) {

@@ -39,9 +39,44 @@ public sealed interface RequestMessage permits RequestMessage.FromWorker, Reques
             float[][] topLogprobs)
             implements FromWorker {}
 
-    /** The sequence is over on that worker; PREFILLED means that its blocks wait there for their transfer. */
-    record Ended(String gpuId, long requestId, int attempt, FinishReason reason, SequenceStats stats, String detail)
+    /**
+     * The sequence is over on that worker; PREFILLED means that its blocks wait there for their transfer.
+     *
+     * @param publishedTokens index of the last token told, plus one; 0 = none
+     */
+    record Ended(
+            String gpuId,
+            long requestId,
+            int attempt,
+            FinishReason reason,
+            SequenceStats stats,
+            String detail,
+            int publishedTokens)
             implements OfRequest {}
+
+    /**
+     * Answer to {@link io.tandem.worker.WorkerMessage.AskWork}: what this worker has of that attempt. Comes after all else
+     * that the worker said about it before, so what is missing then is lost.
+     *
+     * @param known whether the work is here
+     * @param publishedTokens index of the last token told, plus one; 0 = none
+     * @param pushTold whether a prefill knows where its blocks go
+     * @param adoptTold whether a reservation knows the tokens chosen since
+     * @param arrived whether a reservation's blocks are all here
+     */
+    record WorkState(
+            String gpuId,
+            long requestId,
+            int attempt,
+            boolean known,
+            int publishedTokens,
+            boolean pushTold,
+            boolean adoptTold,
+            boolean arrived)
+            implements OfRequest {}
+
+    /** All that this worker has for the node, said now and then: work whose cancellation was lost is cancelled again. */
+    record Holding(String gpuId, long[] requestIds, int[] attempts) implements FromWorker {}
 
     /** The decode worker has room: push the blocks {@code [cachedBlocks, totalBlocks)} there. */
     record KvReserved(

@@ -24,6 +24,9 @@ public interface RequestServices {
     /** The attempt needs its workers no more. */
     void attemptOver(long requestId);
 
+    /** Whether that incarnation of a GPU is there, as this node knows. */
+    boolean live(String gpuId, long epoch);
+
     /** Sends to a worker, wherever it is; dropped when nobody owns that GPU now. */
     void tellWorker(String gpuId, WorkerMessage.Remote message);
 

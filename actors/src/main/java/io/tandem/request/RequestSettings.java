@@ -5,7 +5,12 @@ import java.time.Duration;
 
 /** {@code tandem.request}; see reference.conf for units and reasons. */
 public record RequestSettings(
-        int maxActive, Duration defaultTimeout, Duration retryDelay, int maxAttempts, int keptReports) {
+        int maxActive,
+        Duration defaultTimeout,
+        Duration retryDelay,
+        Duration askInterval,
+        int maxAttempts,
+        int keptReports) {
 
     public static RequestSettings from(Config root) {
         Config c = root.getConfig("tandem.request");
@@ -13,6 +18,7 @@ public record RequestSettings(
                 c.getInt("max-active"),
                 c.getDuration("default-timeout"),
                 c.getDuration("retry-delay"),
+                c.getDuration("ask-interval"),
                 c.getInt("max-attempts"),
                 c.getInt("kept-reports"));
     }

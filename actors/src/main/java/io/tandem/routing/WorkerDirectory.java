@@ -37,7 +37,8 @@ public final class WorkerDirectory {
         return supervisor;
     }
 
-    void publish(List<Entry> snapshot) {
+    /** Replaces the snapshot; the registry's call. */
+    public void publish(List<Entry> snapshot) {
         entries = List.copyOf(snapshot);
     }
 

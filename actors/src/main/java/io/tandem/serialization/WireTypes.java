@@ -57,12 +57,15 @@ public final class WireTypes {
         m.put(105, WorkerMessage.ChangeRole.class);
         m.put(106, WorkerMessage.SetDraining.class);
         m.put(107, WorkerMessage.Done.class);
+        m.put(260, WorkerMessage.AskWork.class);
         m.put(120, RequestMessage.Tokens.class);
         m.put(121, RequestMessage.Ended.class);
         m.put(122, RequestMessage.KvReserved.class);
         m.put(123, RequestMessage.KvAdopted.class);
         m.put(124, RequestMessage.KvFailed.class);
         m.put(125, RequestMessage.Refused.class);
+        m.put(261, RequestMessage.WorkState.class);
+        m.put(262, RequestMessage.Holding.class);
         m.put(140, WorkerReport.class);
         m.put(141, RegistryMessage.SupervisorSeen.class);
         m.put(150, SupervisorMessage.SetRole.class);

@@ -95,6 +95,12 @@ public final class EnginePublisher implements EngineListener {
             batch.hub.tell(batch.take(gpuId));
         }
         touched.clear();
+        for (int i = 0; i < step.count; i++) {
+            Work work = works.get(step.keys[i]);
+            if (work != null) {
+                work.publishedTokens = step.outputIndex[i] + 1;
+            }
+        }
     }
 
     @Override
@@ -102,7 +108,9 @@ public final class EnginePublisher implements EngineListener {
         Work work = works.get(key);
         if (work != null) {
             RequestTarget t = work.target;
-            t.hub().tell(new RequestMessage.Ended(gpuId, t.requestId(), t.attempt(), reason, stats, detail));
+            t.hub()
+                    .tell(new RequestMessage.Ended(
+                            gpuId, t.requestId(), t.attempt(), reason, stats, detail, work.publishedTokens));
         }
         actor.accept(new WorkEvent.SequenceEnded(key, reason));
     }

@@ -1,5 +1,6 @@
 package io.tandem.worker;
 
+import io.tandem.request.RequestMessage;
 import io.tandem.request.RequestTarget;
 import io.tandem.transfer.LeaseId;
 import io.tandem.transfer.TransferEndpoint;
@@ -15,6 +16,7 @@ public final class Work {
     final RequestTarget target;
     final WorkerMessage.Kind kind;
     final boolean wantsLogprobs;
+    final long sinceNanos;
     final long deadlineNanos;
 
     /** Set when the work is to end; it does once no transfer touches its blocks. */
@@ -25,6 +27,9 @@ public final class Work {
 
     /** A transfer reads or writes the sequence's blocks. */
     boolean transferring;
+
+    /** Index of the last token told, plus one; written by the engine's thread after the telling. */
+    volatile int publishedTokens;
 
     LeaseId lease;
 
@@ -41,6 +46,8 @@ public final class Work {
     boolean arrived;
     TransferStats stats = NOTHING_MOVED;
     int[] nextTokens;
+    boolean adopted;
+    RequestMessage.KvReserved reservation;
 
     // Prefill side.
     boolean prefilled;
@@ -58,11 +65,27 @@ public final class Work {
         return !transferring && copying == 0;
     }
 
-    Work(long key, RequestTarget target, WorkerMessage.Kind kind, boolean wantsLogprobs, long deadlineNanos) {
+    Work(
+            long key,
+            RequestTarget target,
+            WorkerMessage.Kind kind,
+            boolean wantsLogprobs,
+            long sinceNanos,
+            long deadlineNanos) {
         this.key = key;
         this.target = target;
         this.kind = kind;
         this.wantsLogprobs = wantsLogprobs;
+        this.sinceNanos = sinceNanos;
         this.deadlineNanos = deadlineNanos;
+    }
+
+    public long key() {
+        return key;
+    }
+
+    /** Whether a transfer touches the work's blocks now. */
+    public boolean moving() {
+        return transferring && (kind == WorkerMessage.Kind.RESERVE || sentBlocks > cachedBlocks);
     }
 }

@@ -17,6 +17,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
@@ -36,6 +37,11 @@ public final class WorkBook {
     /** The engine's own deadline comes this much after the request's, so that a transfer is always ended first. */
     private static final long ENGINE_GRACE_NANOS = TimeUnit.SECONDS.toNanos(60);
 
+    /** A prompt that has not begun for this long is starved. */
+    private static final long STARVED_NANOS = TimeUnit.SECONDS.toNanos(2);
+
+    private static final long YIELD_PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
+
     private final String gpuId;
     private final long epoch;
     private final ConcurrentHashMap<Long, Work> works;
@@ -49,7 +55,10 @@ public final class WorkBook {
     private final BlockTransport transport;
     private final Watcher watcher;
     private final int maxWorks;
+    private final long holdingNanos;
     private long lastKey;
+    private long lastHoldingNanos;
+    private long lastYieldNanos;
 
     /** The way to the engine. */
     @FunctionalInterface
@@ -76,7 +85,8 @@ public final class WorkBook {
             KvMemory kv,
             BlockTransport transport,
             Watcher watcher,
-            int maxWorks) {
+            int maxWorks,
+            long holdingNanos) {
         this.gpuId = gpuId;
         this.epoch = epoch;
         this.works = works;
@@ -86,13 +96,13 @@ public final class WorkBook {
         this.watcher = watcher;
         windows = new TransferWindows(kv, watcher);
         this.maxWorks = maxWorks;
+        this.holdingNanos = holdingNanos;
     }
 
     // ---- commands of the cluster
 
-    public void dispatch(WorkerMessage.Dispatch m, long nowNanos, long nowEpochMillis) {
-        long leftMillis = m.deadlineEpochMillis() - nowEpochMillis;
-        if (leftMillis <= 0 || byTarget.containsKey(m.target())) {
+    public void dispatch(WorkerMessage.Dispatch m, long nowNanos) {
+        if (byTarget.containsKey(m.target())) {
             return;
         }
         if (m.epoch() != epoch) {
@@ -103,9 +113,9 @@ public final class WorkBook {
             refuse(m.target(), RefusalReason.TOO_MANY_SEQUENCES, maxWorks + " works are here already");
             return;
         }
-        long deadline = nowNanos + TimeUnit.MILLISECONDS.toNanos(leftMillis);
+        long deadline = nowNanos + TimeUnit.MILLISECONDS.toNanos(m.timeLeftMillis());
         Work work =
-                new Work(++lastKey, m.target(), m.kind(), m.spec().sampling().wantsLogprobs(), deadline);
+                new Work(++lastKey, m.target(), m.kind(), m.spec().sampling().wantsLogprobs(), nowNanos, deadline);
         SequenceSpec spec = localSpec(m.spec(), deadline + ENGINE_GRACE_NANOS);
         add(work);
         if (!engine.offer(command(work.key, m.kind(), spec))) {
@@ -174,6 +184,33 @@ public final class WorkBook {
         }
     }
 
+    /** Says what is here of a work, and again what was said before and may be lost. */
+    public void ask(RequestTarget t) {
+        Work work = byTarget.get(t);
+        if (work == null) {
+            t.hub()
+                    .tell(new RequestMessage.WorkState(
+                            gpuId, t.requestId(), t.attempt(), false, 0, false, false, false));
+            return;
+        }
+        if (work.reservation != null && !work.adopted) {
+            t.hub().tell(work.reservation);
+        }
+        if (work.adopted) {
+            t.hub().tell(new RequestMessage.KvAdopted(gpuId, t.requestId(), t.attempt(), work.stats));
+        }
+        t.hub()
+                .tell(new RequestMessage.WorkState(
+                        gpuId,
+                        t.requestId(),
+                        t.attempt(),
+                        true,
+                        work.publishedTokens,
+                        work.pushTo != null,
+                        work.nextTokens != null,
+                        work.arrived));
+    }
+
     public void cancel(RequestTarget target) {
         Work work = byTarget.get(target);
         if (work != null) {
@@ -198,6 +235,53 @@ public final class WorkBook {
                 cancel(work);
             }
         }
+        yieldToStarved(nowNanos);
+        if (nowNanos - lastHoldingNanos >= holdingNanos) {
+            lastHoldingNanos = nowNanos;
+            sayHoldings();
+        }
+    }
+
+    /**
+     * Two workers that reserve for prompts of each other can wait in a circle: the prompts find no room beside the
+     * reservations that wait for them. So the oldest reservation that has got nothing yet gives way when a prompt here has
+     * not begun for long, one after the other until prompts begin.
+     */
+    private void yieldToStarved(long nowNanos) {
+        if (nowNanos - lastYieldNanos < YIELD_PAUSE_NANOS) {
+            return;
+        }
+        lastYieldNanos = nowNanos;
+        boolean starved = false;
+        Work oldest = null;
+        for (Work work : works.values()) {
+            starved |= work.kind == WorkerMessage.Kind.PREFILL
+                    && !work.prefilled
+                    && work.wholeBlocks == 0
+                    && nowNanos - work.sinceNanos >= STARVED_NANOS;
+            boolean idle = work.kind == WorkerMessage.Kind.RESERVE
+                    && work.reservation != null
+                    && work.nextTokens == null
+                    && !work.cancelled;
+            if (idle && (oldest == null || work.key < oldest.key)) {
+                oldest = work;
+            }
+        }
+        if (starved && oldest != null) {
+            refuse(oldest.target, RefusalReason.NO_BLOCKS, "the reservation gives way to a prompt that waits here");
+            cancel(oldest);
+        }
+    }
+
+    private void sayHoldings() {
+        Map<ActorRef<RequestMessage>, List<Work>> ofHub = new LinkedHashMap<>();
+        works.values()
+                .forEach(w -> ofHub.computeIfAbsent(w.target.hub(), h -> new ArrayList<>())
+                        .add(w));
+        ofHub.forEach((hub, some) -> hub.tell(new RequestMessage.Holding(
+                gpuId,
+                some.stream().mapToLong(w -> w.target.requestId()).toArray(),
+                some.stream().mapToInt(w -> w.target.attempt()).toArray())));
     }
 
     private void sendUnsentBlocks() {
@@ -250,15 +334,9 @@ public final class WorkBook {
             }
         }
         RequestTarget t = work.target;
-        t.hub()
-                .tell(new RequestMessage.KvReserved(
-                        gpuId,
-                        t.requestId(),
-                        t.attempt(),
-                        work.lease,
-                        transport.endpoint(),
-                        cachedBlocks,
-                        blockIds.length));
+        work.reservation = new RequestMessage.KvReserved(
+                gpuId, t.requestId(), t.attempt(), work.lease, transport.endpoint(), cachedBlocks, blockIds.length);
+        t.hub().tell(work.reservation);
         adoptWhenComplete(work);
     }
 
@@ -297,9 +375,13 @@ public final class WorkBook {
         if (work == null) {
             return;
         }
-        if (reason == FinishReason.PREFILLED) {
+        if (work.kind == WorkerMessage.Kind.PREFILL && reason != FinishReason.CANCELLED) {
             work.prefilled = true;
-            releaseWhenDone(work);
+            if (reason == FinishReason.PREFILLED && !work.cancelled) {
+                releaseWhenDone(work);
+            } else {
+                cancel(work);
+            }
             return;
         }
         work.ended = true;
@@ -487,9 +569,10 @@ public final class WorkBook {
     }
 
     private void adoptWhenComplete(Work work) {
-        if (!work.arrived || work.nextTokens == null || work.cancelled || work.ended) {
+        if (!work.arrived || work.nextTokens == null || work.cancelled || work.ended || work.adopted) {
             return;
         }
+        work.adopted = true;
         RequestTarget t = work.target;
         t.hub().tell(new RequestMessage.KvAdopted(gpuId, t.requestId(), t.attempt(), work.stats));
         tellEngine(new EngineCommand.Adopt(work.key, work.nextTokens));
@@ -519,9 +602,12 @@ public final class WorkBook {
         }
     }
 
-    /** The engine ends the sequence and says so, except for what it only holds. */
+    /** The engine ends the sequence and says so; what it only holds, it lets go without a word. */
     private void letGo(Work work) {
-        if (!work.ended) {
+        if (work.prefilled) {
+            remove(work);
+            tellEngine(new EngineCommand.Release(work.key));
+        } else if (!work.ended) {
             tellEngine(new EngineCommand.Cancel(work.key));
         }
     }

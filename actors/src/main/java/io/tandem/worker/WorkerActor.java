@@ -124,6 +124,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 .onMessage(WorkerMessage.Dispatch.class, this::onDispatch)
                 .onMessage(WorkerMessage.PushKv.class, this::onPushKv)
                 .onMessage(WorkerMessage.AdoptKv.class, this::onAdoptKv)
+                .onMessage(WorkerMessage.AskWork.class, this::onAskWork)
                 .onMessage(WorkerMessage.CancelWork.class, this::onCancelWork)
                 .onMessage(WorkerMessage.FetchBlocks.class, this::onFetchBlocks)
                 .onMessage(WorkEvent.class, this::onWorkEvent)
@@ -208,7 +209,8 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                         getContext().unwatch(hub);
                     }
                 },
-                settings.maxWorks());
+                settings.maxWorks(),
+                settings.holdingInterval().toNanos());
         LOG.info(
                 "GPU {} is up as {}: {} on {}, {} KV blocks of {} bytes, transfers by {}",
                 gpuId,
@@ -261,7 +263,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                             RefusalReason.QUEUE_FULL,
                             "the worker is still starting"));
         } else {
-            book.dispatch(m, System.nanoTime(), System.currentTimeMillis());
+            book.dispatch(m, System.nanoTime());
         }
         return this;
     }
@@ -276,6 +278,13 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private Behavior<WorkerMessage> onAdoptKv(WorkerMessage.AdoptKv m) {
         if (book != null) {
             book.adopt(m);
+        }
+        return this;
+    }
+
+    private Behavior<WorkerMessage> onAskWork(WorkerMessage.AskWork m) {
+        if (book != null) {
+            book.ask(m.target());
         }
         return this;
     }

@@ -32,9 +32,9 @@ public sealed interface WorkerMessage permits WorkerMessage.Remote, WorkEvent, W
      * A sequence to run.
      *
      * @param spec its {@code deadlineNanos} means nothing here: clocks differ between JVMs
-     * @param deadlineEpochMillis wall-clock deadline; past it the message is dropped
+     * @param timeLeftMillis until the request's deadline, as a duration: wall clocks may differ by any amount
      */
-    record Dispatch(Kind kind, long epoch, RequestTarget target, SequenceSpec spec, long deadlineEpochMillis)
+    record Dispatch(Kind kind, long epoch, RequestTarget target, SequenceSpec spec, long timeLeftMillis)
             implements Remote {}
 
     /** Tells a prefill worker where the blocks of its sequence go. */
@@ -49,6 +49,9 @@ public sealed interface WorkerMessage permits WorkerMessage.Remote, WorkEvent, W
      * for an earlier incarnation.
      */
     record FetchBlocks(long epoch, long fromId, ActorRef<BlockFeedMessage> router) implements Remote {}
+
+    /** Asks what is here of a piece of work; answered with {@link io.tandem.request.RequestMessage.WorkState}. */
+    record AskWork(RequestTarget target) implements Remote {}
 
     /** Ends a piece of work in any phase. */
     record CancelWork(RequestTarget target) implements Remote {}

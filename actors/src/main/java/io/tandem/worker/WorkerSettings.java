@@ -5,7 +5,12 @@ import java.time.Duration;
 
 /** {@code tandem.worker}; see reference.conf for units and reasons. */
 public record WorkerSettings(
-        Duration reportInterval, Duration tick, Duration wakeInterval, int maxWorks, int keptBlockEventWords) {
+        Duration reportInterval,
+        Duration tick,
+        Duration wakeInterval,
+        Duration holdingInterval,
+        int maxWorks,
+        int keptBlockEventWords) {
 
     public static WorkerSettings from(Config root) {
         Config c = root.getConfig("tandem.worker");
@@ -13,6 +18,7 @@ public record WorkerSettings(
                 c.getDuration("report-interval"),
                 c.getDuration("tick-interval"),
                 c.getDuration("wake-interval"),
+                c.getDuration("holding-interval"),
                 c.getInt("max-works"),
                 c.getInt("kept-block-event-words"));
     }

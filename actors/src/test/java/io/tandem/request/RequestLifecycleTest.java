@@ -25,7 +25,7 @@ class RequestLifecycleTest {
     private static final SequenceSpec SPEC =
             new SequenceSpec(new int[] {5, 6, 7}, 3, 4, SamplingParams.greedy(), new int[] {0}, 0, 0);
 
-    private final RequestLifecycle life = new RequestLifecycle(SPEC, Long.MAX_VALUE, 5);
+    private final RequestLifecycle life = new RequestLifecycle(SPEC, 5);
 
     private static RequestTarget target(int attempt) {
         return new RequestTarget(null, 1, attempt);
@@ -47,7 +47,7 @@ class RequestLifecycleTest {
     }
 
     private void adopt() {
-        life.onRoute(Optional.of(SPLIT), target(1));
+        life.onRoute(Optional.of(SPLIT), target(1), 60_000);
         token(1, "p", 0);
         life.onKvAdopted(new RequestMessage.KvAdopted("d", 1, 1, new TransferStats(1, 64, 9, 0)));
         assertEquals(Phase.ADOPTED, life.phase());
@@ -55,7 +55,7 @@ class RequestLifecycleTest {
 
     @Test
     void shouldTellBothWorkersAtOnceAndPassTheFirstTokenOn() {
-        List<RequestEffect> start = life.onRoute(Optional.of(SPLIT), target(1));
+        List<RequestEffect> start = life.onRoute(Optional.of(SPLIT), target(1), 60_000);
         assertEquals(1, told(start, "p").size());
         assertEquals(1, told(start, "d").size());
         List<RequestEffect> pushed = life.onKvReserved(new RequestMessage.KvReserved(
@@ -73,7 +73,7 @@ class RequestLifecycleTest {
         token(1, "d", 1);
         List<RequestEffect> lost = life.onWorkerLost("d", 2);
         assertEquals(1, only(lost, RequestEffect.RetryLater.class).size());
-        List<RequestEffect> again = life.onRoute(Optional.of(ELSEWHERE), target(2));
+        List<RequestEffect> again = life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000);
         WorkerMessage.Dispatch dispatch =
                 (WorkerMessage.Dispatch) told(again, "e").getFirst();
         assertArrayEquals(new int[] {5, 6, 7, 40, 41}, dispatch.spec().tokens());
@@ -92,7 +92,7 @@ class RequestLifecycleTest {
 
     @Test
     void shouldComputeAgainWhenATransferFails() {
-        life.onRoute(Optional.of(SPLIT), target(1));
+        life.onRoute(Optional.of(SPLIT), target(1), 60_000);
         List<RequestEffect> failed = life.onKvFailed(new RequestMessage.KvFailed(
                 "d", 1, 1, TransferFailure.CHECKSUM_MISMATCH, new TransferStats(0, 0, 0, 1)));
         assertTrue(told(failed, "p").getFirst() instanceof WorkerMessage.CancelWork);
@@ -105,7 +105,7 @@ class RequestLifecycleTest {
     void shouldReachOneTerminalStateOnlyAndBalanceItsCounts() {
         adopt();
         List<RequestEffect> ended =
-                life.onEnded(new RequestMessage.Ended("d", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, ""));
+                life.onEnded(new RequestMessage.Ended("d", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, "", 0));
         assertEquals(1, only(ended, RequestEffect.Finish.class).size());
         assertTrue(life.onCancel().isEmpty());
         assertTrue(life.onDeadline().isEmpty());
@@ -116,7 +116,7 @@ class RequestLifecycleTest {
     void shouldGiveUpAfterTheLimitOfAttempts() {
         List<RequestEffect> last = List.of();
         for (int attempt = 1; attempt <= 5; attempt++) {
-            life.onRoute(Optional.of(ELSEWHERE), target(attempt));
+            life.onRoute(Optional.of(ELSEWHERE), target(attempt), 60_000);
             last = life.onWorkerLost("e", 3);
         }
         assertEquals(1, only(last, RequestEffect.Fail.class).size());
@@ -125,7 +125,77 @@ class RequestLifecycleTest {
 
     @Test
     void shouldFailAtOnceWhenThereIsNoWorker() {
-        List<RequestEffect> effects = life.onRoute(Optional.empty(), target(1));
+        List<RequestEffect> effects = life.onRoute(Optional.empty(), target(1), 60_000);
         assertEquals(1, only(effects, RequestEffect.Fail.class).size());
+    }
+
+    private static RequestMessage.WorkState state(String gpu, boolean known, int published, boolean told) {
+        return new RequestMessage.WorkState(gpu, 1, 1, known, published, told, told, false);
+    }
+
+    @Test
+    void shouldAskSilentWorkersAndTellAgainWhatTheyMissed() {
+        life.onRoute(Optional.of(SPLIT), target(1), 60_000);
+        assertTrue(life.onQuiet((gpu, epoch) -> true).isEmpty(), "nobody has been silent for long");
+        token(1, "p", 0);
+        List<RequestEffect> asked = life.onQuiet((gpu, epoch) -> true);
+        assertTrue(told(asked, "d").getFirst() instanceof WorkerMessage.AskWork);
+        assertTrue(told(asked, "p").isEmpty(), "who spoke is not asked");
+        List<RequestEffect> again = life.onWorkState(state("d", true, 0, false));
+        assertTrue(told(again, "d").getFirst() instanceof WorkerMessage.AdoptKv);
+        assertTrue(life.onWorkState(state("d", true, 0, true)).isEmpty());
+    }
+
+    @Test
+    void shouldResumeWhenAWorkerKnowsNothingOrToldMoreThanArrived() {
+        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        token(1, "e", 0);
+        List<RequestEffect> missing = life.onWorkState(state("e", true, 2, true));
+        assertEquals(1, only(missing, RequestEffect.RetryLater.class).size());
+        life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000);
+        List<RequestEffect> unknown =
+                life.onWorkState(new RequestMessage.WorkState("e", 1, 2, false, 0, false, false, false));
+        assertEquals(1, only(unknown, RequestEffect.RetryLater.class).size());
+    }
+
+    @Test
+    void shouldNotEndBeforeAllTokensArrived() {
+        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        token(1, "e", 0);
+        List<RequestEffect> ended =
+                life.onEnded(new RequestMessage.Ended("e", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, "", 4));
+        assertEquals(1, only(ended, RequestEffect.RetryLater.class).size());
+        assertEquals(Phase.WAITING, life.phase());
+    }
+
+    @Test
+    void shouldFinishWhenItsWorkerIsLostAfterTheLastToken() {
+        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        for (int i = 0; i < 4; i++) {
+            token(1, "e", i);
+        }
+        List<RequestEffect> lost = life.onWorkerLost("e", 3);
+        assertEquals(
+                FinishReason.LENGTH,
+                only(lost, RequestEffect.Finish.class).getFirst().reason());
+    }
+
+    @Test
+    void shouldCancelWhatAWorkerHoldsOfAnEarlierAttempt() {
+        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        life.onWorkerLost("e", 3);
+        life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000);
+        WorkerMessage.CancelWork cancel =
+                (WorkerMessage.CancelWork) told(life.onHeld("e", 1), "e").getFirst();
+        assertEquals(1, cancel.target().attempt());
+        assertTrue(life.onHeld("e", 2).isEmpty());
+    }
+
+    @Test
+    void shouldGiveUpAWorkerWhoseLossWasToldBeforeTheRequestWentThere() {
+        life.onRoute(Optional.of(SPLIT), target(1), 60_000);
+        List<RequestEffect> quiet = life.onQuiet((gpu, epoch) -> !gpu.equals("p"));
+        assertEquals(1, only(quiet, RequestEffect.RetryLater.class).size());
+        assertTrue(life.avoid().contains("p"));
     }
 }

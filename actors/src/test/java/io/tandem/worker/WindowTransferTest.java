@@ -78,7 +78,7 @@ class WindowTransferTest {
             turns = new EngineTurns(engine, 64);
             kv = new Windowed(engine.kvMemory(), windows);
             transport = InMemoryTransport.start(network, id);
-            book = new WorkBook(id, EPOCH, works, turns::offer, kv, transport, this, 16);
+            book = new WorkBook(id, EPOCH, works, turns::offer, kv, transport, this, 16, 2_000_000_000L);
         }
 
         @Override
@@ -203,11 +203,7 @@ class WindowTransferTest {
     }
 
     private void dispatch(Worker worker, WorkerMessage.Kind kind, RequestTarget target) {
-        long deadline = System.currentTimeMillis() + 60_000;
-        worker.book.dispatch(
-                new WorkerMessage.Dispatch(kind, EPOCH, target, spec(), deadline),
-                System.nanoTime(),
-                System.currentTimeMillis());
+        worker.book.dispatch(new WorkerMessage.Dispatch(kind, EPOCH, target, spec(), 60_000), System.nanoTime());
     }
 
     private List<Integer> tokensOf(List<RequestMessage> messages) {

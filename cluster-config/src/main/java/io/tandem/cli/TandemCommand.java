@@ -27,6 +27,7 @@ import picocli.CommandLine.Parameters;
         description = "LLM inference over a cluster of JVMs, prefill and decode apart.",
         subcommands = {
             Quickstart.class,
+            FaultSim.class,
             TandemCommand.Serve.class,
             TandemCommand.Node.class,
             TandemCommand.Chat.class,

@@ -19,6 +19,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.LongSupplier;
 
 /**
  * The step loop of one GPU, single-threaded and without a clock of its own: {@link #apply} between steps, {@link #step}
@@ -31,6 +32,7 @@ public final class Engine implements AutoCloseable {
     private final ComputeBackend backend;
     private final EngineSettings settings;
     private final EngineListener listener;
+    private final LongSupplier stopwatch;
     private final KvMemory kv;
     private final BlockPool pool;
     private final BlockEvents blockEvents;
@@ -59,7 +61,19 @@ public final class Engine implements AutoCloseable {
             EngineSettings settings,
             EngineRole role,
             EngineListener listener) {
+        this(backend, modelFingerprint, settings, role, listener, System::nanoTime);
+    }
+
+    /** @param stopwatch measures the steps; nothing else depends on it */
+    public Engine(
+            ComputeBackend backend,
+            String modelFingerprint,
+            EngineSettings settings,
+            EngineRole role,
+            EngineListener listener,
+            LongSupplier stopwatch) {
         this.backend = backend;
+        this.stopwatch = stopwatch;
         this.settings = settings;
         this.listener = listener;
         this.role = role;
@@ -108,7 +122,7 @@ public final class Engine implements AutoCloseable {
         if (over != null) {
             backend.await();
             complete(over, nowNanos);
-            long now = System.nanoTime();
+            long now = stopwatch.getAsLong();
             lastStepNanos = now - Math.max(over.begunNanos, lastCompletionNanos);
             lastCompletionNanos = now;
             reportShape(over.batch);
@@ -139,7 +153,7 @@ public final class Engine implements AutoCloseable {
     /** Schedules and starts a pass; null when nothing can run. */
     private Pass start(long nowNanos) {
         Pass pass = passes[turn];
-        pass.begunNanos = System.nanoTime();
+        pass.begunNanos = stopwatch.getAsLong();
         scheduler.schedule(role, pass);
         if (pass.isEmpty()) {
             return null;
@@ -225,14 +239,20 @@ public final class Engine implements AutoCloseable {
         } else if (at + 1 >= s.tokens.length) {
             finish(s, FinishReason.LENGTH, nowNanos, "");
         } else if (s.purpose == Purpose.PREFILL_ONLY && s.phase == Phase.RUNNING) {
-            scheduler.hold(s);
-            held++;
-            listener.onFinished(s.key, FinishReason.PREFILLED, s.stats(nowNanos), "");
+            finish(s, FinishReason.PREFILLED, nowNanos, "");
         }
     }
 
+    /**
+     * Ends a sequence. The blocks of a prefill stay until they are released, whatever ended it: a transfer may read them.
+     */
     private void finish(Sequence s, FinishReason reason, long nowNanos, String detail) {
-        drop(s);
+        if (s.purpose == Purpose.PREFILL_ONLY && s.phase == Phase.RUNNING && reason != FinishReason.CANCELLED) {
+            scheduler.hold(s);
+            held++;
+        } else {
+            drop(s);
+        }
         listener.onFinished(s.key, reason, s.stats(nowNanos), detail);
     }
 
@@ -397,6 +417,11 @@ public final class Engine implements AutoCloseable {
         if (settings.verifyEachStep()) {
             pool.verify();
         }
+    }
+
+    /** Whether the engine holds anything for that sequence. */
+    public boolean holds(long key) {
+        return sequences.containsKey(key);
     }
 
     /** Checks the block accounting; throws when it is inconsistent. */

@@ -24,8 +24,8 @@ public interface EngineListener {
     default void onStepTimed(int newTokens, long before, int decodes, long contextTokens, long nanos) {}
 
     /**
-     * A sequence is over on this engine. {@code detail} is for people and empty unless the reason is ERROR. For
-     * {@link FinishReason#PREFILLED} its blocks are still held.
+     * A sequence is over on this engine. {@code detail} is for people and empty unless the reason is ERROR. The blocks of a
+     * {@link EngineCommand.Prefill} that ran are held still, unless it was cancelled.
      */
     void onFinished(long key, FinishReason reason, SequenceStats stats, String detail);
 

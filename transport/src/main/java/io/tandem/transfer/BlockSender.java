@@ -47,6 +47,7 @@ final class BlockSender implements Agent {
     private final int replyStreamId;
     private final int maxPeers;
     private final long connectTimeoutNanos;
+    private final long resultTimeoutNanos;
     private final LongSupplier clock;
     private final Counters counters;
     private final ConcurrentHashMap<LeaseId, SendLease> open;
@@ -76,6 +77,7 @@ final class BlockSender implements Agent {
         this.replyStreamId = replyStreamId;
         this.maxPeers = limits.maxPeers();
         this.connectTimeoutNanos = limits.connectTimeoutNanos();
+        this.resultTimeoutNanos = limits.resultTimeoutNanos();
         this.clock = clock;
         this.counters = counters;
         this.open = open;
@@ -189,7 +191,19 @@ final class BlockSender implements Agent {
         while (chunks < CHUNKS_A_TURN && sendChunk(lease, now)) {
             chunks++;
         }
+        if (lease.blocksSent == lease.blocks) {
+            awaitResult(lease, now);
+        }
         return chunks;
+    }
+
+    /** A stream that broke and came back may have lost the end of a transfer, or its answer: neither side would ever know. */
+    private void awaitResult(SendLease lease, long now) {
+        if (lease.allSentNanos == 0) {
+            lease.allSentNanos = now;
+        } else if (now - lease.allSentNanos > resultTimeoutNanos && sendAbort(lease) != 0) {
+            fail(lease, TransferFailure.NO_ANSWER, 0);
+        }
     }
 
     /** A stream whose receiver is gone is never used again: a receiver that comes back gets a new one. */

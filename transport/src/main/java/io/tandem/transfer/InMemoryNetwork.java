@@ -58,6 +58,7 @@ public final class InMemoryNetwork {
     private final Map<String, Link> links = new HashMap<>();
     private final AtomicLong aheadNanos = new AtomicLong();
     private final LongSupplier clock;
+    private final Map<String, Runnable> arrivals = new HashMap<>();
     private Faults faults = (to, number, bytes) -> Fate.PASS;
     private long messages;
 
@@ -76,7 +77,7 @@ public final class InMemoryNetwork {
         faults = next;
     }
 
-    /** From now on nothing reaches {@code name}, and those who send to it see it unconnected. */
+    /** As with a process that dies: nothing reaches {@code name} or leaves it, and who sends to it sees it unconnected. */
     public synchronized void disconnect(String name) {
         disconnected.add(name);
     }
@@ -89,6 +90,21 @@ public final class InMemoryNetwork {
     /** Ends a {@link #hold}. */
     public synchronized void release(String name) {
         held.remove(name);
+    }
+
+    /** Has {@code arrival} called, on the sender's thread, whenever something is sent to {@code name}. */
+    public synchronized void onMessage(String name, Runnable arrival) {
+        arrivals.put(name, arrival);
+    }
+
+    /** Whether something that can be taken waits for {@code name}. */
+    public synchronized boolean waits(String name) {
+        for (Map.Entry<String, ArrayDeque<Message>> queue : waiting.entrySet()) {
+            if (queue.getKey().startsWith(name + " ") && !queue.getValue().isEmpty()) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /** Sets one direction between two transports; OPEN unless set. */
@@ -148,7 +164,11 @@ public final class InMemoryNetwork {
     private synchronized void put(String from, String to, int streamId, byte[] message) {
         ArrayDeque<Message> queue = waiting.get(key(to, streamId));
         Fate fate = faults.fate(to, messages++, message.length);
-        if (queue == null || disconnected.contains(to) || state(from, to) == Link.CUT || fate == Fate.DROP) {
+        if (queue == null
+                || disconnected.contains(from)
+                || disconnected.contains(to)
+                || state(from, to) == Link.CUT
+                || fate == Fate.DROP) {
             return;
         }
         if (fate == Fate.CORRUPT) {
@@ -157,6 +177,10 @@ public final class InMemoryNetwork {
         queue.add(new Message(from, message));
         if (fate == Fate.DUPLICATE) {
             queue.add(new Message(from, message.clone()));
+        }
+        Runnable arrival = arrivals.get(to);
+        if (arrival != null) {
+            arrival.run();
         }
     }
 

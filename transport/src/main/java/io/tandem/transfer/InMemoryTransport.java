@@ -12,7 +12,8 @@ public final class InMemoryTransport extends AgentTransport {
     static final String WIRE = "memory";
     private static final int DATA_STREAM = 1;
     private static final int REPLY_STREAM = 2;
-    private static final TransferLimits LIMITS = new TransferLimits(64, 256, 16, TimeUnit.SECONDS.toNanos(1));
+    private static final TransferLimits LIMITS =
+            new TransferLimits(64, 256, 16, TimeUnit.SECONDS.toNanos(1), TimeUnit.SECONDS.toNanos(5));
 
     private final BlockSender sender;
     private final BlockReceiver receiver;

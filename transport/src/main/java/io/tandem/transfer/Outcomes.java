@@ -28,7 +28,7 @@ final class Outcomes {
             case UNKNOWN_LEASE -> Outcome.UNKNOWN_LEASE;
             case WRONG_EPOCH -> Outcome.WRONG_EPOCH;
             case CLOSED -> Outcome.CLOSED;
-            case ABORTED_BY_SENDER, NOT_CONNECTED, PROTOCOL_ERROR -> Outcome.PROTOCOL_ERROR;
+            case ABORTED_BY_SENDER, NOT_CONNECTED, NO_ANSWER, PROTOCOL_ERROR -> Outcome.PROTOCOL_ERROR;
         };
     }
 }

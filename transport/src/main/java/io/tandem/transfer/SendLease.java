@@ -31,6 +31,7 @@ final class SendLease {
     long bytesSent;
     long firstByteNanos;
     long disconnectedSinceNanos;
+    long allSentNanos;
 
     SendLease(LeaseId id, long senderId, TransferEndpoint to, int blocks, long deadlineNanos, SendListener listener) {
         this.id = id;

@@ -10,5 +10,7 @@ public enum TransferFailure {
     UNKNOWN_LEASE,
     WRONG_EPOCH,
     PROTOCOL_ERROR,
-    CLOSED
+    CLOSED,
+    /** All was sent and the receiver says nothing: something was lost on a stream that broke and came back. */
+    NO_ANSWER
 }

@@ -18,6 +18,7 @@ public record TransferSettings(
         int queueEntries,
         int maxPeers,
         Duration connectTimeout,
+        Duration resultTimeout,
         int idleSleepMicros) {
 
     private static final Set<String> WIRES = Set.of("udp", "ipc");
@@ -40,6 +41,7 @@ public record TransferSettings(
         range("queue-entries", queueEntries, 64, 1 << 20);
         range("max-peers", maxPeers, 1, 1024);
         range("connect-timeout (ms)", connectTimeout.toMillis(), 100, 60_000);
+        range("result-timeout (ms)", resultTimeout.toMillis(), 100, 600_000);
         range("idle-sleep-micros", idleSleepMicros, 1, 10_000);
     }
 
@@ -59,6 +61,7 @@ public record TransferSettings(
                 c.getInt("queue-entries"),
                 c.getInt("max-peers"),
                 c.getDuration("connect-timeout"),
+                c.getDuration("result-timeout"),
                 c.getInt("idle-sleep-micros"));
     }
 
