@@ -368,7 +368,8 @@ static void steps(Bench& b) {
             if (S > 8) break;
             without = part;
             double us = b.microseconds(1, step, 9);
-            b.row(std::string("decode step pdl without ") + part, "batch " + std::to_string(S) + " ctx " + std::to_string(context), us, bytes, 0);
+            b.row(std::string("decode step pdl without ") + part, "batch " + std::to_string(S) + " ctx " + std::to_string(context), us,
+                  has("attention") ? bytes : (double)(weights.bytes() + head.bytes()), 0);
         }
         if (S == 1) {
             without = "";
