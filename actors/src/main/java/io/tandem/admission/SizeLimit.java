@@ -3,13 +3,14 @@ package io.tandem.admission;
 /**
  * Under overload the largest requests are refused first, so that as many as possible are served in time. The limit is a request's
  * GPU time; it falls a little whenever a request that could have met its targets on an idle cluster misses them for want of
- * room, and rises slowly while that does not happen. So it settles where what is let in just fits, and without overload it is
- * far above every request. It falls at most once a pause, since what it keeps out shows only when what was let in is done.
+ * room; it rises slowly while that does not happen, and at once when it keeps out what would have had room to spare. So it settles where what is let in just fits, and without overload it is
+ * far above every request. It moves at most once a pause each way, since
+ * what it keeps out shows only when what was let in is done.
  *
  * <p>Plain state, time as an argument. Not thread-safe.
  */
 public final class SizeLimit {
-    private static final long FALL_PAUSE_NANOS = 250_000_000L;
+    private static final long CHANGE_PAUSE_NANOS = 250_000_000L;
     private static final double LIMIT_MIN_SHARE = 0.02;
 
     private final double fall;
@@ -18,6 +19,7 @@ public final class SizeLimit {
     private double limitNanos;
     private long updatedNanos;
     private long fallenNanos = Long.MIN_VALUE / 2;
+    private long risenNanos = Long.MIN_VALUE / 2;
 
     /**
      * @param fall the limit's factor when there is no room, in (0, 1]; 1 = there is no limit
@@ -46,9 +48,17 @@ public final class SizeLimit {
 
     /** A request that {@link #admits} let through found no room within its targets, though it would on an idle cluster. */
     public void noRoom(long nowNanos) {
-        if (nowNanos - fallenNanos >= FALL_PAUSE_NANOS) {
+        if (nowNanos - fallenNanos >= CHANGE_PAUSE_NANOS) {
             limitNanos = Math.max(limitMaxNanos * LIMIT_MIN_SHARE, limitNanos * fall);
             fallenNanos = nowNanos;
+        }
+    }
+
+    /** A request that {@link #admits} kept out would have met its targets with room to spare. */
+    public void roomToSpare(long nowNanos) {
+        if (nowNanos - risenNanos >= CHANGE_PAUSE_NANOS) {
+            limitNanos = Math.min(limitMaxNanos, limitNanos / fall);
+            risenNanos = nowNanos;
         }
     }
 

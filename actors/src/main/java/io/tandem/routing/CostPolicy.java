@@ -188,14 +188,14 @@ public final class CostPolicy {
         return c.freeTokens() >= request.promptTokens() + expectedOutputTokens;
     }
 
-    /** Until enough of a full KV pool is free: its context goes in the time of an output. */
+    /** Until enough of a full GPU is free: what runs there goes in the time of an output, what waits there goes before. */
     private double roomWait(Request request, Candidate c) {
         double missing = request.promptTokens() - c.freeTokens();
-        double context = c.load().contextTokens();
-        if (missing <= 0 || context <= 0) {
+        double running = c.load().contextTokens() + Math.min(0, c.freeTokens());
+        if (missing <= 0 || running <= 0) {
             return 0;
         }
-        return missing / context * expectedOutputTokens * c.load().decodeStepNanos(0, 0);
+        return missing / running * expectedOutputTokens * c.load().decodeStepNanos(0, 0);
     }
 
     private boolean within(Request request, Candidate c, double limit) {

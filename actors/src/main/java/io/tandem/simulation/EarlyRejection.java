@@ -11,6 +11,9 @@ final class EarlyRejection {
     /** A little below the TTFT target, since predictions err to the low side when prompts queue. */
     private static final double TTFT_SHARE = 0.95;
 
+    private static final double TTFT_SPARE = 0.5;
+    private static final double ITL_SPARE = 0.9;
+
     private static final double FALL = 0.9;
     private static final double RISE_PER_SECOND = 0.02;
     private static final double GPU_NANOS_MAX = 3e9;
@@ -36,13 +39,20 @@ final class EarlyRejection {
     /** @param decodeNanos GPU time of the request's output, its share of the steps */
     boolean refuses(RoutingDecision.Plan plan, double decodeNanos, long nowNanos) {
         if (!sizes.admits(plan.workNanos() + decodeNanos, nowNanos)) {
+            if (within(plan, TTFT_SPARE, ITL_SPARE)) {
+                sizes.roomToSpare(nowNanos);
+            }
             return true;
         }
-        boolean late = plan.predictedTtftNanos() > TTFT_SHARE * slo.ttftNanos();
-        boolean slow = plan.predictedItlNanos() > slo.itlNanos();
-        if ((late || slow) && plan.workNanos() <= TTFT_SHARE * slo.ttftNanos()) {
+        boolean refused = !within(plan, TTFT_SHARE, 1);
+        if (refused && plan.workNanos() <= TTFT_SHARE * slo.ttftNanos()) {
             sizes.noRoom(nowNanos);
         }
-        return late || slow;
+        return refused;
+    }
+
+    private boolean within(RoutingDecision.Plan plan, double ttftShare, double itlShare) {
+        return plan.predictedTtftNanos() <= ttftShare * slo.ttftNanos()
+                && plan.predictedItlNanos() <= itlShare * slo.itlNanos();
     }
 }

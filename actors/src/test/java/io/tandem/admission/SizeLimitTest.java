@@ -36,6 +36,18 @@ class SizeLimitTest {
     }
 
     @Test
+    void shouldRiseAtOnceWhenWhatItKeepsOutHasRoom() {
+        limit.noRoom(SECOND);
+        limit.noRoom(2 * SECOND);
+        assertFalse(limit.admits(2.9e9, 2 * SECOND));
+        limit.roomToSpare(2 * SECOND);
+        limit.roomToSpare(2 * SECOND + 1);
+        assertFalse(limit.admits(2.9e9, 2 * SECOND), "one step a pause");
+        limit.roomToSpare(3 * SECOND);
+        assertTrue(limit.admits(2.9e9, 3 * SECOND));
+    }
+
+    @Test
     void shouldRiseAgainAndNeverShutCompletely() {
         for (int i = 1; i < 1000; i++) {
             limit.admits(0, i * SECOND);

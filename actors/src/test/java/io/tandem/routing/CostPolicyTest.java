@@ -188,4 +188,45 @@ class CostPolicyTest {
         assertEquals(atStart - 50e6, load.prefillEndNanos(0, 50_000_000), 1);
         assertTrue(load.prefillEndNanos(0, 10_000_000_000L) >= 0, "never before now");
     }
+
+    @Test
+    void shouldCountTheWaitForRoomOnAFullGpu() {
+        WorkerLoad full = load("g");
+        for (int i = 0; i < 10; i++) {
+            full.bookDecode(100 + i, 10_000);
+        }
+        double fits = wait(full, 8000);
+        assertEquals(fits, wait(full, 4000), "the prompt just fits");
+        double step = full.decodeStepNanos(0, 0);
+        assertEquals(0.04 * 300 * step, wait(full, 0) - fits, 1e3, "4,000 of 100,000 tokens go in 4 % of an output");
+        double running = 100_000 - 20_000;
+        assertEquals(24_000 / running * 300 * step, wait(full, -20_000) - fits, 1e3, "what waits there goes before");
+    }
+
+    private double wait(WorkerLoad load, long freeTokens) {
+        return policy.decide(request(1, 4000), List.of(new Candidate(load, EngineRole.MIXED, 0, 0, freeTokens)), 0)
+                .orElseThrow()
+                .plan()
+                .predictedTtftNanos();
+    }
+
+    @Test
+    void shouldLearnHowLongOutputsAre() {
+        for (int i = 0; i < 1000; i++) {
+            policy.outputEnded(50);
+        }
+        assertEquals(50, policy.expectedOutputTokens(), 1);
+    }
+
+    @Test
+    void shouldPredictTheItlOfDecodesBesideAPrompt() {
+        Candidate only = worker("g", EngineRole.MIXED, 0);
+        find("g").bookDecode(9, 5000);
+        double alone = find("g").decodeStepNanos(1, 4150);
+        RoutingDecision.Plan plan =
+                policy.decide(request(1, 4000), List.of(only), 0).orElseThrow().plan();
+        assertTrue(plan.predictedItlNanos() > 0.9 * alone, "the prompt's time is spread over an output");
+        find("g").stepEnded(8192, 0, 1, 5000, 180_000_000, 4_000_000_000L);
+        assertTrue(find("g").promptShare() > 0 && find("g").promptShare() < 1);
+    }
 }
