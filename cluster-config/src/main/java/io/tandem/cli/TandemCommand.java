@@ -37,7 +37,9 @@ import picocli.CommandLine.Parameters;
             TandemCommand.Drain.class,
             Gpu.Check.class,
             Simulate.class,
-            Bench.class
+            Bench.class,
+            FitTiming.class,
+            Pareto.class
         })
 public final class TandemCommand {
     private static final int UNAVAILABLE = 69;
