@@ -10,6 +10,9 @@ import io.tandem.routing.PromptKeys;
 import io.tandem.routing.RoutingSettings;
 import io.tandem.routing.RoutingSettings.Listening;
 import io.tandem.routing.WorkerDirectory;
+import java.util.Collection;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.slf4j.Logger;
@@ -77,30 +80,45 @@ final class CacheKnowledge {
         return PromptKeys.NONE;
     }
 
-    /** What is missing before this node serves for the first time; empty when nothing is. */
-    String missing(long nowNanos) {
+    /**
+     * What is missing before this node serves for the first time; empty when nothing is.
+     *
+     * @param gpus of all members; one that does not report in a while is not waited for
+     */
+    String missing(Collection<String> gpus, long nowNanos) {
         if (heardAll || !fromStart) {
             return "";
         }
-        String silent = "";
-        boolean any = false;
+        Set<String> absent = new TreeSet<>(gpus);
+        Set<String> silent = new TreeSet<>();
         for (WorkerDirectory.Entry entry : directory.entries()) {
             if (entry.live()) {
-                any = true;
-                if (!feed.isLoaded(entry.report().gpuId(), entry.report().epoch())) {
-                    silent = entry.report().gpuId();
+                String gpu = entry.report().gpuId();
+                absent.remove(gpu);
+                if (workersSinceNanos == 0) {
+                    workersSinceNanos = nowNanos;
+                }
+                if (!feed.isLoaded(gpu, entry.report().epoch())) {
+                    silent.add(gpu);
                 }
             }
         }
-        if (any && workersSinceNanos == 0) {
-            workersSinceNanos = nowNanos;
+        if (workersSinceNanos == 0) {
+            return ""; // Nobody serves yet, which is said elsewhere.
         }
-        if (any && silent.isEmpty()) {
-            heardAll = true;
-        } else if (any && nowNanos - workersSinceNanos > settings.readyWait().toNanos()) {
-            LOG.warn("ready without knowing what worker {} has cached: it does not say", silent);
-            heardAll = true;
+        long waited = nowNanos - workersSinceNanos;
+        boolean patientWithAbsent = waited < settings.reportWait().toNanos();
+        boolean patientWithSilent = waited < settings.readyWait().toNanos();
+        if (!silent.isEmpty() && patientWithSilent) {
+            return "what worker " + String.join(", ", silent) + " has cached is not known yet";
         }
-        return heardAll || !any ? "" : "what worker " + silent + " has cached is not known yet";
+        if (!absent.isEmpty() && patientWithAbsent) {
+            return "worker " + String.join(", ", absent) + " has not reported yet";
+        }
+        if (!silent.isEmpty()) {
+            LOG.warn("ready without knowing what {} has cached: it does not say", silent);
+        }
+        heardAll = true;
+        return "";
     }
 }

@@ -19,6 +19,7 @@ import io.tandem.routing.Registries;
 import io.tandem.routing.RequestRouter;
 import io.tandem.routing.RouteQuery;
 import io.tandem.routing.Routed;
+import io.tandem.routing.RoutingDecision;
 import io.tandem.routing.RoutingSettings;
 import io.tandem.routing.WorkerDirectory;
 import io.tandem.supervisor.SupervisorMessage;
@@ -30,6 +31,7 @@ import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -38,6 +40,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Flow;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -45,6 +48,8 @@ import java.util.concurrent.atomic.AtomicLong;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.ActorSystem;
 import org.apache.pekko.actor.typed.javadsl.AskPattern;
+import org.apache.pekko.cluster.Member;
+import org.apache.pekko.cluster.MemberStatus;
 import org.apache.pekko.cluster.typed.Cluster;
 
 /** The embedding API on one node: checks requests on the caller's thread and hands them to the request actors. */
@@ -64,6 +69,10 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     private final AtomicLong lastRequest = new AtomicLong();
     private final AtomicInteger active = new AtomicInteger();
     private final Map<String, RequestReport> reports;
+
+    /** Of the requests that run, so bounded by their number. */
+    private final Map<String, List<RoutingDecision>> decisions = new ConcurrentHashMap<>();
+
     private final String nodeTag = Long.toString(ThreadLocalRandom.current().nextLong() >>> 24, 36);
     private volatile boolean stopped;
     private volatile AdmissionStatus admissionStatus;
@@ -225,7 +234,20 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
 
     @Override
     public ClusterStatus clusterStatus() {
-        return StatusView.of(system, self, directory, model.name(), caches.missing(System.nanoTime()));
+        return StatusView.of(system, self, directory, model.name(), caches.missing(gpus(), System.nanoTime()));
+    }
+
+    /** GPUs that members own, whether they report or not. */
+    private List<String> gpus() {
+        List<String> gpus = new ArrayList<>();
+        var state = Cluster.get(system).state();
+        for (Member member : state.getMembers()) {
+            if (member.status().equals(MemberStatus.up())
+                    && !state.getUnreachable().contains(member)) {
+                gpus.addAll(WorkerShards.gpusOf(member.getRoles()));
+            }
+        }
+        return gpus;
     }
 
     @Override
@@ -282,6 +304,12 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     }
 
     @Override
+    public Optional<List<RoutingDecision>> decisions(String requestId) {
+        List<RoutingDecision> running = decisions.get(requestId);
+        return running != null ? Optional.of(running) : TandemClient.super.decisions(requestId);
+    }
+
+    @Override
     public int activeRequests() {
         return active.get();
     }
@@ -323,6 +351,11 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     }
 
     @Override
+    public void decided(String requestName, List<RoutingDecision> soFar) {
+        decisions.put(requestName, soFar);
+    }
+
+    @Override
     public void promptComputed(long requestId) {
         router.promptComputed(requestId);
     }
@@ -334,7 +367,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
 
     @Override
     public void attemptOver(long requestId) {
-        router.over(requestId);
+        router.over(requestId, System.nanoTime());
     }
 
     @Override
@@ -359,6 +392,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         synchronized (reports) {
             reports.put(report.requestId(), report);
         }
+        decisions.remove(report.requestId());
     }
 
     @Override

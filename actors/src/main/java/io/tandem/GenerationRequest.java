@@ -56,6 +56,12 @@ public record GenerationRequest(
         this(model, prompt, maxNewTokens, sampling, stop, ignoreEos, cacheSalt, timeout, "", "", "");
     }
 
+    /** The same in a session. */
+    public GenerationRequest inSession(String name) {
+        return new GenerationRequest(
+                model, prompt, maxNewTokens, sampling, stop, ignoreEos, cacheSalt, timeout, name, serviceTier, tenant);
+    }
+
     /** The same in a service class and for a tenant. */
     public GenerationRequest of(String tier, String owner) {
         return new GenerationRequest(

@@ -2,6 +2,7 @@ package io.tandem;
 
 import io.tandem.engine.EngineRole;
 import io.tandem.model.ModelBundle;
+import io.tandem.routing.RoutingDecision;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletionStage;
@@ -54,6 +55,14 @@ public interface TandemClient {
 
     /** Service classes, what waits, and what became of requests on this node. */
     AdmissionStatus admission();
+
+    /**
+     * Why a running or recent request of this node went where it went: one decision an attempt, so far. Empty when nothing is
+     * known of it.
+     */
+    default Optional<List<RoutingDecision>> decisions(String requestId) {
+        return report(requestId).map(RequestReport::decisions);
+    }
 
     /** Requests of this node that are not over. */
     int activeRequests();

@@ -90,6 +90,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
     static Behavior<Message> create(RequestHub.Launch launch, ActorRef<RequestMessage> hub, RequestServices services) {
         return Behaviors.setup(context -> Behaviors.withTimers(timers -> {
             RequestActor actor = new RequestActor(context, timers, launch, hub, services);
+            launch.routed().ifPresent(r -> services.decided(launch.name(), List.of(r.decision())));
             actor.observer.onEvent(
                     new GenerationEvent.Started(launch.name(), launch.spec().tokens()));
             actor.route();
@@ -146,6 +147,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
                 ? launch.routed()
                 : services.route(launch, life.tokensToCompute(), life.avoid());
         routed.ifPresent(r -> decisions.add(r.decision()));
+        services.decided(launch.name(), List.copyOf(decisions));
         promptPending = true;
         run(life.onRoute(routed.map(Routed::route), target, timeLeftMillis));
     }

@@ -2,8 +2,10 @@ package io.tandem.request;
 
 import io.tandem.RequestReport;
 import io.tandem.routing.Routed;
+import io.tandem.routing.RoutingDecision;
 import io.tandem.transfer.TransferStats;
 import io.tandem.worker.WorkerMessage;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 
@@ -14,6 +16,9 @@ public interface RequestServices {
 
     /** Chooses where the next attempt of a request runs, and books it there until {@link #attemptOver}. */
     Optional<Routed> route(RequestHub.Launch launch, int tokens, Set<String> avoid);
+
+    /** The decisions of a running request so far, one an attempt; forgotten when its report is kept. */
+    default void decided(String requestName, List<RoutingDecision> decisions) {}
 
     /** The first token of the attempt is there. */
     void promptComputed(long requestId);

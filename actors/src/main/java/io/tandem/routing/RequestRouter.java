@@ -130,7 +130,9 @@ public final class RequestRouter {
     }
 
     /** A booked request, or one attempt of it, is over. */
-    public synchronized void over(long id) {
+    public synchronized void over(long id, long nowNanos) {
+        // A report that counts this request must be taken in while it is still known as our own.
+        loads.refresh(directory.entries(), nowNanos);
         Booked b = booked.remove(id);
         if (b != null) {
             end(b.prefillGpu(), id);
@@ -198,9 +200,8 @@ public final class RequestRouter {
         boolean whole = !settings.split() || query.tokens() < settings.splitFromTokens();
         RoutingDecision best = null;
         for (List<WorkerReport> alike : byLayout(able).values()) {
-            Optional<RoutingDecision> found = whole
-                    ? cost.decide(request, candidates(query, depths, alike, Roles.WHOLE), nowNanos)
-                    : cost.decide(request, candidates(query, depths, alike, Roles.OWN), nowNanos);
+            Roles roles = whole ? Roles.WHOLE : nothingToGather(alike) ? Roles.APART : Roles.OWN;
+            Optional<RoutingDecision> found = cost.decide(request, candidates(query, depths, alike, roles), nowNanos);
             if (found.isEmpty()) {
                 // Prefill workers alone: better there than nowhere.
                 found = cost.decide(request, candidates(query, depths, alike, Roles.MIXED), nowNanos);
@@ -232,10 +233,22 @@ public final class RequestRouter {
                 plans, first ? a.chosen() : a.plans().size() + b.chosen(), first ? a.reason() : b.reason());
     }
 
+    /**
+     * The policy picks one decode GPU for all plans, to gather decodes where there are some. Where no MIXED worker has any there
+     * is nothing to gather, and a transfer between two of them would be for nothing.
+     */
+    private boolean nothingToGather(List<WorkerReport> workers) {
+        return workers.stream()
+                .allMatch(
+                        w -> w.role() != EngineRole.MIXED || loads.of(w.gpuId()).decodes() == 0);
+    }
+
     /** What {@link CostPolicy} is to take the workers for. */
     private enum Roles {
         /** What they are. */
         OWN,
+        /** What they are, but a MIXED one decodes the prompts it computes. */
+        APART,
         /** Each serves a request from prompt to end; PREFILL workers are left out. */
         WHOLE,
         /** All take all. */
@@ -248,6 +261,12 @@ public final class RequestRouter {
         for (WorkerReport worker : workers) {
             switch (roles) {
                 case OWN -> candidates.add(candidate(query, depths, worker, worker.role()));
+                case APART ->
+                    candidates.add(candidate(
+                            query,
+                            depths,
+                            worker,
+                            worker.role() == EngineRole.MIXED ? EngineRole.DECODE : worker.role()));
                 case MIXED -> candidates.add(candidate(query, depths, worker, EngineRole.MIXED));
                 case WHOLE -> {
                     if (worker.role() != EngineRole.PREFILL) {
@@ -333,7 +352,7 @@ public final class RequestRouter {
     private Routed book(RouteQuery query, Weighed weighed, long nowNanos) {
         RoutingDecision.Plan plan = weighed.decision().plan();
         WorkerLoad decode = loads.of(plan.decodeGpu());
-        over(query.id());
+        over(query.id(), nowNanos);
         double before = decode.contextTokens();
         cost.book(weighed.request(), plan, loads.of(plan.prefillGpu()), decode, nowNanos);
         booked.put(query.id(), new Booked(plan.prefillGpu(), plan.decodeGpu(), decode.contextTokens() - before));

@@ -55,6 +55,7 @@ public record RoutingSettings(
             long maxExpectedBlocks,
             Duration interval,
             Duration retry,
+            Duration reportWait,
             Duration readyWait) {
         public Index {
             range("index.max-workers", maxWorkers, 1, 65_536);
@@ -72,6 +73,7 @@ public record RoutingSettings(
                     c.getLong("max-expected-blocks"),
                     c.getDuration("interval"),
                     c.getDuration("retry"),
+                    c.getDuration("report-wait"),
                     c.getDuration("ready-wait"));
         }
 

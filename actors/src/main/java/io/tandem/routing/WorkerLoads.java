@@ -18,6 +18,9 @@ final class WorkerLoads {
     private final RoutingSettings.Prior prior;
     private final Map<String, Tracked> tracked = new HashMap<>();
 
+    /** The reports taken in last. */
+    private List<WorkerDirectory.Entry> taken;
+
     private static final class Tracked {
         final long epoch;
         final WorkerLoad load;
@@ -36,6 +39,10 @@ final class WorkerLoads {
 
     /** Takes in reports that came since. */
     void refresh(List<WorkerDirectory.Entry> entries, long nowNanos) {
+        if (sameList(entries)) {
+            return;
+        }
+        taken = entries;
         Set<String> live = new HashSet<>();
         for (WorkerDirectory.Entry entry : entries) {
             WorkerReport report = entry.report();
@@ -55,6 +62,11 @@ final class WorkerLoads {
             }
         }
         tracked.keySet().retainAll(live);
+    }
+
+    @SuppressWarnings("ReferenceEquality") // The directory publishes a new list for each change.
+    private boolean sameList(List<WorkerDirectory.Entry> entries) {
+        return entries == taken;
     }
 
     private static void takeIn(

@@ -1,6 +1,8 @@
 package io.tandem.worker;
 
 import io.tandem.routing.Registries;
+import java.util.List;
+import java.util.Set;
 import org.apache.pekko.actor.typed.ActorSystem;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.RecipientRef;
@@ -47,6 +49,15 @@ public final class WorkerShards {
             return Behaviors.stopped();
         }
         return WorkerActor.create(gpuId, host, registries);
+    }
+
+    /** The GPUs that a node with these cluster roles owns. */
+    public static List<String> gpusOf(Set<String> roles) {
+        String prefix = gpuRole("");
+        return roles.stream()
+                .filter(role -> role.startsWith(prefix) && role.length() > prefix.length())
+                .map(role -> role.substring(prefix.length()))
+                .toList();
     }
 
     /** The cluster role that marks a GPU's node. */

@@ -130,7 +130,7 @@ class RequestRouterTest {
         for (int i = 0; i < 5; i++) {
             Routed routed = route(100);
             assertEquals("b", routed.route().prefillGpu());
-            router.over(lastId);
+            router.over(lastId, now);
         }
         load("a", 0, 0);
         load("b", 0, 50_000);
@@ -143,8 +143,8 @@ class RequestRouterTest {
         double alone = route(4096).decision().plan().predictedTtftNanos();
         double behind = route(4096).decision().plan().predictedTtftNanos();
         assertTrue(behind > 1.9 * alone, alone + " then " + behind);
-        router.over(lastId);
-        router.over(lastId - 1);
+        router.over(lastId, now);
+        router.over(lastId - 1, now);
         assertEquals(alone, route(4096).decision().plan().predictedTtftNanos(), 1e3);
         router.promptComputed(lastId);
         double beside = route(4096).decision().plan().predictedTtftNanos();
@@ -179,6 +179,31 @@ class RequestRouterTest {
     }
 
     @Test
+    void shouldGoWhereThePrefixIsCachedOrOnItsWay() {
+        worker("a", EngineRole.MIXED);
+        worker("b", EngineRole.MIXED);
+        PromptKeys keys = PromptKeys.of("f", 16, 0, new int[2001]);
+        long[] words = {1L << 62 | 2L << 32, 0, keys.hashes()[0], keys.hashes()[1]};
+        feed.onWorkers(directory.entries(), now);
+        feed.onSnapshot(new BlockFeedMessage.Snapshot("b", 1, 0, 0, 1, words), now);
+        RouteQuery query = new RouteQuery(1, "f", 2001, keys, "", Set.of(), 2_000_000_000L, 50_000_000L);
+        Routed first = router.route(query, now).orElseThrow();
+        assertEquals("b", first.route().prefillGpu());
+        assertEquals(32, first.decision().plan().cachedTokens());
+        assertFalse(first.route().split(), "both are idle");
+        router.over(1, now);
+        RoutingDecision next = router.predict(query, now).orElseThrow();
+        assertEquals("b", next.plan().prefillGpu());
+        assertEquals(2000, next.plan().cachedTokens(), "sent there a moment ago");
+        assertEquals(
+                32,
+                router.predict(query, now + 60_000_000_000L)
+                        .orElseThrow()
+                        .plan()
+                        .cachedTokens());
+    }
+
+    @Test
     void shouldUsePrefillWorkersForAllWhenThereIsNothingElse() {
         worker("p", EngineRole.PREFILL);
         assertEquals("p", route(1000).route().decodeGpu());
@@ -210,12 +235,12 @@ class RequestRouterTest {
         worker("b", EngineRole.MIXED);
         worker("c", EngineRole.MIXED);
         Route last = router.route(query(20, "s", Set.of()), now).orElseThrow().route();
-        router.over(lastId);
+        router.over(lastId, now);
         for (int i = 0; i < 20; i++) {
             Route next =
                     router.route(query(20, "s", Set.of()), now).orElseThrow().route();
             assertEquals(last.prefillGpu(), next.prefillGpu());
-            router.over(lastId);
+            router.over(lastId, now);
         }
         load(last.prefillGpu(), 0, 100_000);
         Routed away = router.route(query(20, "s", Set.of()), now).orElseThrow();
@@ -231,7 +256,7 @@ class RequestRouterTest {
         Routed fresh = route(4096);
         assertEquals(alone, fresh.decision().plan().predictedTtftNanos(), 1e3);
         assertEquals(2, fresh.route().decodeEpoch());
-        router.over(1);
+        router.over(1, now);
         assertTrue(route(4096).decision().plan().predictedTtftNanos() > 1.9 * alone, "the old booking ended the new");
     }
 

@@ -33,6 +33,7 @@ import picocli.CommandLine.Option;
             IndexBench.class,
             Bench.Ttft.class,
             Bench.Streams.class,
+            BlockEventsBench.class,
             OverloadBench.class,
             Gpu.Benchmark.class
         })

@@ -33,6 +33,7 @@ import picocli.CommandLine.Parameters;
             TandemCommand.Chat.class,
             TandemCommand.ModelsCommand.class,
             TandemCommand.Status.class,
+            Explain.class,
             TandemCommand.Role.class,
             TandemCommand.Drain.class,
             Gpu.Check.class,

@@ -2,7 +2,6 @@ package io.tandem.http.admin;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.tandem.ClusterStatus;
-import io.tandem.RequestReport;
 import io.tandem.TandemClient;
 import io.tandem.engine.EngineRole;
 import io.tandem.http.wire.ApiException;
@@ -86,18 +85,26 @@ public final class AdminRoutes {
                 200, StatusJson.cluster(new JsonWriter(4096), client.clusterStatus(), client.admission()));
     }
 
-    /** The report of a recent request, by its id or by the id of its answer. */
+    /** The report of a recent request and its routing decisions, by its id or by the id of its answer; of a running one the
+     * decisions so far. */
     public HttpResponse request(String id) {
-        Optional<RequestReport> report = client.report(id);
-        if (report.isEmpty() && id.indexOf('-') > 0) {
-            report = client.report(id.substring(id.indexOf('-') + 1));
-        }
-        return Responses.json(
-                200,
-                StatusJson.report(
-                        new JsonWriter(512),
-                        report.orElseThrow(() -> ApiException.refused(
-                                404, "request_not_found", "No report of request '" + id + "' is kept on this node"))));
+        return requestNamed(id)
+                .or(() -> id.indexOf('-') > 0 ? requestNamed(id.substring(id.indexOf('-') + 1)) : Optional.empty())
+                .orElseThrow(() -> ApiException.refused(
+                        404, "request_not_found", "No report of request '" + id + "' is kept on this node"));
+    }
+
+    private Optional<HttpResponse> requestNamed(String id) {
+        Optional<HttpResponse> over = client.report(id)
+                .map(report -> Responses.json(200, StatusJson.explained(new JsonWriter(1024), report)));
+        return over.or(() -> client.decisions(id).map(decisions -> {
+            JsonWriter out = new JsonWriter(1024).beginObject();
+            out.name("request_id").value(id);
+            out.name("running").value(true);
+            out.name("decisions");
+            DecisionJson.write(out, decisions);
+            return Responses.json(200, out.endObject());
+        }));
     }
 
     /** Changes a worker's role; answers once a step ran in it. */

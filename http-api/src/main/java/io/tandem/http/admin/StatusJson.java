@@ -26,6 +26,15 @@ public final class StatusJson {
         return out.endObject();
     }
 
+    /** A report and the routing decisions behind it. */
+    static JsonWriter explained(JsonWriter out, RequestReport r) {
+        out.beginObject();
+        reportFields(out, r);
+        out.name("decisions");
+        DecisionJson.write(out, r.decisions());
+        return out.endObject();
+    }
+
     /** The report of a request; with several choices the first one's, and all of them as {@code choices}. */
     public static JsonWriter reports(JsonWriter out, List<RequestReport> reports) {
         out.beginObject();

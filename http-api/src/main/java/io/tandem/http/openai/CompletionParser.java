@@ -21,6 +21,7 @@ import java.util.stream.Collectors;
 final class CompletionParser {
 
     private static final int DEFAULT_COMPLETION_TOKENS = 16;
+    private static final int MAX_SESSION_CHARS = 256;
     private static final int MAX_STOP_CHARS = 1024;
     private static final int MAX_BIASES = 1024;
 
@@ -108,7 +109,16 @@ final class CompletionParser {
                 includeUsage(body, stream),
                 body.flag("return_token_ids", false),
                 serviceTier(body),
-                body.text("user", ""));
+                body.text("user", ""),
+                session("prompt_cache_key", body.text("prompt_cache_key", "")));
+    }
+
+    /** A session's name, if it is not too long to be remembered. */
+    static String session(String field, String name) {
+        if (name.length() > MAX_SESSION_CHARS) {
+            throw ApiException.invalid(field, field + " takes at most " + MAX_SESSION_CHARS + " characters");
+        }
+        return name;
     }
 
     /** The class that a named tier means; empty when none is named. */

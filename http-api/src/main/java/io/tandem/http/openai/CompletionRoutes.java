@@ -2,11 +2,15 @@ package io.tandem.http.openai;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.tandem.TandemClient;
+import io.tandem.http.admin.DecisionJson;
 import io.tandem.http.admin.HttpMetrics;
 import io.tandem.http.security.Tenants;
 import io.tandem.http.wire.ApiException;
 import io.tandem.http.wire.Responses;
+import io.tandem.routing.RoutingDecision;
 import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
@@ -23,8 +27,15 @@ import org.apache.pekko.stream.javadsl.Source;
 /** Chat and plain completions, streamed or whole. */
 final class CompletionRoutes {
 
-    /** What a request brings besides its body; {@code tenant} is empty where its body may name one. */
-    record Context(Connection connection, long arrivalNanos, boolean withReport, boolean closesAfter, String tenant) {}
+    /** What a request brings besides its body; {@code tenant} and {@code session} are empty where its body may name one. */
+    record Context(
+            Connection connection,
+            long arrivalNanos,
+            boolean withReport,
+            boolean explained,
+            boolean closesAfter,
+            String tenant,
+            String session) {}
 
     private static final ContentType EVENT_STREAM = MediaTypes.TEXT_EVENT_STREAM.toContentType();
     private static final Duration UNCLAIMED = Duration.ofSeconds(10);
@@ -89,7 +100,8 @@ final class CompletionRoutes {
                 client,
                 spec.generations(
                         settings.generationTimeout(),
-                        context.tenant.isEmpty() ? Tenants.named(spec.user()) : context.tenant),
+                        context.tenant.isEmpty() ? Tenants.named(spec.user()) : context.tenant,
+                        context.session),
                 metrics,
                 context.arrivalNanos,
                 () -> {
@@ -120,7 +132,7 @@ final class CompletionRoutes {
         return answer.complete()
                 .orTimeout(limit.toMillis(), TimeUnit.MILLISECONDS)
                 .whenComplete((done, failure) -> run.cancel())
-                .thenApply(done -> withId(Responses.json(200, answer.body(head, context.withReport)), id));
+                .thenApply(done -> headed(Responses.json(200, answer.body(head, context.withReport)), id, context));
     }
 
     private CompletionStage<HttpResponse> stream(CompletionSpec spec, CompletionRun run, Context context) {
@@ -142,16 +154,23 @@ final class CompletionRoutes {
                                 }
                             },
                             system.executionContext());
-            return withId(
+            return headed(
                             HttpResponse.create()
                                     .withEntity(HttpEntities.createChunked(EVENT_STREAM, Source.fromGraph(source))),
-                            id)
+                            id,
+                            context)
                     .addHeader(RawHeader.create("Cache-Control", "no-cache"))
                     .addHeader(RawHeader.create("X-Accel-Buffering", "no"));
         });
     }
 
-    private static HttpResponse withId(HttpResponse response, String id) {
-        return response.addHeader(RawHeader.create(Responses.REQUEST_ID_HEADER, id));
+    /** With the request's id, and where it went and why if the client asked. */
+    private HttpResponse headed(HttpResponse response, String id, Context context) {
+        HttpResponse named = response.addHeader(RawHeader.create(Responses.REQUEST_ID_HEADER, id));
+        Optional<List<RoutingDecision>> decisions = context.explained ? client.decisions(id) : Optional.empty();
+        return decisions.isEmpty() || decisions.get().isEmpty()
+                ? named
+                : named.addHeader(RawHeader.create(
+                        "X-Tandem-Decision", DecisionJson.line(decisions.get().getLast())));
     }
 }

@@ -25,6 +25,7 @@ import java.util.List;
  * @param returnTokenIds token ids in the answer
  * @param serviceTier the class that serves it, where the request names one (be it "auto"); else empty
  * @param user whom the client says it acts for, or empty
+ * @param session requests of one session prefer the worker that served it; the body's prompt_cache_key
  */
 record CompletionSpec(
         boolean chat,
@@ -40,20 +41,21 @@ record CompletionSpec(
         boolean includeUsage,
         boolean returnTokenIds,
         String serviceTier,
-        String user) {
+        String user,
+        String session) {
 
     int choices() {
         return prompts.size() * n;
     }
 
-    /** One generation a choice, prompt by prompt, for a tenant. */
-    List<GenerationRequest> generations(Duration timeout, String tenant) {
+    /** One generation a choice, prompt by prompt, for a tenant; a session that is given goes before the body's own. */
+    List<GenerationRequest> generations(Duration timeout, String tenant, String givenSession) {
         List<GenerationRequest> requests = new ArrayList<>(choices());
         for (Prompt prompt : prompts) {
             for (int i = 0; i < n; i++) {
                 GenerationRequest one = new GenerationRequest(
                         model.name(), prompt, maxNewTokens, seeded(i), stop, ignoreEos, cacheSalt, timeout);
-                requests.add(one.of(serviceTier, tenant));
+                requests.add(one.of(serviceTier, tenant).inSession(givenSession.isEmpty() ? session : givenSession));
             }
         }
         return requests;

@@ -33,6 +33,7 @@ final class FieldRules {
             "stop",
             "ignore_eos",
             "return_token_ids",
+            "prompt_cache_key",
             "cache_salt",
             "service_tier",
             "user");
@@ -40,13 +41,7 @@ final class FieldRules {
             Set.of("messages", "max_completion_tokens", "top_logprobs", "chat_template_kwargs");
     private static final Set<String> COMPLETION_ONLY = Set.of("prompt");
     private static final Set<String> HARMLESS = Set.of(
-            "metadata",
-            "store",
-            "parallel_tool_calls",
-            "safety_identifier",
-            "prompt_cache_key",
-            "prompt_cache_retention",
-            "request_id");
+            "metadata", "store", "parallel_tool_calls", "safety_identifier", "prompt_cache_retention", "request_id");
 
     /** What a field that is not supported may say, and what to do instead. */
     private record Off(Predicate<JsonNode> accepted, String instead) {}

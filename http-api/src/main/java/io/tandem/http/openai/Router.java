@@ -161,15 +161,21 @@ final class Router {
     }
 
     private CompletionRoutes.Context context(HttpRequest request, Connection connection) {
-        boolean withReport = header(request, "x-tandem-report")
-                .map(v -> v.equalsIgnoreCase("true"))
-                .orElse(false);
+        boolean withReport = asked(request, "x-tandem-report");
+        boolean explained = asked(request, "x-tandem-explain");
         boolean closes = header(request, "connection")
                 .map(v -> v.equalsIgnoreCase("close"))
                 .orElse(request.protocol().value().equals("HTTP/1.0"));
         String tenant = keys.keyId(authorization(request))
                 .orElseGet(() -> Tenants.named(header(request, Tenants.HEADER).orElse("")));
-        return new CompletionRoutes.Context(connection, System.nanoTime(), withReport, closes, tenant);
+        String session = CompletionParser.session(
+                "X-Tandem-Session", header(request, "x-tandem-session").orElse(""));
+        return new CompletionRoutes.Context(
+                connection, System.nanoTime(), withReport, explained, closes, tenant, session);
+    }
+
+    private static boolean asked(HttpRequest request, String name) {
+        return header(request, name).map(v -> v.equalsIgnoreCase("true")).orElse(false);
     }
 
     /** A page from elsewhere must not drive this server through somebody's browser. */

@@ -1,0 +1,112 @@
+package io.tandem.cli;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** Shows why a request went where it went. */
+@Command(
+        name = "explain",
+        mixinStandardHelpOptions = true,
+        description = "Why a request went where it went: the plans that were weighed, and what came of the chosen one.")
+final class Explain implements Callable<Integer> {
+    @Mixin
+    TandemCommand.Where where;
+
+    @Parameters(index = "0", paramLabel = "ID", description = "x-request-id or the id of the answer")
+    String id;
+
+    @Option(names = "--json", description = "the node's own JSON")
+    boolean json;
+
+    @Override
+    public Integer call() throws Exception {
+        if (!id.matches("[A-Za-z0-9._-]{1,128}")) {
+            throw new IllegalArgumentException(
+                    "'" + id + "' is no request id; see the header x-request-id of an answer");
+        }
+        try (ApiClient api = where.open()) {
+            JsonNode request = api.get("/admin/requests/" + id);
+            System.out.print(json ? request.toPrettyString() + "\n" : text(request));
+            return 0;
+        }
+    }
+
+    /** What people read. */
+    static String text(JsonNode request) {
+        StringBuilder out = new StringBuilder();
+        String name = request.path("request_id").asText();
+        if (request.path("running").asBoolean()) {
+            line(out, "request %s is running", name);
+        } else {
+            line(
+                    out,
+                    "request %s: %d prompt tokens (%d cached), %d output tokens, %d resumes",
+                    name,
+                    request.path("prompt_tokens").asInt(),
+                    request.path("cached_prompt_tokens").asInt(),
+                    request.path("output_tokens").asInt(),
+                    request.path("resumes").asInt());
+            line(
+                    out,
+                    "prompt on %s, output on %s; first token after %.1f ms, all after %.1f ms; %d KV blocks moved",
+                    request.path("prefill_gpu").asText(),
+                    request.path("decode_gpu").asText(),
+                    request.path("ttft_ms").asDouble(),
+                    request.path("total_ms").asDouble(),
+                    request.path("kv_blocks").asInt());
+        }
+        if (request.path("decisions").isEmpty()) {
+            line(out, "no routing decision: it never reached a worker");
+        }
+        for (JsonNode decision : request.path("decisions")) {
+            attempt(out, decision);
+        }
+        return out.toString();
+    }
+
+    private static void attempt(StringBuilder out, JsonNode decision) {
+        line(
+                out,
+                "%nattempt %d: %s",
+                decision.path("attempt").asInt(),
+                decision.path("reason").asText());
+        line(
+                out,
+                "  %-16s %-16s %8s %8s %10s %9s %9s %9s %9s %10s",
+                "PREFILL",
+                "DECODE",
+                "CACHED",
+                "COMPUTE",
+                "TTFT ms",
+                "ITL ms",
+                "WORK ms",
+                "BESIDE ms",
+                "LATE ms",
+                "COST ms");
+        for (JsonNode plan : decision.path("plans")) {
+            line(
+                    out,
+                    "%s %-16s %-16s %8d %8d %10.1f %9.2f %9.1f %9.1f %9.1f %10.1f",
+                    plan.path("chosen").asBoolean() ? "*" : " ",
+                    plan.path("prefill_gpu").asText(),
+                    plan.path("decode_gpu").asText(),
+                    plan.path("cached_tokens").asInt(),
+                    plan.path("uncached_tokens").asInt(),
+                    plan.path("predicted_ttft_ms").asDouble(),
+                    plan.path("predicted_itl_ms").asDouble(),
+                    plan.path("work_ms").asDouble(),
+                    plan.path("interference_ms").asDouble(),
+                    plan.path("late_ms").asDouble(),
+                    plan.path("cost_ms").asDouble());
+        }
+    }
+
+    private static void line(StringBuilder out, String format, Object... arguments) {
+        out.append(String.format(Locale.ROOT, format, arguments)).append(System.lineSeparator());
+    }
+}
