@@ -260,7 +260,7 @@ public final class BlockEventsBenchmark {
     /** Runs and writes a table, a line for each number of workers. */
     public static String markdown(List<Integer> workers, int repeats, int seconds) {
         StringBuilder out = new StringBuilder("| workers | blocks stored/s | events/s | MB/s | MB/s a worker "
-                + "| workers' CPU, all, % of a core | router's CPU, % of a core, median (lowest to highest) "
+                + "| workers' CPU in all, percent of a core | router's CPU, percent of a core, median (lowest to highest) "
                 + "| index MB | blocks held |\n|---|---|---|---|---|---|---|---|---|\n");
         for (int count : workers) {
             List<Row> rows = new ArrayList<>();

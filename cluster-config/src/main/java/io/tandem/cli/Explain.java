@@ -41,24 +41,28 @@ final class Explain implements Callable<Integer> {
         StringBuilder out = new StringBuilder();
         String name = request.path("request_id").asText();
         if (request.path("running").asBoolean()) {
-            line(out, "request %s is running", name);
+            line(out, String.format(Locale.ROOT, "request %s is running", name));
         } else {
             line(
                     out,
-                    "request %s: %d prompt tokens (%d cached), %d output tokens, %d resumes",
-                    name,
-                    request.path("prompt_tokens").asInt(),
-                    request.path("cached_prompt_tokens").asInt(),
-                    request.path("output_tokens").asInt(),
-                    request.path("resumes").asInt());
+                    String.format(
+                            Locale.ROOT,
+                            "request %s: %d prompt tokens (%d cached), %d output tokens, %d resumes",
+                            name,
+                            request.path("prompt_tokens").asInt(),
+                            request.path("cached_prompt_tokens").asInt(),
+                            request.path("output_tokens").asInt(),
+                            request.path("resumes").asInt()));
             line(
                     out,
-                    "prompt on %s, output on %s; first token after %.1f ms, all after %.1f ms; %d KV blocks moved",
-                    request.path("prefill_gpu").asText(),
-                    request.path("decode_gpu").asText(),
-                    request.path("ttft_ms").asDouble(),
-                    request.path("total_ms").asDouble(),
-                    request.path("kv_blocks").asInt());
+                    String.format(
+                            Locale.ROOT,
+                            "prompt on %s, output on %s; first token after %.1f ms, all after %.1f ms; %d KV blocks moved",
+                            request.path("prefill_gpu").asText(),
+                            request.path("decode_gpu").asText(),
+                            request.path("ttft_ms").asDouble(),
+                            request.path("total_ms").asDouble(),
+                            request.path("kv_blocks").asInt()));
         }
         if (request.path("decisions").isEmpty()) {
             line(out, "no routing decision: it never reached a worker");
@@ -72,41 +76,47 @@ final class Explain implements Callable<Integer> {
     private static void attempt(StringBuilder out, JsonNode decision) {
         line(
                 out,
-                "%nattempt %d: %s",
-                decision.path("attempt").asInt(),
-                decision.path("reason").asText());
+                String.format(
+                        Locale.ROOT,
+                        "%nattempt %d: %s",
+                        decision.path("attempt").asInt(),
+                        decision.path("reason").asText()));
         line(
                 out,
-                "  %-16s %-16s %8s %8s %10s %9s %9s %9s %9s %10s",
-                "PREFILL",
-                "DECODE",
-                "CACHED",
-                "COMPUTE",
-                "TTFT ms",
-                "ITL ms",
-                "WORK ms",
-                "BESIDE ms",
-                "LATE ms",
-                "COST ms");
+                String.format(
+                        Locale.ROOT,
+                        "  %-16s %-16s %8s %8s %10s %9s %9s %9s %9s %10s",
+                        "PREFILL",
+                        "DECODE",
+                        "CACHED",
+                        "COMPUTE",
+                        "TTFT ms",
+                        "ITL ms",
+                        "WORK ms",
+                        "BESIDE ms",
+                        "LATE ms",
+                        "COST ms"));
         for (JsonNode plan : decision.path("plans")) {
             line(
                     out,
-                    "%s %-16s %-16s %8d %8d %10.1f %9.2f %9.1f %9.1f %9.1f %10.1f",
-                    plan.path("chosen").asBoolean() ? "*" : " ",
-                    plan.path("prefill_gpu").asText(),
-                    plan.path("decode_gpu").asText(),
-                    plan.path("cached_tokens").asInt(),
-                    plan.path("uncached_tokens").asInt(),
-                    plan.path("predicted_ttft_ms").asDouble(),
-                    plan.path("predicted_itl_ms").asDouble(),
-                    plan.path("work_ms").asDouble(),
-                    plan.path("interference_ms").asDouble(),
-                    plan.path("late_ms").asDouble(),
-                    plan.path("cost_ms").asDouble());
+                    String.format(
+                            Locale.ROOT,
+                            "%s %-16s %-16s %8d %8d %10.1f %9.2f %9.1f %9.1f %9.1f %10.1f",
+                            plan.path("chosen").asBoolean() ? "*" : " ",
+                            plan.path("prefill_gpu").asText(),
+                            plan.path("decode_gpu").asText(),
+                            plan.path("cached_tokens").asInt(),
+                            plan.path("uncached_tokens").asInt(),
+                            plan.path("predicted_ttft_ms").asDouble(),
+                            plan.path("predicted_itl_ms").asDouble(),
+                            plan.path("work_ms").asDouble(),
+                            plan.path("interference_ms").asDouble(),
+                            plan.path("late_ms").asDouble(),
+                            plan.path("cost_ms").asDouble()));
         }
     }
 
-    private static void line(StringBuilder out, String format, Object... arguments) {
-        out.append(String.format(Locale.ROOT, format, arguments)).append(System.lineSeparator());
+    private static void line(StringBuilder out, String text) {
+        out.append(text).append(System.lineSeparator());
     }
 }

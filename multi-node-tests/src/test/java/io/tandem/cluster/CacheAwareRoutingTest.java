@@ -96,6 +96,9 @@ class CacheAwareRoutingTest {
                 () -> at.client().clusterStatus().toString());
     }
 
+    /** A shared prefix and the worker that computed it. */
+    private record Family(int[] prefix, String home) {}
+
     /** A prompt of its own: a shared prefix and an end that nobody else has. */
     private int[] prompt(int[] prefix) {
         int[] tokens = Arrays.copyOf(prefix, prefix.length + 20);
@@ -141,16 +144,18 @@ class CacheAwareRoutingTest {
         worker("gpu-b");
         awaitWorkers(first, 2);
 
-        Map<int[], String> homes = new HashMap<>();
+        List<Family> families = new ArrayList<>();
         Set<String> used = new HashSet<>();
-        for (int family = 0; family < 8; family++) {
+        for (int i = 0; i < 8; i++) {
             int[] prefix = prefix();
             String home = run(first, prefix, "").report().prefillGpu();
-            homes.put(prefix, home);
+            families.add(new Family(prefix, home));
             used.add(home);
         }
         assertEquals(Set.of("gpu-a", "gpu-b"), used, "both have something");
-        homes.forEach((prefix, home) -> {
+        families.forEach(family -> {
+            int[] prefix = family.prefix();
+            String home = family.home();
             GenerationResult sibling = run(first, prefix, "");
             assertEquals(home, sibling.report().prefillGpu());
             assertEquals(PROMPT, sibling.report().cachedPromptTokens());
@@ -161,7 +166,9 @@ class CacheAwareRoutingTest {
 
         Tandem late = api();
         awaitWorkers(late, 2);
-        homes.forEach((prefix, home) -> {
+        families.forEach(family -> {
+            int[] prefix = family.prefix();
+            String home = family.home();
             GenerationResult sibling = run(late, prefix, "");
             assertEquals(PROMPT, cachedOn(decision(late, sibling), home), "known from the first request on");
             assertEquals(home, sibling.report().prefillGpu());
@@ -173,13 +180,16 @@ class CacheAwareRoutingTest {
         worker("gpu-a");
         awaitWorkers(late, 2);
         awaitWorkers(first, 2);
-        homes.forEach((prefix, home) -> {
+        families.forEach(family -> {
+            int[] prefix = family.prefix();
+            String home = family.home();
             GenerationResult sibling = run(first, prefix, "");
             int expected = home.equals("gpu-a") ? 0 : PROMPT;
             assertEquals(expected, cachedOn(decision(first, sibling), home), "a new incarnation has an empty cache");
         });
         for (Tandem router : List.of(first, late)) {
-            homes.forEach((prefix, home) -> {
+            families.forEach(family -> {
+                int[] prefix = family.prefix();
                 GenerationResult again = run(router, prefix, "");
                 assertEquals(PROMPT, again.report().cachedPromptTokens(), "held somewhere, found there");
             });
