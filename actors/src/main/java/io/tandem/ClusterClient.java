@@ -19,7 +19,6 @@ import io.tandem.routing.Registries;
 import io.tandem.routing.RequestRouter;
 import io.tandem.routing.RouteQuery;
 import io.tandem.routing.Routed;
-import io.tandem.routing.RoutingDecision;
 import io.tandem.routing.RoutingSettings;
 import io.tandem.routing.WorkerDirectory;
 import io.tandem.supervisor.SupervisorMessage;
@@ -71,7 +70,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     private final Map<String, RequestReport> reports;
 
     /** Of the requests that run, so bounded by their number. */
-    private final Map<String, List<RoutingDecision>> decisions = new ConcurrentHashMap<>();
+    private final Map<String, List<RouteDecision>> decisions = new ConcurrentHashMap<>();
 
     private final String nodeTag = Long.toString(ThreadLocalRandom.current().nextLong() >>> 24, 36);
     private volatile boolean stopped;
@@ -304,8 +303,8 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     }
 
     @Override
-    public Optional<List<RoutingDecision>> decisions(String requestId) {
-        List<RoutingDecision> running = decisions.get(requestId);
+    public Optional<List<RouteDecision>> decisions(String requestId) {
+        List<RouteDecision> running = decisions.get(requestId);
         return running != null ? Optional.of(running) : TandemClient.super.decisions(requestId);
     }
 
@@ -351,7 +350,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     }
 
     @Override
-    public void decided(String requestName, List<RoutingDecision> soFar) {
+    public void decided(String requestName, List<RouteDecision> soFar) {
         decisions.put(requestName, soFar);
     }
 

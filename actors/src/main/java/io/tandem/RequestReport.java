@@ -1,6 +1,5 @@
 package io.tandem;
 
-import io.tandem.routing.RoutingDecision;
 import java.util.List;
 
 /**
@@ -23,7 +22,7 @@ import java.util.List;
  * @param routingReason why it was split or not, for people
  * @param serviceClass its service class
  * @param queueMs time it waited before it was sent to a GPU; part of {@code ttftMs}
- * @param decisions of its attempts, in order; see {@link RoutingDecision}
+ * @param decisions of its attempts, in order; see {@link RouteDecision}
  */
 public record RequestReport(
         String requestId,
@@ -43,4 +42,4 @@ public record RequestReport(
         String routingReason,
         String serviceClass,
         double queueMs,
-        List<RoutingDecision> decisions) {}
+        List<RouteDecision> decisions) {}

@@ -2,7 +2,6 @@ package io.tandem;
 
 import io.tandem.engine.EngineRole;
 import io.tandem.model.ModelBundle;
-import io.tandem.routing.RoutingDecision;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletionStage;
@@ -60,7 +59,7 @@ public interface TandemClient {
      * Why a running or recent request of this node went where it went: one decision an attempt, so far. Empty when nothing is
      * known of it.
      */
-    default Optional<List<RoutingDecision>> decisions(String requestId) {
+    default Optional<List<RouteDecision>> decisions(String requestId) {
         return report(requestId).map(RequestReport::decisions);
     }
 

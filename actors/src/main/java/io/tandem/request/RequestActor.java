@@ -6,7 +6,7 @@ import io.tandem.RequestReport;
 import io.tandem.TandemClient.GenerationObserver;
 import io.tandem.engine.FinishReason;
 import io.tandem.routing.Routed;
-import io.tandem.routing.RoutingDecision;
+import io.tandem.RouteDecision;
 import io.tandem.tokenizer.Tokenizer;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -56,7 +56,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
     private final Tokenizer tokenizer;
     private final OutputText text;
     private final RequestLifecycle life;
-    private final List<RoutingDecision> decisions = new ArrayList<>(1);
+    private final List<RouteDecision> decisions = new ArrayList<>(1);
     private final long deadlineNanos;
     private int attempts;
 
@@ -90,7 +90,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
     static Behavior<Message> create(RequestHub.Launch launch, ActorRef<RequestMessage> hub, RequestServices services) {
         return Behaviors.setup(context -> Behaviors.withTimers(timers -> {
             RequestActor actor = new RequestActor(context, timers, launch, hub, services);
-            launch.routed().ifPresent(r -> services.decided(launch.name(), List.of(r.decision())));
+            launch.routed().ifPresent(r -> services.decided(launch.name(), List.of(RouteDecision.of(r.decision()))));
             actor.observer.onEvent(
                     new GenerationEvent.Started(launch.name(), launch.spec().tokens()));
             actor.route();
@@ -146,7 +146,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
         Optional<Routed> routed = attempts == 1 && launch.routed().isPresent()
                 ? launch.routed()
                 : services.route(launch, life.tokensToCompute(), life.avoid());
-        routed.ifPresent(r -> decisions.add(r.decision()));
+        routed.ifPresent(r -> decisions.add(RouteDecision.of(r.decision())));
         services.decided(launch.name(), List.copyOf(decisions));
         promptPending = true;
         run(life.onRoute(routed.map(Routed::route), target, timeLeftMillis));

@@ -2,7 +2,7 @@ package io.tandem.request;
 
 import io.tandem.RequestReport;
 import io.tandem.routing.Routed;
-import io.tandem.routing.RoutingDecision;
+import io.tandem.RouteDecision;
 import io.tandem.transfer.TransferStats;
 import io.tandem.worker.WorkerMessage;
 import java.util.List;
@@ -18,7 +18,7 @@ public interface RequestServices {
     Optional<Routed> route(RequestHub.Launch launch, int tokens, Set<String> avoid);
 
     /** The decisions of a running request so far, one an attempt; forgotten when its report is kept. */
-    default void decided(String requestName, List<RoutingDecision> decisions) {}
+    default void decided(String requestName, List<RouteDecision> decisions) {}
 
     /** The first token of the attempt is there. */
     void promptComputed(long requestId);

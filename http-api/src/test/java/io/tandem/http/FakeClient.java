@@ -16,7 +16,7 @@ import io.tandem.engine.FinishReason;
 import io.tandem.model.ModelBundle;
 import io.tandem.model.ModelConfig;
 import io.tandem.model.RopeScaling;
-import io.tandem.routing.RoutingDecision;
+import io.tandem.RouteDecision;
 import io.tandem.tokenizer.IncrementalDetokenizer;
 import io.tandem.tokenizer.Tokenizer;
 import java.nio.charset.StandardCharsets;
@@ -128,15 +128,15 @@ final class FakeClient implements TandemClient {
     }
 
     /** Of every request. */
-    static final RoutingDecision DECISION = new RoutingDecision(
+    static final RouteDecision DECISION = new RouteDecision(
             List.of(
-                    new RoutingDecision.Plan("g0", "g1", 2, 1, 1.5e6, 7.25e6, 1e6, 0, 0, 2.5e6),
-                    new RoutingDecision.Plan("g1", "g1", 0, 3, 3e6, 7.25e6, 3e6, 0, 0, 6e6)),
+                    new RouteDecision.Plan("g0", "g1", 2, 1, 1.5e6, 7.25e6, 1e6, 0, 0, 2.5e6),
+                    new RouteDecision.Plan("g1", "g1", 0, 3, 3e6, 7.25e6, 3e6, 0, 0, 6e6)),
             0,
             "split: least cost");
 
     @Override
-    public Optional<List<RoutingDecision>> decisions(String requestId) {
+    public Optional<List<RouteDecision>> decisions(String requestId) {
         int number = requestId.matches("r[0-9]+") ? Integer.parseInt(requestId.substring(1)) : 0;
         return number > 0 && number <= ids.get() ? Optional.of(List.of(DECISION)) : Optional.empty();
     }

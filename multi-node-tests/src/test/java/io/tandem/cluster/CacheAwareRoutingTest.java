@@ -7,7 +7,7 @@ import com.typesafe.config.ConfigFactory;
 import io.tandem.GenerationRequest;
 import io.tandem.GenerationResult;
 import io.tandem.Tandem;
-import io.tandem.routing.RoutingDecision;
+import io.tandem.RouteDecision;
 import io.tandem.sampling.SamplingParams;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -125,14 +125,14 @@ class CacheAwareRoutingTest {
                         Duration.ZERO));
     }
 
-    private static RoutingDecision decision(Tandem at, GenerationResult result) {
+    private static RouteDecision decision(Tandem at, GenerationResult result) {
         return at.client().decisions(result.report().requestId()).orElseThrow().getFirst();
     }
 
-    private static int cachedOn(RoutingDecision decision, String gpu) {
+    private static int cachedOn(RouteDecision decision, String gpu) {
         return decision.plans().stream()
                 .filter(p -> p.prefillGpu().equals(gpu))
-                .mapToInt(RoutingDecision.Plan::cachedTokens)
+                .mapToInt(RouteDecision.Plan::cachedTokens)
                 .max()
                 .orElse(0);
     }

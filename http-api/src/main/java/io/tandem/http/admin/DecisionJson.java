@@ -1,7 +1,7 @@
 package io.tandem.http.admin;
 
 import io.tandem.http.wire.JsonWriter;
-import io.tandem.routing.RoutingDecision;
+import io.tandem.RouteDecision;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 
@@ -12,8 +12,8 @@ public final class DecisionJson {
     private DecisionJson() {}
 
     /** The chosen plan alone, on one line, for a header. */
-    public static String line(RoutingDecision decision) {
-        RoutingDecision.Plan p = decision.plan();
+    public static String line(RouteDecision decision) {
+        RouteDecision.Plan p = decision.plan();
         JsonWriter out = new JsonWriter(256).beginObject();
         out.name("prefill_gpu").value(p.prefillGpu());
         out.name("decode_gpu").value(p.decodeGpu());
@@ -27,10 +27,10 @@ public final class DecisionJson {
     }
 
     /** An array, one decision an attempt. */
-    static void write(JsonWriter out, List<RoutingDecision> decisions) {
+    static void write(JsonWriter out, List<RouteDecision> decisions) {
         out.beginArray();
         for (int i = 0; i < decisions.size(); i++) {
-            RoutingDecision decision = decisions.get(i);
+            RouteDecision decision = decisions.get(i);
             out.beginObject().name("attempt").value(i + 1);
             out.name("reason").value(decision.reason());
             out.name("plans").beginArray();
@@ -42,7 +42,7 @@ public final class DecisionJson {
         out.endArray();
     }
 
-    private static void plan(JsonWriter out, RoutingDecision.Plan p, boolean chosen) {
+    private static void plan(JsonWriter out, RouteDecision.Plan p, boolean chosen) {
         out.beginObject();
         out.name("chosen").value(chosen);
         out.name("prefill_gpu").value(p.prefillGpu());

@@ -7,7 +7,7 @@ import io.tandem.http.admin.HttpMetrics;
 import io.tandem.http.security.Tenants;
 import io.tandem.http.wire.ApiException;
 import io.tandem.http.wire.Responses;
-import io.tandem.routing.RoutingDecision;
+import io.tandem.RouteDecision;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
@@ -167,7 +167,7 @@ final class CompletionRoutes {
     /** With the request's id, and where it went and why if the client asked. */
     private HttpResponse headed(HttpResponse response, String id, Context context) {
         HttpResponse named = response.addHeader(RawHeader.create(Responses.REQUEST_ID_HEADER, id));
-        Optional<List<RoutingDecision>> decisions = context.explained ? client.decisions(id) : Optional.empty();
+        Optional<List<RouteDecision>> decisions = context.explained ? client.decisions(id) : Optional.empty();
         return decisions.isEmpty() || decisions.get().isEmpty()
                 ? named
                 : named.addHeader(RawHeader.create(

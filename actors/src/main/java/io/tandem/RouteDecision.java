@@ -1,0 +1,66 @@
+package io.tandem;
+
+import io.tandem.routing.RoutingDecision;
+import java.util.List;
+
+/**
+ * Why an attempt of a request went where it went. Times in nanoseconds.
+ *
+ * @param plans those of least cost among the weighed ones
+ * @param chosen index into {@code plans}
+ * @param reason one sentence
+ */
+public record RouteDecision(List<Plan> plans, int chosen, String reason) {
+
+    /**
+     * One way to serve the request.
+     *
+     * @param prefillGpu computes the prompt
+     * @param decodeGpu computes the output; the same GPU = not split
+     * @param cachedTokens of the prompt on the prefill GPU
+     * @param uncachedTokens left to compute there
+     * @param predictedTtftNanos until the first token
+     * @param predictedItlNanos between tokens
+     * @param workNanos GPU time of the prompt
+     * @param interferenceNanos delay of decodes that run beside the prompt, summed over them
+     * @param lateNanos predicted time to first token beyond what the target allows
+     * @param cost what was compared
+     */
+    public record Plan(
+            String prefillGpu,
+            String decodeGpu,
+            int cachedTokens,
+            int uncachedTokens,
+            double predictedTtftNanos,
+            double predictedItlNanos,
+            double workNanos,
+            double interferenceNanos,
+            double lateNanos,
+            double cost) {
+        public boolean split() {
+            return !prefillGpu.equals(decodeGpu);
+        }
+    }
+
+    public Plan plan() {
+        return plans.get(chosen);
+    }
+
+    /** The policy's own decision as callers see it. */
+    public static RouteDecision of(RoutingDecision decision) {
+        List<Plan> plans = decision.plans().stream()
+                .map(p -> new Plan(
+                        p.prefillGpu(),
+                        p.decodeGpu(),
+                        p.cachedTokens(),
+                        p.uncachedTokens(),
+                        p.predictedTtftNanos(),
+                        p.predictedItlNanos(),
+                        p.workNanos(),
+                        p.interferenceNanos(),
+                        p.lateNanos(),
+                        p.cost()))
+                .toList();
+        return new RouteDecision(plans, decision.chosen(), decision.reason());
+    }
+}
