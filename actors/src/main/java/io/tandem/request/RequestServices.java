@@ -1,8 +1,8 @@
 package io.tandem.request;
 
 import io.tandem.RequestReport;
-import io.tandem.routing.Routed;
 import io.tandem.RouteDecision;
+import io.tandem.routing.Routed;
 import io.tandem.transfer.TransferStats;
 import io.tandem.worker.WorkerMessage;
 import java.util.List;

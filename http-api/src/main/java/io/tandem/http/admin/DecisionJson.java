@@ -1,7 +1,7 @@
 package io.tandem.http.admin;
 
-import io.tandem.http.wire.JsonWriter;
 import io.tandem.RouteDecision;
+import io.tandem.http.wire.JsonWriter;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 

@@ -1,13 +1,13 @@
 package io.tandem.http.openai;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.tandem.RouteDecision;
 import io.tandem.TandemClient;
 import io.tandem.http.admin.DecisionJson;
 import io.tandem.http.admin.HttpMetrics;
 import io.tandem.http.security.Tenants;
 import io.tandem.http.wire.ApiException;
 import io.tandem.http.wire.Responses;
-import io.tandem.RouteDecision;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
