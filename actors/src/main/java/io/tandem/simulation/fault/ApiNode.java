@@ -147,7 +147,7 @@ final class ApiNode extends SimulatedNode {
     }
 
     void attemptOver(long requestId) {
-        router.over(requestId);
+        router.over(requestId, world.time.nowNanos());
     }
 
     void tellWorker(String gpuId, WorkerMessage.Remote message) {
