@@ -15,12 +15,16 @@ import io.tandem.request.RequestHub;
 import io.tandem.request.RequestServices;
 import io.tandem.request.RequestSettings;
 import io.tandem.routing.CostSettings;
+import io.tandem.routing.MoveTargets;
 import io.tandem.routing.Registries;
 import io.tandem.routing.RequestRouter;
+import io.tandem.routing.Route;
 import io.tandem.routing.RouteQuery;
 import io.tandem.routing.Routed;
 import io.tandem.routing.RoutingSettings;
 import io.tandem.routing.WorkerDirectory;
+import io.tandem.supervisor.DemandMeter;
+import io.tandem.supervisor.RebalanceSettings;
 import io.tandem.supervisor.SupervisorMessage;
 import io.tandem.transfer.TransferStats;
 import io.tandem.worker.WorkerMessage;
@@ -65,6 +69,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     private final RequestRouter router;
     private final CacheKnowledge caches;
     private final Duration drainTimeout;
+    private final DemandMeter demand;
     private final AtomicLong lastRequest = new AtomicLong();
     private final AtomicInteger active = new AtomicInteger();
     private final Map<String, RequestReport> reports;
@@ -88,6 +93,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         settings = RequestSettings.from(config);
         admissionSettings = AdmissionSettings.from(config);
         admissionStatus = AdmissionStatusView.initial(admissionSettings);
+        demand = new DemandMeter(RebalanceSettings.from(config).demandHalfLife().toNanos());
         routing = RoutingSettings.from(config);
         router = new RequestRouter(
                 directory,
@@ -103,6 +109,11 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
                 return size() > kept;
             }
         };
+    }
+
+    /** What clients ask for on this node. */
+    DemandMeter demand() {
+        return demand;
     }
 
     void attach(
@@ -139,6 +150,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
             throw new GenerationException(
                     Kind.OVERLOADED, settings.maxActive() + " requests are running on this node already");
         }
+        demand.arrived(spec.promptTokens(), accepted);
         long id = lastRequest.incrementAndGet();
         String name = nodeTag + "-" + id;
         Duration timeout = request.timeout().isZero() ? settings.defaultTimeout() : request.timeout();
@@ -375,6 +387,11 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     }
 
     @Override
+    public Optional<Route> moveTarget(String fromGpu) {
+        return MoveTargets.choose(fromGpu, directory.entries(), directory::inFlight);
+    }
+
+    @Override
     public void tellWorker(String gpuId, WorkerMessage.Remote message) {
         if (directory.live(gpuId).isPresent()) {
             workers.worker(gpuId).tell(message);
@@ -388,6 +405,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
 
     @Override
     public void keep(RequestReport report) {
+        demand.finished(report.promptTokens(), report.cachedPromptTokens(), report.outputTokens(), System.nanoTime());
         synchronized (reports) {
             reports.put(report.requestId(), report);
         }

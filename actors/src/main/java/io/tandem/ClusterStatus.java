@@ -13,8 +13,45 @@ import java.util.List;
  * @param reason what is missing when not ready; else empty
  * @param members nodes
  * @param workers GPUs
+ * @param supervisor what it thinks
  */
-public record ClusterStatus(String self, boolean ready, String reason, List<Member> members, List<Worker> workers) {
+public record ClusterStatus(
+        String self, boolean ready, String reason, List<Member> members, List<Worker> workers, Supervisor supervisor) {
+
+    /**
+     * What the supervisor thinks.
+     *
+     * @param node host:port where it lives; empty = nothing heard of it yet
+     * @param mode act, advise or off
+     * @param layout roles now, such as 2P2D
+     * @param wanted the best layout it knows
+     * @param promptStrain predicted wait for a prefill GPU; 1 = just within the TTFT target
+     * @param decodeStrain predicted step time; 1 = just within the ITL target
+     * @param reason what it decided, in a sentence
+     * @param requestsPerSecond arriving
+     * @param promptTokensPerSecond arriving and not cached
+     * @param outputTokensPerSecond that the arriving requests will want
+     * @param changes of role made or advised
+     * @param lastChange the latest of them, or empty
+     * @param lastChangeMillis from the decision to the first step in the new role; 0 = none yet
+     */
+    public record Supervisor(
+            String node,
+            String mode,
+            String layout,
+            String wanted,
+            double promptStrain,
+            double decodeStrain,
+            String reason,
+            double requestsPerSecond,
+            double promptTokensPerSecond,
+            double outputTokensPerSecond,
+            long changes,
+            String lastChange,
+            double lastChangeMillis) {
+        public static final Supervisor NONE =
+                new Supervisor("", "off", "", "", 0, 0, "nothing heard of it yet", 0, 0, 0, 0, "", 0);
+    }
 
     /**
      * A node.

@@ -32,7 +32,8 @@ public record NodeSettings(
         boolean insecureNetwork,
         Duration startTimeout,
         Duration workerTimeout,
-        Duration drainTimeout) {
+        Duration drainTimeout,
+        Duration stopDrainTimeout) {
 
     private static final Pattern GPU_ID = Pattern.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,62}");
     private static final int MAX_GPUS = 64;
@@ -86,7 +87,8 @@ public record NodeSettings(
                 c.getBoolean("insecure-network"),
                 c.getDuration("start-timeout"),
                 c.getDuration("worker-timeout"),
-                c.getDuration("drain-timeout"));
+                c.getDuration("drain-timeout"),
+                c.getDuration("stop-drain-timeout"));
     }
 
     /** Reads "prefill", "decode" or "mixed". */

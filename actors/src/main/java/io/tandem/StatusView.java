@@ -3,6 +3,7 @@ package io.tandem;
 import io.tandem.engine.EngineRole;
 import io.tandem.routing.Registries;
 import io.tandem.routing.WorkerDirectory;
+import io.tandem.supervisor.SupervisorReport;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -38,7 +39,25 @@ final class StatusView {
                 directory.entries().stream().map(StatusView::worker).toList();
         String missing = missing(up, workers, model);
         missing = missing.isEmpty() ? unheard : missing;
-        return new ClusterStatus(self, missing.isEmpty(), missing, members, workers);
+        return new ClusterStatus(
+                self, missing.isEmpty(), missing, members, workers, supervisor(directory.supervisor()));
+    }
+
+    private static ClusterStatus.Supervisor supervisor(SupervisorReport r) {
+        return new ClusterStatus.Supervisor(
+                r.node(),
+                r.mode(),
+                r.layout(),
+                r.wanted(),
+                r.promptStrain(),
+                r.decodeStrain(),
+                r.reason(),
+                r.requestsPerSecond(),
+                r.promptTokensPerSecond(),
+                r.outputTokensPerSecond(),
+                r.changes(),
+                r.lastChange(),
+                r.lastChangeMillis());
     }
 
     private static ClusterStatus.Worker worker(WorkerDirectory.Entry e) {

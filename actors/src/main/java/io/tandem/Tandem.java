@@ -15,6 +15,7 @@ import io.tandem.routing.BlockFeedActor;
 import io.tandem.routing.Registries;
 import io.tandem.routing.WorkerDirectory;
 import io.tandem.routing.WorkerRegistry;
+import io.tandem.supervisor.RebalanceSettings;
 import io.tandem.supervisor.SupervisorActor;
 import io.tandem.supervisor.SupervisorMessage;
 import io.tandem.transfer.AeronTransport;
@@ -57,6 +58,8 @@ import org.slf4j.LoggerFactory;
  */
 public final class Tandem implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Tandem.class);
+    private static final Duration DEMAND_INTERVAL = Duration.ofSeconds(1);
+    private static final Duration STOP_MARGIN = Duration.ofSeconds(5);
     private static final Duration STOP_TIMEOUT = Duration.ofSeconds(30);
 
     private final ActorSystem<Void> system;
@@ -119,6 +122,7 @@ public final class Tandem implements AutoCloseable {
         ComputeSettings.from(full);
         EngineSettings.from(full);
         TransferSettings.from(full);
+        RebalanceSettings.from(full);
         ModelBundle model = openModel(node);
         WorkerDirectory directory = new WorkerDirectory();
         CacheKnowledge caches = new CacheKnowledge(full, directory);
@@ -138,6 +142,7 @@ public final class Tandem implements AutoCloseable {
                     Cluster.get(system).selfMember().address(),
                     node.clusterName(),
                     node.gpus().isEmpty() ? "no GPU" : "GPUs " + node.gpus());
+            GracefulStop.install(system, node, directory, client);
             start.system.complete(system);
             return new Tandem(system, client, full, node, start);
         } catch (RuntimeException e) {
@@ -168,6 +173,9 @@ public final class Tandem implements AutoCloseable {
         derived.put("pekko.remote.artery.canonical.hostname", node.host());
         derived.put("pekko.remote.artery.canonical.port", node.port());
         derived.put("pekko.cluster.roles", roles);
+        derived.put(
+                "pekko.coordinated-shutdown.phases.before-service-unbind.timeout",
+                node.stopDrainTimeout().plus(STOP_MARGIN).toMillis() + " ms");
         derived.put(
                 "pekko.cluster.seed-nodes",
                 node.seeds().stream()
@@ -210,8 +218,9 @@ public final class Tandem implements AutoCloseable {
                     "blocks"));
             ActorRef<SupervisorMessage> supervisor = ClusterSingleton.get(context.getSystem())
                     .init(SingletonActor.of(
-                            SupervisorActor.create(directory, workers, registries, node.drainTimeout()), "supervisor"));
+                            SupervisorActor.create(directory, workers, registries, config), "supervisor"));
             keepAwake(context, config, node, workers);
+            reportDemand(context, registries, client);
             Cluster cluster = Cluster.get(context.getSystem());
             if (node.seeds().isEmpty()) {
                 cluster.manager()
@@ -224,6 +233,17 @@ public final class Tandem implements AutoCloseable {
             }
             return Behaviors.empty();
         });
+    }
+
+    /** What clients ask for here, to every node, so that any of them can be the supervisor's. */
+    private static void reportDemand(ActorContext<Void> context, Registries registries, ClusterClient client) {
+        context.getSystem()
+                .scheduler()
+                .scheduleWithFixedDelay(
+                        DEMAND_INTERVAL,
+                        DEMAND_INTERVAL,
+                        () -> registries.tellAll(client.demand().report(registries.selfNode(), System.nanoTime())),
+                        context.getExecutionContext());
     }
 
     private static GpuHost host(Config config, NodeSettings node, ModelBundle model, BackendsAhead backends) {
@@ -330,7 +350,7 @@ public final class Tandem implements AutoCloseable {
                     .runAll(CoordinatedShutdown.unknownReason())
                     .thenApply(done -> Done.getInstance())
                     .toCompletableFuture()
-                    .get(STOP_TIMEOUT.toSeconds(), TimeUnit.SECONDS);
+                    .get(STOP_TIMEOUT.plus(node.stopDrainTimeout()).toSeconds(), TimeUnit.SECONDS);
         } catch (ExecutionException | TimeoutException e) {
             LOG.warn("the node did not leave the cluster in order", e);
             system.terminate();

@@ -136,20 +136,33 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
             case RequestMessage.KvFailed m -> life.onKvFailed(m);
             case RequestMessage.Refused m -> life.onRefused(m);
             case RequestMessage.WorkState m -> life.onWorkState(m);
+            case RequestMessage.MoveAway m -> life.onMoveAway(m);
+            case RequestMessage.MoveReserved m -> life.onMoveReserved(m);
+            case RequestMessage.Paused m -> life.onPaused(m);
+            case RequestMessage.MoveFailed m -> life.onMoveFailed(m);
         };
     }
 
     private void route() {
         attempts++;
         RequestTarget target = new RequestTarget(hub, launch.requestId(), attempts);
-        long timeLeftMillis = Math.max(1, TimeUnit.NANOSECONDS.toMillis(deadlineNanos - System.nanoTime()));
         Optional<Routed> routed = attempts == 1 && launch.routed().isPresent()
                 ? launch.routed()
                 : services.route(launch, life.tokensToCompute(), life.avoid());
         routed.ifPresent(r -> decisions.add(RouteDecision.of(r.decision())));
         services.decided(launch.name(), List.copyOf(decisions));
         promptPending = true;
-        run(life.onRoute(routed.map(Routed::route), target, timeLeftMillis));
+        run(life.onRoute(routed.map(Routed::route), target, timeLeftMillis()));
+    }
+
+    private long timeLeftMillis() {
+        return Math.max(1, TimeUnit.NANOSECONDS.toMillis(deadlineNanos - System.nanoTime()));
+    }
+
+    private void findMove(String fromGpu) {
+        attempts++;
+        RequestTarget target = new RequestTarget(hub, launch.requestId(), attempts);
+        run(life.onMoveRoute(services.moveTarget(fromGpu), target, timeLeftMillis()));
     }
 
     private Behavior<Message> run(List<RequestEffect> effects) {
@@ -166,6 +179,12 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
                                     ? Duration.ofMillis(1)
                                     : services.settings().retryDelay());
                 }
+                case RequestEffect.Reroute ignored -> {
+                    services.attemptOver(launch.requestId());
+                    timers.startSingleTimer(new Retry(), Duration.ofMillis(1));
+                }
+                case RequestEffect.FindMove e -> findMove(e.fromGpu());
+                case RequestEffect.Moved ignored -> services.attemptOver(launch.requestId());
                 case RequestEffect.Finish e -> finish(e.reason());
                 case RequestEffect.Fail e -> fail(e);
             }

@@ -19,6 +19,15 @@ public sealed interface RequestEffect {
     /** Route again after a while. */
     record RetryLater() implements RequestEffect {}
 
+    /** Route again now. */
+    record Reroute() implements RequestEffect {}
+
+    /** Look for another worker to decode on. */
+    record FindMove(String fromGpu) implements RequestEffect {}
+
+    /** It decodes on another worker now. */
+    record Moved() implements RequestEffect {}
+
     /** The one terminal state: finished. */
     record Finish(FinishReason reason) implements RequestEffect {}
 

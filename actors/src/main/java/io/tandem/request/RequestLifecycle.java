@@ -50,6 +50,7 @@ public final class RequestLifecycle {
     private int failures;
     private int[] output = new int[64];
     private int outputTokens;
+    private RequestMove move;
     private boolean pushTold;
     private boolean prefillEnded;
 
@@ -179,7 +180,11 @@ public final class RequestLifecycle {
     public List<RequestEffect> onToken(
             int ofAttempt, String gpu, int token, int index, float logprob, int[] topIds, float[] topLogprobs) {
         List<RequestEffect> effects = new ArrayList<>(2);
+        if (move != null && move.isAttempt(ofAttempt)) {
+            commitMove(effects);
+        }
         if (stale(ofAttempt)) {
+            stopLeftover(effects, ofAttempt, gpu);
             return effects;
         }
         heard(gpu);
@@ -201,6 +206,14 @@ public final class RequestLifecycle {
             effects.add(adopt);
         }
         return effects;
+    }
+
+    /** A worker that goes on with an attempt that is over, because a message to it was lost. */
+    private void stopLeftover(List<RequestEffect> effects, int ofAttempt, String gpu) {
+        if (target != null && ofAttempt < attempt) {
+            RequestTarget old = new RequestTarget(target.hub(), target.requestId(), ofAttempt);
+            effects.add(new RequestEffect.Tell(gpu, new WorkerMessage.CancelWork(old)));
+        }
     }
 
     private boolean isLast(int token) {
@@ -291,6 +304,9 @@ public final class RequestLifecycle {
     /** A worker has something of an attempt; it is told to let go when that is not wanted any more. */
     public List<RequestEffect> onHeld(String gpuId, int ofAttempt) {
         List<RequestEffect> effects = new ArrayList<>(1);
+        if (move != null && move.isAttempt(ofAttempt) && gpuId.equals(move.to())) {
+            return effects;
+        }
         boolean wanted = !stale(ofAttempt)
                 && (gpuId.equals(route.decodeGpu()) || phase == Phase.SPLIT && gpuId.equals(route.prefillGpu()));
         if (!wanted && target != null) {
@@ -303,7 +319,10 @@ public final class RequestLifecycle {
 
     public List<RequestEffect> onKvAdopted(RequestMessage.KvAdopted m) {
         List<RequestEffect> effects = new ArrayList<>(1);
-        if (!stale(m.attempt()) && phase == Phase.SPLIT) {
+        if (move != null && move.isAttempt(m.attempt())) {
+            count(m.stats());
+            commitMove(effects);
+        } else if (!stale(m.attempt()) && phase == Phase.SPLIT) {
             phase = Phase.ADOPTED;
             count(m.stats());
             effects.add(new RequestEffect.Count(route.prefillGpu(), -1));
@@ -313,7 +332,10 @@ public final class RequestLifecycle {
 
     public List<RequestEffect> onKvFailed(RequestMessage.KvFailed m) {
         List<RequestEffect> effects = new ArrayList<>();
-        if (!stale(m.attempt()) && phase == Phase.SPLIT) {
+        if (move != null && move.isAttempt(m.attempt())) {
+            checksumFailures += m.stats().checksumFailures();
+            keepHere(effects, true);
+        } else if (!stale(m.attempt()) && phase == Phase.SPLIT) {
             checksumFailures += m.stats().checksumFailures();
             resume(effects, "", "the transfer failed: " + m.failure());
         }
@@ -329,6 +351,10 @@ public final class RequestLifecycle {
 
     public List<RequestEffect> onEnded(RequestMessage.Ended m) {
         List<RequestEffect> effects = new ArrayList<>();
+        if (move != null && move.isAttempt(m.attempt())) {
+            onMoveEnded(effects, m);
+            return effects;
+        }
         if (stale(m.attempt())) {
             return effects;
         }
@@ -352,8 +378,110 @@ public final class RequestLifecycle {
                 }
             }
             case ERROR -> resume(effects, m.gpuId(), m.detail());
+            case SHED -> shed(effects, m.gpuId());
         }
         return effects;
+    }
+
+    /** What runs at the new worker ended there: done, unless it never ran. */
+    private void onMoveEnded(List<RequestEffect> effects, RequestMessage.Ended m) {
+        if (m.reason() == FinishReason.STOP || m.reason() == FinishReason.LENGTH) {
+            commitMove(effects);
+            effects.addAll(onEnded(m));
+        } else {
+            keepHere(effects, true);
+        }
+    }
+
+    /** Given back unstarted: that is no failure. */
+    private void shed(List<RequestEffect> effects, String gpu) {
+        letGo(effects, gpu);
+        uncount(effects);
+        avoid.add(gpu);
+        reason = gpu + " gave it back";
+        phase = Phase.WAITING;
+        effects.add(new RequestEffect.Reroute());
+    }
+
+    // ---- live moves
+
+    /** The worker would rather have it elsewhere; answered by {@link #onMoveRoute} after {@link RequestEffect.FindMove}. */
+    public List<RequestEffect> onMoveAway(RequestMessage.MoveAway m) {
+        boolean decodes = phase == Phase.TOGETHER || phase == Phase.ADOPTED;
+        boolean movable = !stale(m.attempt()) && decodes && move == null && outputTokens > spec.resumedTokens();
+        return movable && route.decodeGpu().equals(m.gpuId())
+                ? List.of(new RequestEffect.FindMove(m.gpuId()))
+                : List.of();
+    }
+
+    /**
+     * A new worker was looked for.
+     *
+     * @param newTarget names an attempt of its own
+     * @param timeLeftMillis of the request
+     */
+    public List<RequestEffect> onMoveRoute(Optional<Route> found, RequestTarget newTarget, long timeLeftMillis) {
+        List<RequestEffect> effects = new ArrayList<>();
+        boolean decodes = phase == Phase.TOGETHER || phase == Phase.ADOPTED;
+        if (found.isEmpty() || !decodes || move != null || outputTokens >= spec.maxNewTokens()) {
+            return effects;
+        }
+        Route to = found.get();
+        move = new RequestMove(route.decodeGpu(), target, to.decodeGpu(), to.decodeEpoch(), newTarget, outputTokens);
+        effects.add(new RequestEffect.Count(to.decodeGpu(), 1));
+        effects.add(new RequestEffect.Tell(
+                to.decodeGpu(),
+                new WorkerMessage.Dispatch(
+                        WorkerMessage.Kind.MIGRATE, to.decodeEpoch(), newTarget, resumed(), timeLeftMillis)));
+        return effects;
+    }
+
+    public List<RequestEffect> onMoveReserved(RequestMessage.MoveReserved m) {
+        List<RequestEffect> effects = new ArrayList<>(1);
+        if (move != null && move.isAttempt(m.attempt())) {
+            move.onReserved(effects, m);
+        }
+        return effects;
+    }
+
+    public List<RequestEffect> onPaused(RequestMessage.Paused m) {
+        List<RequestEffect> effects = new ArrayList<>(2);
+        if (stale(m.attempt()) || move == null) {
+            return effects;
+        }
+        if (m.outputTokens() != outputTokens) {
+            resume(effects, m.gpuId(), "a token is missing");
+        } else {
+            move.onPaused(effects, output, outputTokens);
+        }
+        return effects;
+    }
+
+    public List<RequestEffect> onMoveFailed(RequestMessage.MoveFailed m) {
+        List<RequestEffect> effects = new ArrayList<>(2);
+        if (!stale(m.attempt()) && move != null) {
+            move.drop(effects, false);
+            move = null;
+        }
+        return effects;
+    }
+
+    private void commitMove(List<RequestEffect> effects) {
+        RequestMove done = move;
+        move = null;
+        done.commit(effects);
+        route = new Route(done.to(), done.toEpoch(), done.to(), done.toEpoch(), "moved from " + route.decodeGpu());
+        attempt = done.target().attempt();
+        target = done.target();
+        phase = Phase.TOGETHER;
+        heardDecode = true;
+        decodeGpu = done.to();
+        effects.add(new RequestEffect.Moved());
+    }
+
+    private void keepHere(List<RequestEffect> effects, boolean newWorkerKnows) {
+        move.keep(effects, newWorkerKnows);
+        move = null;
     }
 
     private void finish(List<RequestEffect> effects, FinishReason why, String endedOn) {
@@ -364,6 +492,10 @@ public final class RequestLifecycle {
 
     public List<RequestEffect> onRefused(RequestMessage.Refused m) {
         List<RequestEffect> effects = new ArrayList<>();
+        if (move != null && move.isAttempt(m.attempt())) {
+            keepHere(effects, true);
+            return effects;
+        }
         if (stale(m.attempt())) {
             return effects;
         }
@@ -390,6 +522,9 @@ public final class RequestLifecycle {
         List<RequestEffect> effects = new ArrayList<>();
         if (route == null || phase == Phase.WAITING || phase == Phase.OVER) {
             return effects;
+        }
+        if (move != null && move.to().equals(gpuId) && move.toEpoch() == epoch) {
+            keepHere(effects, true);
         }
         boolean decodeLost = route.decodeGpu().equals(gpuId) && route.decodeEpoch() == epoch;
         boolean prefillLost = phase == Phase.SPLIT && route.prefillGpu().equals(gpuId) && route.prefillEpoch() == epoch;
@@ -466,6 +601,10 @@ public final class RequestLifecycle {
     private void letGo(List<RequestEffect> effects, String endedOn) {
         if (phase == Phase.WAITING || phase == Phase.OVER) {
             return;
+        }
+        if (move != null) {
+            move.drop(effects, false);
+            move = null;
         }
         if (!route.decodeGpu().equals(endedOn)) {
             effects.add(new RequestEffect.Tell(route.decodeGpu(), new WorkerMessage.CancelWork(target)));

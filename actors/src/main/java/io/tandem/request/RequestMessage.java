@@ -96,6 +96,28 @@ public sealed interface RequestMessage permits RequestMessage.FromWorker, Reques
     record KvFailed(String gpuId, long requestId, int attempt, TransferFailure failure, TransferStats stats)
             implements OfRequest {}
 
+    /** The worker would rather have this sequence elsewhere: it is drained, or has another role now. */
+    record MoveAway(String gpuId, long requestId, int attempt) implements OfRequest {}
+
+    /** The new worker has room: the old one may send. See {@link io.tandem.worker.WorkerMessage.MoveOut}. */
+    record MoveReserved(
+            String gpuId,
+            long requestId,
+            int attempt,
+            LeaseId lease,
+            LeaseId tailLease,
+            TransferEndpoint endpoint,
+            int cachedBlocks,
+            int wholeBlocks,
+            int tailBlocks)
+            implements OfRequest {}
+
+    /** The old worker has halted the sequence, which has that many output tokens, and sends its last blocks. */
+    record Paused(String gpuId, long requestId, int attempt, int outputTokens) implements OfRequest {}
+
+    /** The old worker gave the move up; the sequence goes on there. */
+    record MoveFailed(String gpuId, long requestId, int attempt, String reason) implements OfRequest {}
+
     /** The worker does not take the work; nothing is held there. */
     record Refused(String gpuId, long requestId, int attempt, RefusalReason reason, String detail)
             implements OfRequest {}

@@ -2,6 +2,7 @@ package io.tandem.request;
 
 import io.tandem.RequestReport;
 import io.tandem.RouteDecision;
+import io.tandem.routing.Route;
 import io.tandem.routing.Routed;
 import io.tandem.transfer.TransferStats;
 import io.tandem.worker.WorkerMessage;
@@ -31,6 +32,9 @@ public interface RequestServices {
 
     /** Whether that incarnation of a GPU is there, as this node knows. */
     boolean live(String gpuId, long epoch);
+
+    /** Chooses another worker for a sequence that decodes on {@code fromGpu}. */
+    Optional<Route> moveTarget(String fromGpu);
 
     /** Sends to a worker, wherever it is; dropped when nobody owns that GPU now. */
     void tellWorker(String gpuId, WorkerMessage.Remote message);

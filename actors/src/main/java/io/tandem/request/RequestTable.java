@@ -98,6 +98,10 @@ public final class RequestTable<R> {
             case RequestMessage.Ended m -> m.reason() == FinishReason.PREFILLED;
             case RequestMessage.KvReserved ignored -> true;
             case RequestMessage.KvAdopted ignored -> true;
+            case RequestMessage.MoveAway ignored -> true;
+            case RequestMessage.MoveReserved ignored -> true;
+            case RequestMessage.Paused ignored -> true;
+            case RequestMessage.MoveFailed ignored -> true;
         };
     }
 }

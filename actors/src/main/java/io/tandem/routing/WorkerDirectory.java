@@ -1,5 +1,7 @@
 package io.tandem.routing;
 
+import io.tandem.supervisor.DemandReport;
+import io.tandem.supervisor.SupervisorReport;
 import io.tandem.worker.WorkerReport;
 import java.util.List;
 import java.util.Map;
@@ -18,7 +20,10 @@ public final class WorkerDirectory {
 
     private final Map<String, AtomicInteger> inFlight = new ConcurrentHashMap<>();
     private volatile List<Entry> entries = List.of();
-    private volatile String supervisor = "";
+    private volatile SupervisorReport supervisor = SupervisorReport.NONE;
+    private final Map<String, SeenDemand> demand = new ConcurrentHashMap<>();
+
+    private record SeenDemand(DemandReport report, long seenNanos) {}
 
     /** Ordered by GPU id. */
     public List<Entry> entries() {
@@ -32,9 +37,19 @@ public final class WorkerDirectory {
                 .findFirst();
     }
 
-    /** Node of the supervisor, or empty. */
-    public String supervisor() {
+    /** What the supervisor said last. */
+    public SupervisorReport supervisor() {
         return supervisor;
+    }
+
+    /** The demand that nodes have reported within the time given. */
+    public List<DemandReport> demand(long nowNanos, long notOlderNanos) {
+        demand.values().removeIf(d -> nowNanos - d.seenNanos() > notOlderNanos);
+        return demand.values().stream().map(SeenDemand::report).toList();
+    }
+
+    void publishDemand(DemandReport report, long nowNanos) {
+        demand.put(report.node(), new SeenDemand(report, nowNanos));
     }
 
     /** Replaces the snapshot; the registry's call. */
@@ -42,8 +57,8 @@ public final class WorkerDirectory {
         entries = List.copyOf(snapshot);
     }
 
-    void publishSupervisor(String node) {
-        supervisor = node;
+    void publishSupervisor(SupervisorReport report) {
+        supervisor = report;
     }
 
     /** Counts work given to a GPU (+1) or over (-1). */

@@ -1,5 +1,7 @@
 package io.tandem.routing;
 
+import io.tandem.supervisor.DemandReport;
+import io.tandem.supervisor.SupervisorReport;
 import io.tandem.worker.WorkerReport;
 import java.time.Duration;
 import java.util.List;
@@ -68,8 +70,12 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
                 .onMessage(Tick.class, m -> onTick())
                 .onMessage(Reachability.class, m -> onReachability(m.event()))
                 .onMessage(Membership.class, m -> onMembership(m.event()))
-                .onMessage(RegistryMessage.SupervisorSeen.class, m -> {
-                    directory.publishSupervisor(m.node());
+                .onMessage(SupervisorReport.class, m -> {
+                    directory.publishSupervisor(m);
+                    return this;
+                })
+                .onMessage(DemandReport.class, m -> {
+                    directory.publishDemand(m, System.nanoTime());
                     return this;
                 })
                 .build();

@@ -14,12 +14,12 @@ import io.tandem.engine.SequenceStats;
 import io.tandem.request.RequestMessage;
 import io.tandem.request.RequestTarget;
 import io.tandem.routing.BlockFeedMessage;
-import io.tandem.routing.RegistryMessage;
 import io.tandem.routing.StepTimes;
 import io.tandem.routing.WorkerFacts;
 import io.tandem.sampling.SamplingParams;
 import io.tandem.supervisor.DemandReport;
 import io.tandem.supervisor.SupervisorMessage;
+import io.tandem.supervisor.SupervisorReport;
 import io.tandem.transfer.LeaseId;
 import io.tandem.transfer.TransferEndpoint;
 import io.tandem.transfer.TransferFailure;
@@ -67,7 +67,6 @@ public final class WireTypes {
         m.put(261, RequestMessage.WorkState.class);
         m.put(262, RequestMessage.Holding.class);
         m.put(140, WorkerReport.class);
-        m.put(141, RegistryMessage.SupervisorSeen.class);
         m.put(150, SupervisorMessage.SetRole.class);
         m.put(151, SupervisorMessage.Drain.class);
         m.put(152, SupervisorMessage.Outcome.class);
@@ -75,6 +74,13 @@ public final class WireTypes {
         m.put(200, BlockFeedMessage.Events.class);
         m.put(201, BlockFeedMessage.Snapshot.class);
         m.put(202, WorkerMessage.FetchBlocks.class);
+        m.put(247, SupervisorReport.class);
+        m.put(241, WorkerMessage.MoveOut.class);
+        m.put(242, WorkerMessage.KeepWork.class);
+        m.put(243, RequestMessage.MoveAway.class);
+        m.put(244, RequestMessage.MoveReserved.class);
+        m.put(245, RequestMessage.Paused.class);
+        m.put(246, RequestMessage.MoveFailed.class);
         return m;
     }
 
@@ -99,6 +105,7 @@ public final class WireTypes {
         m.put(41, TransferStats.class);
         m.put(42, TransferFailure.class);
         m.put(43, WorkerMessage.Kind.class);
+        m.put(259, WorkerReport.RoleHistory.class);
         m.put(210, double[].class);
         m.put(211, StepTimes.class);
         m.put(212, WorkerFacts.class);

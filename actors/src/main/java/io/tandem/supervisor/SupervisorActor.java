@@ -1,13 +1,16 @@
 package io.tandem.supervisor;
 
+import com.typesafe.config.Config;
 import io.tandem.engine.EngineRole;
+import io.tandem.engine.EngineSettings;
 import io.tandem.routing.Registries;
-import io.tandem.routing.RegistryMessage;
+import io.tandem.routing.RoutingSettings;
 import io.tandem.routing.WorkerDirectory;
 import io.tandem.worker.WorkerMessage;
 import io.tandem.worker.WorkerReport;
 import io.tandem.worker.WorkerShards;
 import java.time.Duration;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.CompletionStage;
 import org.apache.pekko.actor.typed.ActorRef;
@@ -21,24 +24,36 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The cluster's singleton: watches the workers, says where it lives and what the cluster is made of, and carries out what
- * operators ask for. It keeps nothing that would be lost with it: a role lives in its worker, so a supervisor that starts
- * anew on another node finds everything as it was, and serving never waits for it.
+ * The cluster's singleton: decides roles by {@link RebalancePolicy} from what workers and nodes report, and carries out what it
+ * or an operator wants. It keeps nothing that would be lost with it: roles, their age and what they were before live in
+ * their workers, demand where requests arrive. So a supervisor that starts anew on another node finds everything as it was,
+ * and serving never waits for it.
  */
 public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
     private static final Logger LOG = LoggerFactory.getLogger(SupervisorActor.class);
-    private static final Duration BEAT = Duration.ofSeconds(1);
     private static final Duration ROLE_TIMEOUT = Duration.ofSeconds(20);
+
+    /** Demand of a node that says nothing for this long is gone with it. */
+    private static final Duration DEMAND_TIMEOUT = Duration.ofSeconds(10);
 
     /** Its own events. */
     sealed interface Internal extends SupervisorMessage {}
 
     private record Beat() implements Internal {}
 
+    private record Flipped(RebalancePolicy.Flip flip, long decidedNanos, boolean done) implements Internal {}
+
     private final WorkerDirectory directory;
     private final WorkerShards workers;
     private final Registries registries;
     private final Duration drainTimeout;
+    private final RebalanceSettings settings;
+    private final RebalancePolicy policy;
+    private final SupervisorView view;
+    private RebalancePolicy.State state = RebalancePolicy.State.START;
+    private long changes;
+    private String lastChange;
+    private double lastChangeMillis;
     private String lastSummary = "";
 
     private SupervisorActor(
@@ -46,20 +61,28 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
             WorkerDirectory directory,
             WorkerShards workers,
             Registries registries,
-            Duration drainTimeout) {
+            Config config) {
         super(context);
         this.directory = directory;
         this.workers = workers;
         this.registries = registries;
-        this.drainTimeout = drainTimeout;
-        LOG.info("the supervisor runs on {}", registries.selfNode());
+        drainTimeout = config.getDuration("tandem.node.drain-timeout");
+        settings = RebalanceSettings.from(config);
+        policy = new RebalancePolicy(settings);
+        view = new SupervisorView(RoutingSettings.from(config), EngineSettings.from(config));
+        SupervisorReport before = directory.supervisor();
+        changes = before.changes();
+        lastChange = before.lastChange();
+        lastChangeMillis = before.lastChangeMillis();
+        LOG.info("the supervisor runs on {}, mode {}", registries.selfNode(), settings.mode());
     }
 
     public static Behavior<SupervisorMessage> create(
-            WorkerDirectory directory, WorkerShards workers, Registries registries, Duration drainTimeout) {
+            WorkerDirectory directory, WorkerShards workers, Registries registries, Config config) {
+        Duration interval = RebalanceSettings.from(config).interval();
         return Behaviors.setup(context -> Behaviors.withTimers(timers -> {
-            timers.startTimerWithFixedDelay(new Beat(), Duration.ZERO, BEAT);
-            return new SupervisorActor(context, directory, workers, registries, drainTimeout);
+            timers.startTimerWithFixedDelay(new Beat(), Duration.ZERO, interval);
+            return new SupervisorActor(context, directory, workers, registries, config);
         }));
     }
 
@@ -67,17 +90,82 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
     public Receive<SupervisorMessage> createReceive() {
         return newReceiveBuilder()
                 .onMessage(Beat.class, m -> onBeat())
+                .onMessage(Flipped.class, this::onFlipped)
                 .onMessage(SupervisorMessage.SetRole.class, this::onSetRole)
                 .onMessage(SupervisorMessage.Drain.class, this::onDrain)
                 .build();
     }
 
     private Behavior<SupervisorMessage> onBeat() {
-        registries.tellAll(new RegistryMessage.SupervisorSeen(registries.selfNode()));
         String summary = summary();
         if (!summary.equals(lastSummary)) {
             lastSummary = summary;
             LOG.info("cluster: {}", summary.isEmpty() ? "no workers" : summary);
+        }
+        long now = System.nanoTime();
+        Demand demand = DemandWindow.sum(directory.demand(now, DEMAND_TIMEOUT.toNanos()));
+        if (settings.mode() == RebalanceSettings.Mode.OFF) {
+            tell(demand, new RebalancePolicy.Verdict("", 0, 0, "", "roles are changed by hand only"));
+            return this;
+        }
+        RebalancePolicy.Outcome outcome = policy.decide(state, view.workers(directory, now), demand, now);
+        boolean acts = settings.mode() == RebalanceSettings.Mode.ACT;
+        state = acts || outcome.flips().isEmpty() ? outcome.state() : RebalancePolicy.State.START;
+        for (RebalancePolicy.Flip flip : outcome.flips()) {
+            String why = outcome.verdict().reason();
+            LOG.info("{}: {} -> {}: {}", acts ? "changes" : "advises", flip.gpuId(), flip.to(), why);
+            changes++;
+            lastChange = flip.gpuId() + " " + flip.from() + " to " + flip.to() + ": " + why;
+            if (acts) {
+                flip(flip, now);
+            }
+        }
+        tell(demand, outcome.verdict());
+        return this;
+    }
+
+    private void tell(Demand demand, RebalancePolicy.Verdict v) {
+        registries.tellAll(new SupervisorReport(
+                registries.selfNode(),
+                settings.mode().name().toLowerCase(Locale.ROOT),
+                v.layout(),
+                v.wanted(),
+                v.promptStrain(),
+                v.decodeStrain(),
+                v.reason(),
+                demand.requestsPerSecond(),
+                demand.uncachedTokensPerSecond(),
+                demand.outputTokensPerSecond(),
+                changes,
+                lastChange,
+                lastChangeMillis));
+    }
+
+    private void flip(RebalancePolicy.Flip flip, long decidedNanos) {
+        CompletionStage<WorkerMessage.Done> asked =
+                ask(flip.gpuId(), ref -> changeRole(flip.gpuId(), flip.to(), ref), settings.flipTimeout());
+        getContext().pipeToSelf(asked, (done, failure) -> new Flipped(flip, decidedNanos, failure == null));
+    }
+
+    /** What the new role does not want moves away when somebody else takes it; else it runs to its end where it is. */
+    private WorkerMessage.ChangeRole changeRole(String gpuId, EngineRole to, ActorRef<WorkerMessage.Done> replyTo) {
+        EngineRole unwanted = to == EngineRole.PREFILL ? EngineRole.DECODE : EngineRole.PREFILL;
+        return new WorkerMessage.ChangeRole(to, SupervisorView.othersTake(directory, gpuId, unwanted), replyTo);
+    }
+
+    private Behavior<SupervisorMessage> onFlipped(Flipped m) {
+        if (m.done()) {
+            lastChangeMillis = (System.nanoTime() - m.decidedNanos()) / 1e6;
+            LOG.info(
+                    "{} runs as {} after {} ms",
+                    m.flip().gpuId(),
+                    m.flip().to(),
+                    String.format(Locale.ROOT, "%.1f", lastChangeMillis));
+        } else {
+            LOG.warn(
+                    "{} did not change to {} in time",
+                    m.flip().gpuId(),
+                    m.flip().to());
         }
         return this;
     }
@@ -101,10 +189,7 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
             return this;
         }
         LOG.info("role of {} by hand: {} -> {}", m.gpuId(), worker.get().role(), m.role());
-        answer(
-                m.gpuId(),
-                m.replyTo(),
-                ask(m.gpuId(), ref -> new WorkerMessage.ChangeRole(m.role(), ref), ROLE_TIMEOUT));
+        answer(m.gpuId(), m.replyTo(), ask(m.gpuId(), ref -> changeRole(m.gpuId(), m.role(), ref), ROLE_TIMEOUT));
         return this;
     }
 
@@ -113,11 +198,12 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
             m.replyTo().tell(unknown(m.gpuId()));
             return this;
         }
+        boolean moves = SupervisorView.othersTake(directory, m.gpuId(), EngineRole.DECODE);
         LOG.info("{} {} by hand", m.gpuId(), m.draining() ? "is drained" : "takes work again");
         answer(
                 m.gpuId(),
                 m.replyTo(),
-                ask(m.gpuId(), ref -> new WorkerMessage.SetDraining(m.draining(), ref), drainTimeout));
+                ask(m.gpuId(), ref -> new WorkerMessage.SetDraining(m.draining(), moves, ref), drainTimeout));
         return this;
     }
 

@@ -1,6 +1,7 @@
 package io.tandem.worker;
 
 import io.tandem.engine.EngineListener;
+import io.tandem.engine.EngineRole;
 import io.tandem.engine.FinishReason;
 import io.tandem.engine.SequenceStats;
 import io.tandem.engine.StepTokens;
@@ -123,6 +124,27 @@ public final class EnginePublisher implements EngineListener {
     @Override
     public void onReserved(long key, int cachedBlocks, int[] blockIds) {
         actor.accept(new WorkEvent.Reserved(key, cachedBlocks, blockIds));
+    }
+
+    @Override
+    public void onRoleRuns(EngineRole role) {
+        actor.accept(new WorkEvent.RoleRuns(role));
+    }
+
+    @Override
+    public void onExported(long exportKey, int[] blockIds) {
+        actor.accept(new WorkEvent.Exported(exportKey, blockIds));
+    }
+
+    /** The owner is told on this thread, so that it hears of the pause after the last token. */
+    @Override
+    public void onPaused(long exportKey, long key, int outputTokens, int[] blockIds) {
+        Work work = works.get(key);
+        if (work != null) {
+            RequestTarget t = work.target;
+            t.hub().tell(new RequestMessage.Paused(gpuId, t.requestId(), t.attempt(), outputTokens));
+        }
+        actor.accept(new WorkEvent.Paused(exportKey, blockIds));
     }
 
     @Override

@@ -4,6 +4,7 @@ import io.tandem.request.RequestMessage;
 import io.tandem.request.RequestTarget;
 import io.tandem.transfer.LeaseId;
 import io.tandem.transfer.TransferEndpoint;
+import io.tandem.transfer.TransferFailure;
 import io.tandem.transfer.TransferStats;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
@@ -18,6 +19,9 @@ public final class Work {
     final boolean wantsLogprobs;
     final long sinceNanos;
     final long deadlineNanos;
+
+    /** When its owner was asked to move it. */
+    long moveAskedNanos;
 
     /** Set when the work is to end; it does once no transfer touches its blocks. */
     boolean cancelled;
@@ -42,12 +46,21 @@ public final class Work {
     /** Slots whose window is filled and not yet with the transport. */
     final ArrayDeque<Integer> filled = new ArrayDeque<>();
 
+    /** For what a moving sequence has not computed yet. */
+    LeaseId tailLease;
+
+    /** Leases whose end the transport has not told. */
+    int openLeases;
+
+    /** Why the first of them ended badly. */
+    TransferFailure failure;
+
     // Decode side.
     boolean arrived;
     TransferStats stats = NOTHING_MOVED;
     int[] nextTokens;
     boolean adopted;
-    RequestMessage.KvReserved reservation;
+    RequestMessage.OfRequest reservation;
 
     // Prefill side.
     boolean prefilled;

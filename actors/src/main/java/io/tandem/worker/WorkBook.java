@@ -42,8 +42,17 @@ public final class WorkBook {
 
     private static final long YIELD_PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
 
+    /** What a sequence may grow by while its whole blocks move; beyond, the move is given up and the source goes on. */
+    private static final int MOVE_ROOM_TOKENS = 128;
+
+    private static final long MOVE_ASK_AGAIN_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
+
+    /** Marks the lease of a moving sequence's last blocks; below it the lease's id is the work's key. */
+    private static final long TAIL = 1L << 62;
+
     private final String gpuId;
     private final long epoch;
+    private final OutgoingMoves moves;
     private final ConcurrentHashMap<Long, Work> works;
     private final Map<RequestTarget, Work> byTarget = new HashMap<>();
     private final Map<ActorRef<RequestMessage>, Integer> worksOfHub = new HashMap<>();
@@ -97,6 +106,7 @@ public final class WorkBook {
         windows = new TransferWindows(kv, watcher);
         this.maxWorks = maxWorks;
         this.holdingNanos = holdingNanos;
+        moves = new OutgoingMoves(gpuId, kv, transport, watcher, this::tellEngine);
     }
 
     // ---- commands of the cluster
@@ -117,6 +127,10 @@ public final class WorkBook {
         Work work =
                 new Work(++lastKey, m.target(), m.kind(), m.spec().sampling().wantsLogprobs(), nowNanos, deadline);
         SequenceSpec spec = localSpec(m.spec(), deadline + ENGINE_GRACE_NANOS);
+        if (m.kind() == WorkerMessage.Kind.MIGRATE) {
+            // All but the last token are computed where it runs now.
+            work.wholeBlocks = (spec.tokens().length - 1) / kv.layout().blockTokens();
+        }
         add(work);
         if (!engine.offer(command(work.key, m.kind(), spec))) {
             remove(work);
@@ -129,6 +143,7 @@ public final class WorkBook {
             case GENERATE -> new EngineCommand.Generate(key, spec);
             case PREFILL -> new EngineCommand.Prefill(key, spec);
             case RESERVE -> new EngineCommand.Reserve(key, spec);
+            case MIGRATE -> new EngineCommand.Reserve(key, spec, MOVE_ROOM_TOKENS);
         };
     }
 
@@ -211,6 +226,49 @@ public final class WorkBook {
                         work.arrived));
     }
 
+    /** Sends a sequence that decodes here elsewhere. */
+    public void moveOut(WorkerMessage.MoveOut m, long nowNanos) {
+        Work work = byTarget.get(m.target());
+        if (work == null || work.cancelled || work.ended || work.transferring || windows.areNeeded()) {
+            RequestTarget t = m.target();
+            t.hub().tell(new RequestMessage.MoveFailed(gpuId, t.requestId(), t.attempt(), "it does not run here"));
+            return;
+        }
+        moves.start(++lastKey, work, m, nowNanos);
+    }
+
+    /** A move is called off. */
+    public void keep(RequestTarget target) {
+        Work work = byTarget.get(target);
+        if (work != null) {
+            moves.callOff(work);
+        }
+    }
+
+    /** Gives back what has not begun; it runs elsewhere. */
+    public void shed() {
+        engine.offer(new EngineCommand.Shed());
+    }
+
+    /** Asks the owners of what decodes here to move it, at most {@code most} at a time; each again after a while. */
+    public void moveAway(int most, long nowNanos) {
+        int moving = 0;
+        for (Work work : works.values()) {
+            boolean asked = work.moveAskedNanos != 0 && nowNanos - work.moveAskedNanos < MOVE_ASK_AGAIN_NANOS;
+            moving += asked || moves.moving(work) ? 1 : 0;
+        }
+        for (Work work : works.values()) {
+            boolean decodes = work.kind == WorkerMessage.Kind.GENERATE || work.nextTokens != null;
+            boolean asked = work.moveAskedNanos != 0 && nowNanos - work.moveAskedNanos < MOVE_ASK_AGAIN_NANOS;
+            if (moving < most && decodes && !asked && !work.cancelled && !work.ended && !moves.moving(work)) {
+                work.moveAskedNanos = nowNanos;
+                RequestTarget t = work.target;
+                t.hub().tell(new RequestMessage.MoveAway(gpuId, t.requestId(), t.attempt()));
+                moving++;
+            }
+        }
+    }
+
     public void cancel(RequestTarget target) {
         Work work = byTarget.get(target);
         if (work != null) {
@@ -230,6 +288,7 @@ public final class WorkBook {
             unsent.poll();
         }
         sendUnsentBlocks();
+        moves.tick(nowNanos);
         for (Work work : works.values()) {
             if (!work.cancelled && nowNanos - work.deadlineNanos >= 0) {
                 cancel(work);
@@ -297,14 +356,31 @@ public final class WorkBook {
             case WorkEvent.SequenceEnded m -> onSequenceEnded(m.key(), m.reason());
             case WorkEvent.PrefillProgress m -> onPrefillProgress(m.key(), m.wholeBlocks(), m.blockIds());
             case WorkEvent.Reserved m -> onReserved(m.key(), m.cachedBlocks(), m.blockIds());
-            case WorkEvent.EngineRefused m -> onEngineRefused(m.key(), m.reason(), m.detail());
-            case WorkEvent.Arrived m -> onArrived(m.lease().id(), m.stats());
-            case WorkEvent.ArrivalFailed m -> onArrivalFailed(m.lease().id(), m.failure(), m.stats());
-            case WorkEvent.Acknowledged m -> onAcknowledged(m.key(), m.stats());
             case WorkEvent.WindowFilled m -> onWindowFilled(works.get(m.key()), m.slot(), m.failure());
             case WorkEvent.WindowSent m -> onWindowSent(works.get(m.key()), m.slot());
             case WorkEvent.BlocksFilled m -> onBlocksFilled(works.get(m.key()), m.stats(), m.failure());
-            case WorkEvent.PushFailed m -> onPushFailed(m.key(), m.failure(), m.stats());
+            case WorkEvent.Exported m -> moves.onExported(m.exportKey(), m.blockIds());
+            case WorkEvent.Paused m -> moves.onPaused(m.exportKey(), m.blockIds());
+            case WorkEvent.RoleRuns ignored -> {
+                // The actor's business.
+            }
+            case WorkEvent.EngineRefused m -> {
+                if (!moves.onRefused(m.key(), m.detail())) {
+                    onEngineRefused(m.key(), m.reason(), m.detail());
+                }
+            }
+            case WorkEvent.Arrived m -> onArrived(m.lease().id() & ~TAIL, m.stats());
+            case WorkEvent.ArrivalFailed m -> onArrivalFailed(m.lease().id() & ~TAIL, m.failure(), m.stats());
+            case WorkEvent.Acknowledged m -> {
+                if (!moves.onAcknowledged(m.key())) {
+                    onAcknowledged(m.key(), m.stats());
+                }
+            }
+            case WorkEvent.PushFailed m -> {
+                if (!moves.onPushFailed(m.key(), m.failure())) {
+                    onPushFailed(m.key(), m.failure(), m.stats());
+                }
+            }
         }
     }
 
@@ -315,29 +391,71 @@ public final class WorkBook {
         if (work == null) {
             return;
         }
-        int missing = blockIds.length - cachedBlocks;
-        work.lease = new LeaseId(key, epoch);
         if (work.cancelled) {
             letGo(work);
             return;
         }
-        if (missing == 0) {
-            work.arrived = true;
-        } else {
-            work.blockIds = blockIds;
-            work.cachedBlocks = cachedBlocks;
-            String refusal = openReceive(work);
-            if (!refusal.isEmpty()) {
-                refuse(work.target, RefusalReason.QUEUE_FULL, refusal);
-                cancel(work);
-                return;
-            }
+        boolean moving = work.kind == WorkerMessage.Kind.MIGRATE;
+        int whole = moving ? work.wholeBlocks : blockIds.length;
+        work.lease = new LeaseId(key, epoch);
+        work.blockIds = blockIds;
+        work.cachedBlocks = cachedBlocks;
+        String refusal = moving ? openMove(work, whole) : whole > cachedBlocks ? openReceive(work) : "";
+        if (!refusal.isEmpty()) {
+            refuse(work.target, RefusalReason.QUEUE_FULL, refusal);
+            cancel(work);
+            return;
         }
-        RequestTarget t = work.target;
-        work.reservation = new RequestMessage.KvReserved(
-                gpuId, t.requestId(), t.attempt(), work.lease, transport.endpoint(), cachedBlocks, blockIds.length);
-        t.hub().tell(work.reservation);
+        work.arrived = work.openLeases == 0;
+        tellReserved(work, cachedBlocks, whole, blockIds.length);
         adoptWhenComplete(work);
+    }
+
+    /** Opens both leases of a sequence that moves here; empty when they are open. */
+    private String openMove(Work work, int whole) {
+        if (windows.areNeeded()) {
+            return "sequences whose blocks are in device memory do not move yet";
+        }
+        OpenResult opened = OpenResult.OPENED;
+        if (whole > work.cachedBlocks) {
+            opened = receive(work, work.lease, work.cachedBlocks, whole, whole - work.cachedBlocks);
+        }
+        if (opened == OpenResult.OPENED) {
+            work.tailLease = new LeaseId(work.key | TAIL, epoch);
+            opened = receive(work, work.tailLease, whole, work.blockIds.length, 1);
+        }
+        return opened == OpenResult.OPENED ? "" : "no lease to receive KV: " + opened;
+    }
+
+    private OpenResult receive(Work work, LeaseId lease, int from, int to, int least) {
+        MemorySegment[] slots = new MemorySegment[to - from];
+        for (int i = 0; i < slots.length; i++) {
+            slots[i] = kv.block(work.blockIds[from + i]);
+        }
+        OpenResult opened = transport.openReceive(lease, slots, least, work.deadlineNanos, new ReceiveEnd(watcher));
+        if (opened == OpenResult.OPENED) {
+            work.openLeases++;
+            work.transferring = true;
+        }
+        return opened;
+    }
+
+    private void tellReserved(Work work, int cachedBlocks, int wholeBlocks, int allBlocks) {
+        RequestTarget t = work.target;
+        work.reservation = work.kind == WorkerMessage.Kind.MIGRATE
+                ? new RequestMessage.MoveReserved(
+                        gpuId,
+                        t.requestId(),
+                        t.attempt(),
+                        work.lease,
+                        work.tailLease,
+                        transport.endpoint(),
+                        cachedBlocks,
+                        wholeBlocks,
+                        allBlocks - wholeBlocks)
+                : new RequestMessage.KvReserved(
+                        gpuId, t.requestId(), t.attempt(), work.lease, transport.endpoint(), cachedBlocks, wholeBlocks);
+        t.hub().tell(work.reservation);
     }
 
     /** Opens the lease for the blocks that are missing; empty when it is open. */
@@ -355,7 +473,9 @@ public final class WorkBook {
         }
         OpenResult opened = transport.openReceive(work.lease, slots, work.deadlineNanos, new ReceiveEnd(watcher));
         work.transferring = opened == OpenResult.OPENED;
-        if (!work.transferring) {
+        if (work.transferring) {
+            work.openLeases++;
+        } else {
             windows.giveBackAll(work);
         }
         return work.transferring ? "" : "no lease to receive KV: " + opened;
@@ -407,17 +527,28 @@ public final class WorkBook {
         if (work == null) {
             return;
         }
+        work.stats = new TransferStats(
+                work.stats.blocks() + stats.blocks(),
+                work.stats.bytes() + stats.bytes(),
+                work.stats.nanos() + stats.nanos(),
+                work.stats.checksumFailures() + stats.checksumFailures());
+        if (--work.openLeases > 0) {
+            return;
+        }
+        if (work.failure != null) {
+            transferFailed(work, work.failure, stats);
+            return;
+        }
         work.transferring = false;
         if (windows.areNeeded()) {
             windows.store(work, stats);
         } else {
-            blocksArrived(work, stats);
+            blocksArrived(work);
         }
     }
 
-    private void blocksArrived(Work work, TransferStats stats) {
+    private void blocksArrived(Work work) {
         work.arrived = true;
-        work.stats = stats;
         if (work.ended) {
             remove(work);
         } else if (work.cancelled) {
@@ -428,7 +559,16 @@ public final class WorkBook {
     }
 
     private void onArrivalFailed(long key, TransferFailure failure, TransferStats stats) {
-        transferFailed(works.get(key), failure, stats);
+        Work work = works.get(key);
+        if (work == null) {
+            return;
+        }
+        work.failure = work.failure == null ? failure : work.failure;
+        if (--work.openLeases > 0) {
+            abort(work);
+        } else {
+            transferFailed(work, work.failure, stats);
+        }
     }
 
     private void onAcknowledged(long key, TransferStats stats) {
@@ -505,7 +645,7 @@ public final class WorkBook {
         work.copying--;
         windows.giveBackAll(work);
         if (failure.isEmpty()) {
-            blocksArrived(work, stats);
+            blocksArrived(work);
         } else {
             LOG.warn("GPU {}: blocks cannot be copied to the device: {}", gpuId, failure);
             transferFailed(work, TransferFailure.CLOSED, stats);
@@ -595,8 +735,11 @@ public final class WorkBook {
     }
 
     private void abort(Work work) {
-        if (work.kind == WorkerMessage.Kind.RESERVE) {
+        if (work.kind == WorkerMessage.Kind.RESERVE || work.kind == WorkerMessage.Kind.MIGRATE) {
             transport.abortReceive(work.lease);
+            if (work.tailLease != null) {
+                transport.abortReceive(work.tailLease);
+            }
         } else {
             transport.abortSend(work.lease);
         }
@@ -634,6 +777,7 @@ public final class WorkBook {
         if (works.remove(work.key) == null) {
             return;
         }
+        moves.gone(work);
         byTarget.remove(work.target);
         ActorRef<RequestMessage> hub = work.target.hub();
         if (worksOfHub.merge(hub, -1, Integer::sum) == 0) {
@@ -656,7 +800,7 @@ public final class WorkBook {
     }
 
     /** Carries the end of a send from the transport's thread to the actor. */
-    private record SendEnd(Watcher watcher, long key, boolean windows) implements BlockTransport.SendListener {
+    record SendEnd(Watcher watcher, long key, boolean windows) implements BlockTransport.SendListener {
         @Override
         public void onBlockSent(LeaseId lease, int slot) {
             if (windows) {

@@ -1,6 +1,7 @@
 package io.tandem.worker;
 
 import io.tandem.engine.EngineListener.RefusalReason;
+import io.tandem.engine.EngineRole;
 import io.tandem.engine.FinishReason;
 import io.tandem.request.RequestMessage;
 import io.tandem.transfer.LeaseId;
@@ -18,6 +19,12 @@ public sealed interface WorkEvent extends WorkerMessage {
     record PrefillProgress(long key, int wholeBlocks, int[] blockIds) implements WorkEvent {}
 
     record Reserved(long key, int cachedBlocks, int[] blockIds) implements WorkEvent {}
+
+    record Exported(long exportKey, int[] blockIds) implements WorkEvent {}
+
+    record Paused(long exportKey, int[] blockIds) implements WorkEvent {}
+
+    record RoleRuns(EngineRole role) implements WorkEvent {}
 
     record EngineRefused(long key, RefusalReason reason, String detail) implements WorkEvent {}
 

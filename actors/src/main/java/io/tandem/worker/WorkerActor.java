@@ -2,6 +2,7 @@ package io.tandem.worker;
 
 import io.tandem.compute.ComputeBackend;
 import io.tandem.engine.Engine;
+import io.tandem.engine.EngineCommand;
 import io.tandem.engine.EngineListener.RefusalReason;
 import io.tandem.engine.EngineLoop;
 import io.tandem.engine.EngineRole;
@@ -56,6 +57,8 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
 
     record RouterGone(ActorRef<BlockFeedMessage> router) implements Internal {}
 
+    private record RoleAwaited(EngineRole role, long sinceNanos, ActorRef<WorkerMessage.Done> replyTo) {}
+
     private final String gpuId;
     private final GpuHost host;
     private final WorkerSettings settings;
@@ -65,7 +68,15 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private final List<BooleanSupplier> awaited = new ArrayList<>();
     private final EngineSettings engineSettings;
     private final StepTimeRecorder times;
+    private final List<RoleAwaited> roleAwaited = new ArrayList<>();
     private boolean draining;
+    /** Drained: everything is to run elsewhere. */
+    private boolean moveAll;
+    /** Its role takes prompts now: decodes are to run elsewhere. */
+    private boolean moveDecodes;
+
+    private EngineRole previousRole;
+    private long roleSinceNanos = System.nanoTime();
     private ComputeBackend backend;
     private BlockTransport transport;
     private EngineLoop loop;
@@ -127,6 +138,8 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 .onMessage(WorkerMessage.AskWork.class, this::onAskWork)
                 .onMessage(WorkerMessage.CancelWork.class, this::onCancelWork)
                 .onMessage(WorkerMessage.FetchBlocks.class, this::onFetchBlocks)
+                .onMessage(WorkerMessage.MoveOut.class, this::onMoveOut)
+                .onMessage(WorkerMessage.KeepWork.class, this::onKeepWork)
                 .onMessage(WorkEvent.class, this::onWorkEvent)
                 .onMessage(Internal.class, this::onInternal)
                 .onMessage(WorkerMessage.ChangeRole.class, this::onChangeRole)
@@ -140,7 +153,9 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     }
 
     private Behavior<WorkerMessage> onWorkEvent(WorkEvent event) {
-        if (book != null) {
+        if (event instanceof WorkEvent.RoleRuns runs) {
+            onRoleRuns(runs.role());
+        } else if (book != null) {
             book.on(event);
         }
         return this;
@@ -296,27 +311,67 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         return this;
     }
 
+    private Behavior<WorkerMessage> onMoveOut(WorkerMessage.MoveOut m) {
+        if (book != null) {
+            book.moveOut(m, System.nanoTime());
+        }
+        return this;
+    }
+
+    private Behavior<WorkerMessage> onKeepWork(WorkerMessage.KeepWork m) {
+        if (book != null) {
+            book.keep(m.target());
+        }
+        return this;
+    }
+
     private Behavior<WorkerMessage> onChangeRole(WorkerMessage.ChangeRole m) {
-        if (loop == null || !loop.offer(new io.tandem.engine.EngineCommand.SetRole(m.role()))) {
+        long now = System.nanoTime();
+        EngineRole before = loop == null ? m.role() : loop.stats().role();
+        if (loop == null || !loop.offer(new EngineCommand.SetRole(m.role()))) {
             LOG.warn("GPU {} cannot take the role {} now", gpuId, m.role());
             return this;
         }
-        LOG.info("GPU {}: {} -> {}", gpuId, loop.stats().role(), m.role());
-        awaited.add(() -> answerWhen(loop.stats().role() == m.role(), m.replyTo()));
+        LOG.info("GPU {}: {} -> {}", gpuId, before, m.role());
+        if (before != m.role()) {
+            previousRole = before;
+            roleSinceNanos = now;
+        }
+        moveDecodes = m.moveWork() && m.role() == EngineRole.PREFILL;
+        if (m.moveWork() && m.role() == EngineRole.DECODE) {
+            book.shed();
+        }
+        moveAway();
+        roleAwaited.add(new RoleAwaited(m.role(), now, m.replyTo()));
         return this;
+    }
+
+    /** The engine runs in a role: whoever asked for it hears so. */
+    private void onRoleRuns(EngineRole role) {
+        report();
+        roleAwaited.removeIf(a -> {
+            if (a.role() == role) {
+                a.replyTo().tell(new WorkerMessage.Done(gpuId, role, draining, System.nanoTime() - a.sinceNanos()));
+            }
+            return true; // asked for another role before: that one was overtaken, and its asker times out
+        });
     }
 
     private Behavior<WorkerMessage> onSetDraining(WorkerMessage.SetDraining m) {
+        long now = System.nanoTime();
         draining = m.draining();
+        moveAll = m.draining() && m.moveWork();
         report();
-        awaited.add(() -> answerWhen(!m.draining() || works.isEmpty(), m.replyTo()));
+        moveAway();
+        awaited.add(() -> answerWhen(!m.draining() || works.isEmpty(), now, m.replyTo()));
         return this;
     }
 
-    private boolean answerWhen(boolean reached, ActorRef<WorkerMessage.Done> replyTo) {
+    private boolean answerWhen(boolean reached, long sinceNanos, ActorRef<WorkerMessage.Done> replyTo) {
         if (reached) {
             report();
-            replyTo.tell(new WorkerMessage.Done(gpuId, loop.stats().role(), draining));
+            EngineRole role = loop == null ? EngineRole.MIXED : loop.stats().role();
+            replyTo.tell(new WorkerMessage.Done(gpuId, role, draining, System.nanoTime() - sinceNanos));
         }
         return reached;
     }
@@ -331,8 +386,21 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         }
         book.tick(System.nanoTime());
         blocks.tick();
+        moveAway();
         awaited.removeIf(BooleanSupplier::getAsBoolean);
         return this;
+    }
+
+    private void moveAway() {
+        if (book == null || works.isEmpty()) {
+            return;
+        }
+        if (moveAll) {
+            book.shed();
+        }
+        if (moveAll || moveDecodes) {
+            book.moveAway(settings.maxMoves(), System.nanoTime());
+        }
     }
 
     private void report() {
@@ -358,7 +426,10 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                         backend.kvLayout().blockTokens(),
                         backend.kvLayout().blockBytes(),
                         blocks.lastId(),
-                        times.learned()));
+                        times.learned()),
+                new WorkerReport.RoleHistory(
+                        previousRole == null ? loop.stats().role() : previousRole,
+                        (System.nanoTime() - roleSinceNanos) / 1_000_000));
         registries.tellAll(report);
     }
 

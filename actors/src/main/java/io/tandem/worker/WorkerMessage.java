@@ -22,7 +22,9 @@ public sealed interface WorkerMessage permits WorkerMessage.Remote, WorkEvent, W
         /** The prompt and the first token here, the blocks elsewhere. */
         PREFILL,
         /** Set blocks aside for KV from elsewhere, then go on from there. */
-        RESERVE
+        RESERVE,
+        /** The same for a sequence that decodes elsewhere meanwhile: there is room for it to grow. */
+        MIGRATE
     }
 
     /** Starts the entity on its node; repeated as a keep-alive. */
@@ -53,15 +55,48 @@ public sealed interface WorkerMessage permits WorkerMessage.Remote, WorkEvent, W
     /** Asks what is here of a piece of work; answered with {@link io.tandem.request.RequestMessage.WorkState}. */
     record AskWork(RequestTarget target) implements Remote {}
 
+    /**
+     * Tells a worker where a sequence that decodes there is to go: whole blocks first, while it runs on, then it is paused
+     * and its last blocks follow.
+     *
+     * @param target of the work here
+     * @param lease for the blocks {@code [cachedBlocks, wholeBlocks)}
+     * @param tailLease for at most {@code tailBlocks} from there on
+     */
+    record MoveOut(
+            RequestTarget target,
+            LeaseId lease,
+            LeaseId tailLease,
+            TransferEndpoint endpoint,
+            int cachedBlocks,
+            int wholeBlocks,
+            int tailBlocks)
+            implements Remote {}
+
+    /** The sequence stays: it goes on here if it was paused. */
+    record KeepWork(RequestTarget target) implements Remote {}
+
     /** Ends a piece of work in any phase. */
     record CancelWork(RequestTarget target) implements Remote {}
 
-    /** Answered with {@link Done} once a turn of the engine ran in the role. */
-    record ChangeRole(EngineRole role, ActorRef<Done> replyTo) implements Remote {}
+    /**
+     * Answered with {@link Done} once a turn of the engine ran in the role.
+     *
+     * @param moveWork what the new role does not want is to run elsewhere: waiting prompts, or running decodes
+     */
+    record ChangeRole(EngineRole role, boolean moveWork, ActorRef<Done> replyTo) implements Remote {}
 
-    /** Out of routing (answered once nothing runs here) or back into it (answered at once). */
-    record SetDraining(boolean draining, ActorRef<Done> replyTo) implements Remote {}
+    /**
+     * Out of routing (answered once nothing is left here) or back into it (answered at once).
+     *
+     * @param moveWork what runs here is to run elsewhere, rather than to its end
+     */
+    record SetDraining(boolean draining, boolean moveWork, ActorRef<Done> replyTo) implements Remote {}
 
-    /** It is so now. */
-    record Done(String gpuId, EngineRole role, boolean draining) implements WireMessage {}
+    /**
+     * It is so now.
+     *
+     * @param nanos from the command's arrival
+     */
+    record Done(String gpuId, EngineRole role, boolean draining, long nanos) implements WireMessage {}
 }

@@ -15,6 +15,7 @@ import io.tandem.serialization.WireMessage;
  * @param epoch incarnation; a greater one replaces a smaller one
  * @param maxTokens longest sequence it can hold
  * @param facts what routers predict with
+ * @param history how long it has its role, and the one before
  */
 public record WorkerReport(
         String gpuId,
@@ -28,8 +29,47 @@ public record WorkerReport(
         boolean draining,
         int maxTokens,
         EngineStats stats,
-        WorkerFacts facts)
+        WorkerFacts facts,
+        RoleHistory history)
         implements RegistryMessage, WireMessage {
+
+    /**
+     * It travels with the worker, so that a supervisor that starts anew knows what the one before did.
+     *
+     * @param previous role before the latest change; the present one when it never changed
+     * @param ageMillis since the latest change, or since the start
+     */
+    public record RoleHistory(EngineRole previous, long ageMillis) {}
+
+    /** A worker that never changed its role. */
+    public WorkerReport(
+            String gpuId,
+            String node,
+            long epoch,
+            String model,
+            String modelFingerprint,
+            String kvSignature,
+            BackendInfo backend,
+            String transferWire,
+            boolean draining,
+            int maxTokens,
+            EngineStats stats,
+            WorkerFacts facts) {
+        this(
+                gpuId,
+                node,
+                epoch,
+                model,
+                modelFingerprint,
+                kvSignature,
+                backend,
+                transferWire,
+                draining,
+                maxTokens,
+                stats,
+                facts,
+                new RoleHistory(stats.role(), 0));
+    }
 
     public EngineRole role() {
         return stats.role();

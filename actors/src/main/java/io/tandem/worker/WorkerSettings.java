@@ -10,7 +10,8 @@ public record WorkerSettings(
         Duration wakeInterval,
         Duration holdingInterval,
         int maxWorks,
-        int keptBlockEventWords) {
+        int keptBlockEventWords,
+        int maxMoves) {
 
     public static WorkerSettings from(Config root) {
         Config c = root.getConfig("tandem.worker");
@@ -20,6 +21,7 @@ public record WorkerSettings(
                 c.getDuration("wake-interval"),
                 c.getDuration("holding-interval"),
                 c.getInt("max-works"),
-                c.getInt("kept-block-event-words"));
+                c.getInt("kept-block-event-words"),
+                c.getInt("max-moves"));
     }
 }

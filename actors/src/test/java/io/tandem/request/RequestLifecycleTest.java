@@ -78,7 +78,9 @@ class RequestLifecycleTest {
                 (WorkerMessage.Dispatch) told(again, "e").getFirst();
         assertArrayEquals(new int[] {5, 6, 7, 40, 41}, dispatch.spec().tokens());
         assertEquals(3, dispatch.spec().promptTokens());
-        assertTrue(token(1, "d", 2).isEmpty(), "a late token of the lost worker is ignored");
+        List<RequestEffect> late = token(1, "d", 2);
+        assertEquals(1, late.size(), "a late token of the lost worker is ignored");
+        assertEquals(List.of(new WorkerMessage.CancelWork(target(1))), told(late, "d"), "and it is told to stop");
         assertTrue(token(2, "e", 1).isEmpty(), "a repeated token is ignored");
         assertEquals(1, only(token(2, "e", 2), RequestEffect.Emit.class).size());
     }

@@ -35,7 +35,8 @@ import picocli.CommandLine.Option;
             Bench.Streams.class,
             BlockEventsBench.class,
             OverloadBench.class,
-            Gpu.Benchmark.class
+            Gpu.Benchmark.class,
+            FlipBench.class
         })
 final class Bench {
     private Bench() {}

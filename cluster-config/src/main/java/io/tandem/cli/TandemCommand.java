@@ -220,6 +220,12 @@ public final class TandemCommand {
                     cluster.path("ready").asBoolean()
                             ? "ready"
                             : "not ready: " + cluster.path("reason").asText());
+            JsonNode supervisor = cluster.path("supervisor");
+            System.out.printf(
+                    "supervisor on %s, mode %s: %s%n",
+                    supervisor.path("node").asText("?"),
+                    supervisor.path("mode").asText(),
+                    supervisor.path("reason").asText());
             System.out.printf("%-24s %-12s %s%n", "MEMBER", "STATUS", "ROLES");
             for (JsonNode m : cluster.path("members")) {
                 List<String> roles = new ArrayList<>();
@@ -304,7 +310,7 @@ public final class TandemCommand {
     @Command(
             name = "drain",
             mixinStandardHelpOptions = true,
-            description = "Take a worker out of routing, or put it back.")
+            description = "Move all work away from a worker and keep new work off it, or put it back.")
     static final class Drain implements Callable<Integer> {
         @Mixin
         Where where;
@@ -319,7 +325,8 @@ public final class TandemCommand {
         public Integer call() throws Exception {
             try (ApiClient api = where.open()) {
                 api.post("/admin/workers/" + gpu + (undo ? "/undrain" : "/drain"), Map.of());
-                System.out.println(gpu + (undo ? " takes work again" : " is drained"));
+                System.out.println(
+                        gpu + (undo ? " takes work again" : " is drained: nothing runs there, it is safe to stop"));
                 return 0;
             }
         }

@@ -6,6 +6,9 @@ import io.tandem.http.openai.HttpServer;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.apache.pekko.Done;
+import org.apache.pekko.actor.CoordinatedShutdown;
+import org.apache.pekko.actor.typed.javadsl.Adapter;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -26,6 +29,7 @@ public final class NodeProcess {
             HttpServer http = null;
             if (tandem.node().roles().contains(API_ROLE)) {
                 http = startHttp(tandem);
+                drainOnStop(tandem, http);
                 LOG.info(
                         "HTTP on http://{}:{}",
                         http.address().getHostString(),
@@ -36,6 +40,15 @@ public final class NodeProcess {
             tandem.startFailure().ifPresent(reason -> System.err.println("tandem: " + reason));
             return tandem.startFailure().isPresent() ? 1 : 0;
         }
+    }
+
+    /** On SIGTERM new requests are refused and running ones may end before anything else stops. */
+    private static void drainOnStop(Tandem tandem, HttpServer http) {
+        CoordinatedShutdown.get(Adapter.toClassic(tandem.system()))
+                .addTask(
+                        CoordinatedShutdown.PhaseBeforeServiceUnbind(),
+                        "drain-http",
+                        () -> http.drainAndStop().thenApply(done -> Done.getInstance()));
     }
 
     /** A node that stops because of a GPU says that, whatever else fails on the way down. */

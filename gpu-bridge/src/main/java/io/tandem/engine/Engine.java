@@ -41,11 +41,13 @@ public final class Engine implements AutoCloseable {
     private final Pass[] passes;
     private final StepTokens stepTokens;
     private final Map<Long, Sequence> sequences = new HashMap<>();
+    private final LiveExports exports;
     private final int maxTokens;
     private EngineRole role;
     private Pass underWay;
     private int turn;
     private int held;
+    private boolean roleIsNew;
     private long steps;
     private long computedTokens;
     private long generatedTokens;
@@ -85,6 +87,7 @@ public final class Engine implements AutoCloseable {
         blockEvents = new BlockEvents(BLOCK_EVENT_WORDS, listener::onBlockEvents);
         pool = new BlockPool(kv.blocks(), blockEvents);
         scheduler = new Scheduler(settings, pool, new BlockHash(modelFingerprint, settings.blockTokens()));
+        exports = new LiveExports(pool, scheduler, settings.blockTokens(), listener);
         int batchTokens = Math.min(settings.maxBatchTokens(), backend.maxBatchTokens());
         int vocabSize = backend.model().vocabSize();
         passes = new Pass[backend.overlapsPasses() ? 2 : 1];
@@ -128,6 +131,7 @@ public final class Engine implements AutoCloseable {
             reportShape(over.batch);
         }
         blockEvents.flush();
+        roleRuns();
         verifyWhenAsked();
         return started != null || over != null;
     }
@@ -179,6 +183,7 @@ public final class Engine implements AutoCloseable {
         for (int row = 0; row < pass.batch.sequences; row++) {
             if (pass.chosenAt[row] >= 0 && pass.sequences[row].phase != Phase.FINISHED) {
                 settle(pass.sequences[row], pass.chosenAt[row], nowNanos);
+                exports.onPassOver(pass.sequences[row]);
             }
         }
     }
@@ -260,6 +265,7 @@ public final class Engine implements AutoCloseable {
         held -= s.phase == Phase.HELD ? 1 : 0;
         scheduler.drop(s);
         sequences.remove(s.key);
+        exports.onDropped(s);
     }
 
     /** Ends every sequence whose deadline has passed; called from time to time, a scan each step is not needed. */
@@ -277,16 +283,24 @@ public final class Engine implements AutoCloseable {
         switch (command) {
             case EngineCommand.Generate c -> submit(c.key(), c.spec(), Purpose.GENERATE, nowNanos);
             case EngineCommand.Prefill c -> submit(c.key(), c.spec(), Purpose.PREFILL_ONLY, nowNanos);
-            case EngineCommand.Reserve c -> reserve(c.key(), c.spec(), nowNanos);
+            case EngineCommand.Reserve c -> reserve(c.key(), c.spec(), c.moreTokens(), nowNanos);
             case EngineCommand.Adopt c -> adopt(c.key(), c.nextTokens(), nowNanos);
             case EngineCommand.Cancel c -> cancel(c.key(), nowNanos);
             case EngineCommand.Release c -> release(c.key());
-            case EngineCommand.SetRole c -> role = c.role();
+            case EngineCommand.Export c -> exports.begin(c.exportKey(), sequences.get(c.key()));
+            case EngineCommand.Pause c -> exports.pause(c.exportKey(), sequences.get(c.key()));
+            case EngineCommand.Resume c -> exports.resume(sequences.get(c.key()));
+            case EngineCommand.EndExport c -> exports.end(c.exportKey());
+            case EngineCommand.Shed c -> shed(nowNanos);
+            case EngineCommand.SetRole c -> setRole(c.role());
             case EngineCommand.ClearPrefixCache c -> pool.clearCache();
             case EngineCommand.ListBlocks c -> {
                 blockEvents.flush();
                 listener.onBlocksListed(pool.findableBlocks());
             }
+        }
+        if (!hasWork()) {
+            roleRuns();
         }
         blockEvents.flush();
         verifyWhenAsked();
@@ -308,7 +322,7 @@ public final class Engine implements AutoCloseable {
         scheduler.waiting().addLast(s);
     }
 
-    private void reserve(long key, SequenceSpec spec, long nowNanos) {
+    private void reserve(long key, SequenceSpec spec, int moreTokens, long nowNanos) {
         if (!admissible(key, spec)) {
             return;
         }
@@ -320,7 +334,7 @@ public final class Engine implements AutoCloseable {
             return;
         }
         Sequence s = newSequence(key, spec, Purpose.ADOPTED, nowNanos);
-        if (!scheduler.reserve(s)) {
+        if (!scheduler.reserve(s, moreTokens)) {
             listener.onRefused(
                     key, RefusalReason.NO_BLOCKS, "no room for " + scheduler.blocksFor(s.length) + " KV blocks now");
             return;
@@ -335,19 +349,40 @@ public final class Engine implements AutoCloseable {
             listener.onRefused(key, RefusalReason.BAD_KEY, "no reservation to adopt");
             return;
         }
-        s.computed = s.length;
-        s.written = s.length;
-        scheduler.publish(s);
         for (int token : nextTokens) {
             if (s.length < s.tokens.length) {
                 s.tokens[s.length++] = token;
             }
         }
-        if (s.length >= s.tokens.length || s.pending() == 0) {
+        // Whoever computed the blocks has run every token but the last, which it had just chosen.
+        s.computed = s.length - 1;
+        s.written = s.computed;
+        scheduler.publish(s);
+        if (s.length >= s.tokens.length) {
             finish(s, FinishReason.LENGTH, nowNanos, "");
             return;
         }
         scheduler.adopt(s);
+    }
+
+    private void setRole(EngineRole next) {
+        role = next;
+        roleIsNew = true;
+    }
+
+    private void roleRuns() {
+        if (roleIsNew) {
+            roleIsNew = false;
+            listener.onRoleRuns(role);
+        }
+    }
+
+    private void shed(long nowNanos) {
+        for (Sequence s : List.copyOf(scheduler.waiting())) {
+            if (s.underWay == 0) {
+                finish(s, FinishReason.SHED, nowNanos, "");
+            }
+        }
     }
 
     private boolean admissible(long key, SequenceSpec spec) {

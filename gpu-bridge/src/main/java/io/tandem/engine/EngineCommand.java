@@ -19,7 +19,18 @@ public sealed interface EngineCommand {
      * Set blocks aside for the KV of {@code spec.tokens()} that will come from elsewhere. Answered by
      * {@link EngineListener#onReserved} or, when there is no room, {@link EngineListener#onRefused}.
      */
-    record Reserve(long key, SequenceSpec spec) implements EngineCommand {}
+    record Reserve(long key, SequenceSpec spec, int moreTokens) implements EngineCommand {
+        /** @param moreTokens room beyond them, for what a sequence that still runs elsewhere may grow meanwhile */
+        public Reserve {
+            if (moreTokens < 0) {
+                throw new IllegalArgumentException("moreTokens must not be negative, nor " + moreTokens);
+            }
+        }
+
+        public Reserve(long key, SequenceSpec spec) {
+            this(key, spec, 0);
+        }
+    }
 
     /**
      * The KV of a reserved sequence is in its blocks: continue it. {@code nextTokens} are the tokens chosen since (the
@@ -29,6 +40,27 @@ public sealed interface EngineCommand {
 
     /** End a sequence in any phase and free its blocks; unknown keys are ignored. */
     record Cancel(long key) implements EngineCommand {}
+
+    /**
+     * Keep the whole blocks of a running sequence readable, whatever becomes of it, until {@link EndExport}; it runs on.
+     * Answered by {@link EngineListener#onExported}, or refused under {@code exportKey} when it does not decode now.
+     */
+    record Export(long key, long exportKey) implements EngineCommand {}
+
+    /**
+     * Halt an exported sequence after the step that runs and keep its last blocks readable as well. Answered by {@link
+     * EngineListener#onPaused}, or refused under {@code exportKey}. It waits until {@link Resume} or {@link Cancel}.
+     */
+    record Pause(long key, long exportKey) implements EngineCommand {}
+
+    /** A paused sequence goes on as if nothing had been. */
+    record Resume(long key) implements EngineCommand {}
+
+    /** Nobody reads the blocks of that export any more; unknown keys are ignored. */
+    record EndExport(long exportKey) implements EngineCommand {}
+
+    /** Give every waiting sequence back unstarted: it ends with {@link FinishReason#SHED}. */
+    record Shed() implements EngineCommand {}
 
     /** The blocks of a finished {@link Prefill} have arrived elsewhere: let go of them (they stay in the prefix cache). */
     record Release(long key) implements EngineCommand {}

@@ -49,6 +49,24 @@ public interface EngineListener {
     /** All that the prefix cache can find, after all events before this call. */
     default void onBlocksListed(FindableBlocks blocks) {}
 
+    /**
+     * The whole blocks of a sequence that runs on stay readable.
+     *
+     * @param blockIds the blocks whose tokens are all computed, from the first
+     */
+    default void onExported(long exportKey, int[] blockIds) {}
+
+    /**
+     * A sequence is halted; all tokens it has were reported by {@link #onStep} before.
+     *
+     * @param outputTokens it has, the last of which is not computed
+     * @param blockIds all blocks with computed tokens
+     */
+    default void onPaused(long exportKey, long key, int outputTokens, int[] blockIds) {}
+
+    /** The first step in a new role is done, or there is nothing to do in it. */
+    default void onRoleRuns(EngineRole role) {}
+
     /** A command could not be taken: a limit is reached or the sequence does not fit. Nothing is held. */
     void onRefused(long key, RefusalReason reason, String detail);
 

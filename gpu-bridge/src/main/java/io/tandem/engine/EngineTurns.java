@@ -37,6 +37,10 @@ public final class EngineTurns {
     private static boolean frees(EngineCommand command) {
         return command instanceof EngineCommand.Cancel
                 || command instanceof EngineCommand.Release
+                || command instanceof EngineCommand.EndExport
+                || command instanceof EngineCommand.Resume
+                || command instanceof EngineCommand.Pause
+                || command instanceof EngineCommand.Shed
                 || command instanceof EngineCommand.Adopt;
     }
 

@@ -13,5 +13,7 @@ public enum FinishReason {
     /** A prefill-only sequence has its first token; its blocks stay until released. */
     PREFILLED,
     /** The engine could not go on; the detail says why. */
-    ERROR
+    ERROR,
+    /** Given back unstarted: it is to run elsewhere. */
+    SHED
 }

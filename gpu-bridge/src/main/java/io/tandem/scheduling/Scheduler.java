@@ -57,7 +57,7 @@ public final class Scheduler {
         return waiting;
     }
 
-    /** Sequences whose KV is on its way here. */
+    /** Sequences whose KV is on its way here, and those that are paused: their places are kept. */
     public int reserved() {
         return reserved;
     }
@@ -234,9 +234,16 @@ public final class Scheduler {
         s.publishedBlocks = 0;
     }
 
-    /** Sets blocks aside for KV that comes from elsewhere; false, with nothing held, when they are not to be had now. */
-    public boolean reserve(Sequence s) {
+    /**
+     * Sets blocks aside for KV that comes from elsewhere, and for {@code moreTokens} beyond what fits; false, with nothing
+     * held, when they are not to be had now.
+     */
+    public boolean reserve(Sequence s, int moreTokens) {
         if (!takeBlocks(s)) {
+            return false;
+        }
+        if (!growTo(s, Math.min(s.length + moreTokens, s.tokens.length))) {
+            releaseBlocks(s);
             return false;
         }
         s.phase = Phase.RESERVED;
@@ -250,12 +257,25 @@ public final class Scheduler {
         run(s);
     }
 
+    /** Takes a running sequence out of the batch; its place and its blocks are kept. */
+    public void pause(Sequence s) {
+        stop(s);
+        s.phase = Phase.PAUSED;
+        reserved++;
+    }
+
+    /** The opposite of {@link #pause}. */
+    public void resume(Sequence s) {
+        reserved--;
+        run(s);
+    }
+
     /** Takes a sequence out of whatever list holds it and frees its blocks. */
     public void drop(Sequence s) {
         switch (s.phase) {
             case WAITING -> waiting.remove(s);
             case RUNNING -> stop(s);
-            case RESERVED -> reserved--;
+            case RESERVED, PAUSED -> reserved--;
             case HELD -> {}
             case FINISHED -> throw new IllegalStateException("sequence " + s.key + " ends twice");
         }

@@ -24,6 +24,8 @@ public final class Sequence {
         RUNNING,
         /** Its blocks wait for KV from elsewhere. */
         RESERVED,
+        /** Halted between two steps, its blocks in place, while it moves elsewhere. */
+        PAUSED,
         /** A finished prefill whose blocks wait for their transfer. */
         HELD,
         /** Gone. */

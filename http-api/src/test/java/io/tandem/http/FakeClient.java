@@ -221,7 +221,8 @@ final class FakeClient implements TandemClient {
                 ready,
                 ready ? "" : "no worker can decode",
                 List.of(new ClusterStatus.Member("n:1", List.of("gpu"), "Up")),
-                List.of(worker));
+                List.of(worker),
+                ClusterStatus.Supervisor.NONE);
     }
 
     @Override

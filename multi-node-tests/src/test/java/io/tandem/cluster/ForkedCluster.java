@@ -19,6 +19,8 @@ final class ForkedCluster implements AutoCloseable {
     private static final String MAIN = "io.tandem.cli.TandemCommand";
 
     private final Map<String, ForkedNode> nodes = new LinkedHashMap<>();
+    private final Map<String, List<String>> argumentsOf = new LinkedHashMap<>();
+    private Path directory;
     private final Api api;
 
     private ForkedCluster(int httpPort) {
@@ -80,7 +82,56 @@ final class ForkedCluster implements AutoCloseable {
         List<String> arguments = new ArrayList<>(List.of("node"));
         arguments.addAll(common);
         arguments.addAll(more);
+        this.directory = directory;
+        argumentsOf.put(name, arguments);
         nodes.put(name, ForkedNode.start(name, directory, MAIN, arguments));
+    }
+
+    /** SIGTERM, then the same node anew; answers once its worker takes work again. */
+    void restart(String name) {
+        int workers = live().size();
+        stop(name);
+        nodes.put(name, ForkedNode.start(name, directory, MAIN, argumentsOf.get(name)));
+        awaitReady(workers);
+    }
+
+    /** SIGKILL, then the same node anew. */
+    void killAndRestart(String name) {
+        int workers = live().size();
+        killOwnerOf(name);
+        nodes.put(name, ForkedNode.start(name, directory, MAIN, argumentsOf.get(name)));
+        awaitReady(workers);
+    }
+
+    /** SIGTERM: the node drains and leaves. */
+    void stop(String name) {
+        nodes.remove(name).stop();
+    }
+
+    /** Empties a worker; answers when nothing runs there. */
+    void drain(String gpu) {
+        post("/admin/workers/" + gpu + "/drain");
+    }
+
+    void undrain(String gpu) {
+        post("/admin/workers/" + gpu + "/undrain");
+    }
+
+    private void post(String path) {
+        HttpResponse<String> response = api.post(path, "{}");
+        if (response.statusCode() != 200) {
+            throw new AssertionError(response.statusCode() + ": " + response.body() + "\n" + tails());
+        }
+    }
+
+    /** One worker's entry of /admin/cluster. */
+    JsonNode worker(String gpu) {
+        for (JsonNode worker : live()) {
+            if (worker.path("gpu_id").asText().equals(gpu)) {
+                return worker;
+            }
+        }
+        throw new AssertionError(gpu + " is not live\n" + tails());
     }
 
     private static int freePort() {

@@ -41,7 +41,10 @@ class AgentTransport implements BlockTransport {
 
     @Override
     public final OpenResult openReceive(
-            LeaseId lease, MemorySegment[] slots, long deadlineNanos, ReceiveListener listener) {
+            LeaseId lease, MemorySegment[] slots, int least, long deadlineNanos, ReceiveListener listener) {
+        if (least < 0 || least > slots.length) {
+            throw new IllegalArgumentException("least must be 0 to " + slots.length + ", not " + least);
+        }
         if (closed.get()) {
             return OpenResult.CLOSED;
         }
@@ -51,7 +54,7 @@ class AgentTransport implements BlockTransport {
         for (int i = 0; i < slots.length; i++) {
             requireBlock("slots[" + i + "]", slots[i]);
         }
-        ReceiveLease opened = new ReceiveLease(lease, slots, deadlineNanos, listener);
+        ReceiveLease opened = new ReceiveLease(lease, slots, least, deadlineNanos, listener);
         if (receives.putIfAbsent(lease.id(), opened) != null) {
             return OpenResult.DUPLICATE;
         }

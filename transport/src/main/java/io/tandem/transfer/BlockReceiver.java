@@ -151,13 +151,14 @@ final class BlockReceiver implements Agent {
             reply(peer, id, senderId, Outcome.UNKNOWN_LEASE, Nothing.STATS);
         } else if (lease.id.epoch() != id.epoch()) {
             reply(peer, id, senderId, Outcome.WRONG_EPOCH, Nothing.STATS);
-        } else if (lease.peer != null || blocks != lease.slots.length) {
+        } else if (lease.peer != null || blocks < lease.least || blocks > lease.slots.length) {
             lease.peer = lease.peer == null ? peer : lease.peer;
             lease.senderId = senderId;
             fail(lease, TransferFailure.PROTOCOL_ERROR);
         } else {
             lease.peer = peer;
             lease.senderId = senderId;
+            lease.expected = blocks;
             bound.put(id.id(), lease);
         }
     }
@@ -204,7 +205,7 @@ final class BlockReceiver implements Agent {
         int bytes = chunk.chunkBytes();
         long at = chunk.blockOffset();
         boolean fits = to >= 0
-                && to < lease.slots.length
+                && to < lease.expected
                 && bytes > 0
                 && length == CHUNK_HEADER + bytes
                 && chunk.blockBytes() == lease.slots[to].byteSize()

@@ -19,7 +19,17 @@ public interface BlockTransport extends AutoCloseable {
      * @param slots destination of each block to be received, by the position the sender will name; each as long as a block
      * @param deadlineNanos by System.nanoTime()
      */
-    OpenResult openReceive(LeaseId lease, MemorySegment[] slots, long deadlineNanos, ReceiveListener listener);
+    default OpenResult openReceive(LeaseId lease, MemorySegment[] slots, long deadlineNanos, ReceiveListener listener) {
+        return openReceive(lease, slots, slots.length, deadlineNanos, listener);
+    }
+
+    /**
+     * The same for a sender that will say at its opening how many blocks it has.
+     *
+     * @param least complete with as many blocks as the sender opens with, if those are {@code least} to {@code slots.length}
+     */
+    OpenResult openReceive(
+            LeaseId lease, MemorySegment[] slots, int least, long deadlineNanos, ReceiveListener listener);
 
     /** Ends a receive from this side; the sender is told. No more bytes are written once the listener was called. */
     void abortReceive(LeaseId lease);

@@ -8,6 +8,7 @@ import java.nio.ByteBuffer;
 final class ReceiveLease {
     final LeaseId id;
     final MemorySegment[] slots;
+    final int least;
     final ByteBuffer[] views;
     final long[] received;
     final long deadlineNanos;
@@ -18,13 +19,18 @@ final class ReceiveLease {
 
     BlockReceiver.Peer peer;
     long senderId;
+    /** Blocks that the sender said it has. */
+    int expected;
+
     int blocksDone;
     long bytesDone;
     int checksumFailures;
     long firstByteNanos;
 
-    ReceiveLease(LeaseId id, MemorySegment[] slots, long deadlineNanos, ReceiveListener listener) {
+    ReceiveLease(LeaseId id, MemorySegment[] slots, int least, long deadlineNanos, ReceiveListener listener) {
         this.id = id;
+        this.least = least;
+        expected = slots.length;
         this.slots = slots.clone();
         this.deadlineNanos = deadlineNanos;
         this.listener = listener;
@@ -36,7 +42,7 @@ final class ReceiveLease {
     }
 
     boolean complete() {
-        return blocksDone == slots.length;
+        return blocksDone == expected;
     }
 
     TransferStats stats(long nowNanos) {

@@ -7,6 +7,7 @@ import io.tandem.request.RequestTable;
 import io.tandem.request.RequestTarget;
 import io.tandem.routing.BlockFeed;
 import io.tandem.routing.CostSettings;
+import io.tandem.routing.MoveTargets;
 import io.tandem.routing.PrefixIndex;
 import io.tandem.routing.PromptKeys;
 import io.tandem.routing.RequestRouter;
@@ -123,6 +124,10 @@ final class ApiNode extends SimulatedNode {
     boolean hasCandidates() {
         return directory.entries().stream()
                 .anyMatch(e -> e.live() && !e.report().draining());
+    }
+
+    Optional<Route> moveTarget(String fromGpu) {
+        return MoveTargets.choose(fromGpu, directory.entries(), directory::inFlight);
     }
 
     Optional<Route> route(long requestId, int tokens, Set<String> avoid) {

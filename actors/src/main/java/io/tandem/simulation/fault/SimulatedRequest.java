@@ -92,11 +92,20 @@ final class SimulatedRequest {
     private void route() {
         attempts++;
         promptPending = true;
-        long timeLeftMillis = Math.max(1, (deadlineNanos - node.world.time.nowNanos()) / 1_000_000);
         run(life.onRoute(
                 attempts == 1 && first.isPresent() ? first : node.route(id, life.tokensToCompute(), life.avoid()),
                 new RequestTarget(node.ref(), id, attempts),
-                timeLeftMillis));
+                timeLeftMillis()));
+    }
+
+    private long timeLeftMillis() {
+        return Math.max(1, (deadlineNanos - node.world.time.nowNanos()) / 1_000_000);
+    }
+
+    private void findMove(String fromGpu) {
+        attempts++;
+        RequestTarget target = new RequestTarget(node.ref(), id, attempts);
+        run(life.onMoveRoute(node.moveTarget(fromGpu), target, timeLeftMillis()));
     }
 
     void onToken(RequestMessage.Tokens m, int i) {
@@ -112,6 +121,10 @@ final class SimulatedRequest {
                     case RequestMessage.KvFailed m -> life.onKvFailed(m);
                     case RequestMessage.Refused m -> life.onRefused(m);
                     case RequestMessage.WorkState m -> life.onWorkState(m);
+                    case RequestMessage.MoveAway m -> life.onMoveAway(m);
+                    case RequestMessage.MoveReserved m -> life.onMoveReserved(m);
+                    case RequestMessage.Paused m -> life.onPaused(m);
+                    case RequestMessage.MoveFailed m -> life.onMoveFailed(m);
                 });
     }
 
@@ -140,6 +153,12 @@ final class SimulatedRequest {
                     node.attemptOver(id);
                     node.after(attempts == 1 ? 1_000_000 : RETRY_NANOS, this::route);
                 }
+                case RequestEffect.Reroute ignored -> {
+                    node.attemptOver(id);
+                    node.after(1_000_000, this::route);
+                }
+                case RequestEffect.FindMove e -> findMove(e.fromGpu());
+                case RequestEffect.Moved ignored -> node.attemptOver(id);
                 case RequestEffect.Finish e -> finish(e.reason());
                 case RequestEffect.Fail e -> fail(e);
             }

@@ -163,6 +163,8 @@ final class WorkerNode extends SimulatedNode {
             case WorkerMessage.Dispatch m -> book.dispatch(m, world.time.nowNanos());
             case WorkerMessage.PushKv m -> book.push(m);
             case WorkerMessage.AdoptKv m -> book.adopt(m);
+            case WorkerMessage.MoveOut m -> book.moveOut(m, world.time.nowNanos());
+            case WorkerMessage.KeepWork m -> book.keep(m.target());
             case WorkerMessage.AskWork m -> book.ask(m.target());
             case WorkerMessage.CancelWork m -> book.cancel(m.target());
             default -> throw new IllegalArgumentException("not simulated: " + message);

@@ -9,6 +9,7 @@ import io.prometheus.metrics.core.metrics.GaugeWithCallback;
 import io.prometheus.metrics.core.metrics.Histogram;
 import io.prometheus.metrics.expositionformats.PrometheusTextFormatWriter;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
+import io.tandem.ClusterStatus;
 import io.tandem.ClusterStatus.Worker;
 import io.tandem.RequestReport;
 import io.tandem.TandemClient;
@@ -137,6 +138,9 @@ public final class HttpMetrics {
                 "tandem_worker_last_step_seconds",
                 "Duration of the latest step",
                 w -> w.stats().lastStepNanos() / NANOS);
+        gauge("tandem_supervisor_role_changes", "Role changes made or advised", () ->
+                (int) client.clusterStatus().supervisor().changes());
+        supervisor(client);
         GaugeWithCallback.builder()
                 .name("tandem_worker_role")
                 .help("1 for the worker's present role")
@@ -144,6 +148,19 @@ public final class HttpMetrics {
                 .callback(out -> client.clusterStatus()
                         .workers()
                         .forEach(w -> out.call(1, w.gpuId(), StatusJson.lower(w.role()))))
+                .register(registry);
+    }
+
+    private void supervisor(TandemClient client) {
+        GaugeWithCallback.builder()
+                .name("tandem_supervisor_strain")
+                .help("Predicted load of the present layout by kind; 1 = just within the target")
+                .labelNames("kind")
+                .callback(out -> {
+                    ClusterStatus.Supervisor s = client.clusterStatus().supervisor();
+                    out.call(s.promptStrain(), "prompts");
+                    out.call(s.decodeStrain(), "decodes");
+                })
                 .register(registry);
     }
 

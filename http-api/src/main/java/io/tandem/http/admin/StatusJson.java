@@ -83,8 +83,27 @@ public final class StatusJson {
         for (ClusterStatus.Worker worker : status.workers()) {
             worker(out, worker);
         }
-        out.endArray().name("admission");
+        out.endArray().name("supervisor");
+        supervisor(out, status.supervisor()).name("admission");
         return AdmissionJson.write(out, admission).endObject();
+    }
+
+    private static JsonWriter supervisor(JsonWriter out, ClusterStatus.Supervisor s) {
+        out.beginObject();
+        out.name("node").value(s.node());
+        out.name("mode").value(s.mode());
+        out.name("layout").value(s.layout());
+        out.name("wanted_layout").value(s.wanted());
+        out.name("prompt_strain").value(s.promptStrain());
+        out.name("decode_strain").value(s.decodeStrain());
+        out.name("reason").value(s.reason());
+        out.name("requests_per_second").value(s.requestsPerSecond());
+        out.name("uncached_prompt_tokens_per_second").value(s.promptTokensPerSecond());
+        out.name("output_tokens_per_second").value(s.outputTokensPerSecond());
+        out.name("role_changes").value(s.changes());
+        out.name("last_role_change").value(s.lastChange());
+        out.name("last_role_change_ms").value(s.lastChangeMillis());
+        return out.endObject();
     }
 
     private static void worker(JsonWriter out, ClusterStatus.Worker worker) {

@@ -1,0 +1,279 @@
+package io.tandem.worker;
+
+import io.tandem.engine.EngineCommand;
+import io.tandem.kvcache.KvMemory;
+import io.tandem.request.RequestMessage;
+import io.tandem.request.RequestTarget;
+import io.tandem.transfer.BlockTransport;
+import io.tandem.transfer.BlockTransport.OpenResult;
+import io.tandem.transfer.BlockTransport.SendResult;
+import io.tandem.transfer.LeaseId;
+import io.tandem.transfer.TransferFailure;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+
+/**
+ * Sequences on their way from this GPU to another one. Whole blocks are copied while the sequence decodes on; when they are
+ * acknowledged it is paused, its last blocks follow, and its owner decides: cancelled here because it runs there, or kept. The
+ * engine holds every block that is read until the transport has said that it reads no more, whatever becomes of the
+ * sequence, and a paused sequence goes on only then.
+ */
+final class OutgoingMoves {
+    private static final long COPY_NANOS_MAX = TimeUnit.SECONDS.toNanos(20);
+
+    /** A paused sequence that nobody claims goes on after this long. */
+    private static final long PAUSE_NANOS_MAX = TimeUnit.SECONDS.toNanos(2);
+
+    private enum Stage {
+        /** Whole blocks move; the sequence runs. */
+        WHOLE,
+        /** The engine is asked to pause it. */
+        PAUSING,
+        /** It is paused and its last blocks move. */
+        TAIL,
+        /** All is there; the owner has the word. */
+        SENT
+    }
+
+    private static final class Move {
+        final long exportKey;
+        final Work work;
+        final WorkerMessage.MoveOut to;
+        long untilNanos;
+        Stage stage = Stage.WHOLE;
+        /** The engine has pinned blocks for it. */
+        boolean exported;
+
+        boolean paused;
+        LeaseId sending;
+        int[] blockIds = {};
+        int nextBlock;
+        int endBlock;
+        int firstSlotBlock;
+        /** Set when it ends before all is sent. */
+        String failure = "";
+
+        Move(long exportKey, Work work, WorkerMessage.MoveOut to, long untilNanos) {
+            this.exportKey = exportKey;
+            this.work = work;
+            this.to = to;
+            this.untilNanos = untilNanos;
+        }
+    }
+
+    private final String gpuId;
+    private final KvMemory kv;
+    private final BlockTransport transport;
+    private final WorkBook.Watcher watcher;
+    private final Consumer<EngineCommand> engine;
+    private final Map<Long, Move> moves = new HashMap<>();
+    private final Map<Work, Move> byWork = new HashMap<>();
+    private long nowNanos;
+
+    OutgoingMoves(
+            String gpuId,
+            KvMemory kv,
+            BlockTransport transport,
+            WorkBook.Watcher watcher,
+            Consumer<EngineCommand> engine) {
+        this.gpuId = gpuId;
+        this.kv = kv;
+        this.transport = transport;
+        this.watcher = watcher;
+        this.engine = engine;
+    }
+
+    int size() {
+        return moves.size();
+    }
+
+    boolean moving(Work work) {
+        return byWork.containsKey(work);
+    }
+
+    void start(long exportKey, Work work, WorkerMessage.MoveOut to, long now) {
+        nowNanos = now;
+        if (byWork.containsKey(work)) {
+            return;
+        }
+        Move move = new Move(exportKey, work, to, now + COPY_NANOS_MAX);
+        moves.put(exportKey, move);
+        byWork.put(work, move);
+        engine.accept(new EngineCommand.Export(work.key, exportKey));
+    }
+
+    /** The owner wants the sequence to stay. */
+    void callOff(Work work) {
+        Move move = byWork.get(work);
+        if (move != null) {
+            fail(move, "called off");
+        }
+    }
+
+    /** The sequence is over here: its blocks stay pinned until nothing reads them. */
+    void gone(Work work) {
+        Move move = byWork.get(work);
+        if (move != null) {
+            move.paused = false;
+            fail(move, "the sequence is over");
+        }
+    }
+
+    void tick(long now) {
+        nowNanos = now;
+        for (Move move : List.copyOf(moves.values())) {
+            if (move.sending != null && move.failure.isEmpty()) {
+                send(move);
+            }
+            if (now - move.untilNanos >= 0 && move.failure.isEmpty()) {
+                fail(move, "not done in time");
+            }
+        }
+    }
+
+    void onExported(long exportKey, int[] blockIds) {
+        Move move = moves.get(exportKey);
+        if (move == null) {
+            engine.accept(new EngineCommand.EndExport(exportKey));
+            return;
+        }
+        move.exported = true;
+        move.blockIds = blockIds;
+        if (!move.failure.isEmpty()) {
+            end(move);
+        } else if (blockIds.length < move.to.wholeBlocks()) {
+            fail(move, "it lost blocks meanwhile");
+        } else if (move.to.cachedBlocks() >= move.to.wholeBlocks()) {
+            pause(move);
+        } else {
+            open(move, move.to.lease(), move.to.cachedBlocks(), move.to.wholeBlocks(), move.to.cachedBlocks());
+        }
+    }
+
+    private void pause(Move move) {
+        move.stage = Stage.PAUSING;
+        move.untilNanos = nowNanos + PAUSE_NANOS_MAX;
+        engine.accept(new EngineCommand.Pause(move.work.key, move.exportKey));
+    }
+
+    void onPaused(long exportKey, int[] blockIds) {
+        Move move = moves.get(exportKey);
+        if (move == null) {
+            return;
+        }
+        move.paused = true;
+        move.blockIds = blockIds;
+        move.stage = Stage.TAIL;
+        int first = move.to.wholeBlocks();
+        if (!move.failure.isEmpty()) {
+            end(move);
+        } else if (blockIds.length - first > move.to.tailBlocks()) {
+            fail(move, "it grew faster than its blocks moved");
+        } else {
+            // The receiver wants one block at least; when the last one is just full, any content does.
+            int from = Math.min(first, blockIds.length - 1);
+            open(move, move.to.tailLease(), from, blockIds.length, from);
+        }
+    }
+
+    private void open(Move move, LeaseId lease, int from, int to, int firstSlotBlock) {
+        move.nextBlock = from;
+        move.endBlock = to;
+        move.firstSlotBlock = firstSlotBlock;
+        OpenResult opened = transport.openSend(
+                lease,
+                move.to.endpoint(),
+                to - from,
+                move.work.deadlineNanos,
+                new WorkBook.SendEnd(watcher, move.exportKey, false));
+        if (opened == OpenResult.OPENED) {
+            move.sending = lease;
+            send(move);
+        } else {
+            fail(move, "cannot send: " + opened);
+        }
+    }
+
+    private void send(Move move) {
+        while (move.nextBlock < move.endBlock) {
+            SendResult sent = transport.send(
+                    move.sending, move.nextBlock - move.firstSlotBlock, kv.block(move.blockIds[move.nextBlock]));
+            if (sent != SendResult.QUEUED) {
+                return; // tried again at the next tick, or the lease is over and its end on the way
+            }
+            move.nextBlock++;
+        }
+    }
+
+    /** False when it is no move's. */
+    boolean onAcknowledged(long exportKey) {
+        Move move = moves.get(exportKey);
+        if (move == null) {
+            return false;
+        }
+        move.sending = null;
+        if (!move.failure.isEmpty()) {
+            end(move);
+        } else if (move.stage == Stage.WHOLE) {
+            pause(move);
+        } else {
+            move.stage = Stage.SENT;
+        }
+        return true;
+    }
+
+    /** False when it is no move's. */
+    boolean onPushFailed(long exportKey, TransferFailure failure) {
+        Move move = moves.get(exportKey);
+        if (move == null) {
+            return false;
+        }
+        move.sending = null;
+        fail(move, "the transfer failed: " + failure);
+        return true;
+    }
+
+    /** The engine does not export or pause it; false when it is no move's. */
+    boolean onRefused(long exportKey, String detail) {
+        Move move = moves.get(exportKey);
+        if (move == null) {
+            return false;
+        }
+        // It owes no answer any more. Ending an export that never began is harmless.
+        move.exported = true;
+        move.stage = move.stage == Stage.PAUSING ? Stage.TAIL : move.stage;
+        fail(move, detail);
+        return true;
+    }
+
+    private void fail(Move move, String why) {
+        if (move.failure.isEmpty()) {
+            move.failure = why;
+        }
+        if (move.sending != null) {
+            transport.abortSend(move.sending);
+        } else {
+            end(move);
+        }
+    }
+
+    /** Nothing reads the blocks any more, and the engine owes no answer. */
+    private void end(Move move) {
+        boolean answerOwed = !move.exported || move.stage == Stage.PAUSING;
+        if (answerOwed || moves.remove(move.exportKey) == null) {
+            return;
+        }
+        byWork.remove(move.work);
+        engine.accept(new EngineCommand.EndExport(move.exportKey));
+        if (move.paused) {
+            engine.accept(new EngineCommand.Resume(move.work.key));
+        }
+        if (move.stage != Stage.SENT || move.paused) {
+            RequestTarget t = move.work.target;
+            t.hub().tell(new RequestMessage.MoveFailed(gpuId, t.requestId(), t.attempt(), move.failure));
+        }
+    }
+}
