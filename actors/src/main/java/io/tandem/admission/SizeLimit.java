@@ -40,7 +40,8 @@ public final class SizeLimit {
     /** Whether a request of this GPU time is small enough now. */
     public boolean admits(double gpuNanos, long nowNanos) {
         if (nowNanos > updatedNanos) {
-            limitNanos = Math.min(limitMaxNanos, limitNanos * Math.exp(risePerNano * (double) (nowNanos - updatedNanos)));
+            limitNanos =
+                    Math.min(limitMaxNanos, limitNanos * Math.exp(risePerNano * (double) (nowNanos - updatedNanos)));
             updatedNanos = nowNanos;
         }
         return limitNanos >= limitMaxNanos || gpuNanos <= limitNanos;

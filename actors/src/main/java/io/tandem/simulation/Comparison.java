@@ -36,7 +36,12 @@ public record Comparison(
 
     /** A policy with a layout at one rate, over the seeds. */
     public record Cell(
-            String policy, String layout, double speedup, double arrivalsPerSecond, Mean goodShare, List<RunSummary> runs) {}
+            String policy,
+            String layout,
+            double speedup,
+            double arrivalsPerSecond,
+            Mean goodShare,
+            List<RunSummary> runs) {}
 
     /** A policy with a layout over the rates: where it saturates, requests a second; {@code beyond} = higher than was tried. */
     public record Saturation(String policy, String layout, double speedup, double requestsPerSecond, boolean beyond) {}
@@ -87,9 +92,7 @@ public record Comparison(
         List<Task> tasks = new ArrayList<>();
         for (double speedup : speedups) {
             for (BuiltInPolicy policy : policies) {
-                layouts.stream()
-                        .filter(policy::suits)
-                        .forEach(layout -> tasks.add(new Task(policy, layout, speedup)));
+                layouts.stream().filter(policy::suits).forEach(layout -> tasks.add(new Task(policy, layout, speedup)));
             }
         }
         if (tasks.isEmpty()) {
@@ -111,14 +114,19 @@ public record Comparison(
                 runs.add(f.get());
             } catch (ExecutionException e) {
                 throw new IllegalStateException(
-                        task.policy.id() + " with " + task.layout + ": " + e.getCause().getMessage(), e.getCause());
+                        task.policy.id() + " with " + task.layout + ": "
+                                + e.getCause().getMessage(),
+                        e.getCause());
             }
         }
         return new Cell(
                 task.policy.id(),
                 task.layout.toString(),
                 task.speedup,
-                runs.stream().mapToDouble(RunSummary::arrivalsPerSecond).average().orElseThrow(),
+                runs.stream()
+                        .mapToDouble(RunSummary::arrivalsPerSecond)
+                        .average()
+                        .orElseThrow(),
                 Mean.of(runs.stream().mapToDouble(RunSummary::goodShare).toArray()),
                 runs);
     }

@@ -57,8 +57,16 @@ public record RooflineEngineModel(
                 case "model" ->
                     put(f, named(MODELS, "model", value), "params", "weight-bytes", "layers", "width", "kv-bytes");
                 case "gpu" -> put(f, named(GPUS, "gpu", value), "tflops", "tbs");
-                case "params", "weight-bytes", "layers", "width", "kv-bytes", "tflops", "tbs", "flops-share",
-                        "bandwidth-share", "pass-ms" -> f.put(name, number(name, value));
+                case "params",
+                        "weight-bytes",
+                        "layers",
+                        "width",
+                        "kv-bytes",
+                        "tflops",
+                        "tbs",
+                        "flops-share",
+                        "bandwidth-share",
+                        "pass-ms" -> f.put(name, number(name, value));
                 default ->
                     throw new IllegalArgumentException("engine: unknown field '" + field + "' of a roofline, " + EXAMPLE
                             + "; known are model, gpu, params, weight-bytes, layers, width, kv-bytes, tflops, tbs,"

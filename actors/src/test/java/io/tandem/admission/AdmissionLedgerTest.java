@@ -18,9 +18,8 @@ class AdmissionLedgerTest {
             ledger.count(Classes.applicant(settings, i, "t" + i, "default", 1, 0), Outcome.REJECTED_TTFT);
         }
         ledger.count(Classes.applicant(settings, 1, "known", "default", 1, 0), Outcome.REJECTED_TTFT);
-        Set<String> labels = ledger.counts().stream()
-                .map(AdmissionLedger.Count::tenant)
-                .collect(Collectors.toSet());
+        Set<String> labels =
+                ledger.counts().stream().map(AdmissionLedger.Count::tenant).collect(Collectors.toSet());
         assertEquals(Set.of("t0", "t1", "t2", "known", AdmissionLedger.OTHERS), labels);
         assertEquals(101, ledger.total(Outcome.REJECTED_TTFT));
         assertEquals(0, ledger.total(Outcome.ADMITTED));

@@ -36,7 +36,9 @@ class AdmissionSettingsTest {
         }
         assertTrue(settings.serviceClass("flex").isEmpty());
         assertEquals(List.of("auto", "default", "priority"), settings.tiers());
-        assertEquals("default", Classes.settings().serviceClass("default").orElseThrow().name());
+        assertEquals(
+                "default",
+                Classes.settings().serviceClass("default").orElseThrow().name());
     }
 
     @ParameterizedTest

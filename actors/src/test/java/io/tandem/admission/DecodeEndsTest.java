@@ -20,17 +20,19 @@ class DecodeEndsTest {
         ends.add("h", 3, new DecodeEnds.Decode(1, 0, 1, 30));
         assertEquals(
                 List.of(10.0, 20.0),
-                ends.byEnd("g", 60).stream().map(DecodeEnds.Decode::contextTokens).toList());
+                ends.byEnd("g", 60).stream()
+                        .map(DecodeEnds.Decode::contextTokens)
+                        .toList());
         // At 120 the first has outlived its 100 and is expected at 220; the second ends at 150.
         assertEquals(
                 List.of(20.0, 10.0),
-                ends.byEnd("g", 120).stream().map(DecodeEnds.Decode::contextTokens).toList());
-        assertEquals(
-                (double) CLASSES.get(0).itlTargetNanos(), ends.tightestItlNanos("g", CLASSES), 0);
+                ends.byEnd("g", 120).stream()
+                        .map(DecodeEnds.Decode::contextTokens)
+                        .toList());
+        assertEquals((double) CLASSES.get(0).itlTargetNanos(), ends.tightestItlNanos("g", CLASSES), 0);
         ends.remove("g", 1);
         ends.remove("g", 1);
-        assertEquals(
-                (double) CLASSES.get(1).itlTargetNanos(), ends.tightestItlNanos("g", CLASSES), 0);
+        assertEquals((double) CLASSES.get(1).itlTargetNanos(), ends.tightestItlNanos("g", CLASSES), 0);
         ends.remove("g", 2);
         assertTrue(ends.byEnd("g", 0).isEmpty());
         assertEquals(Double.POSITIVE_INFINITY, ends.tightestItlNanos("g", CLASSES));

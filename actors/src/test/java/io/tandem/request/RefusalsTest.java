@@ -32,8 +32,8 @@ class RefusalsTest {
         ServiceClass c = new ServiceClass("priority", 500_000_000, 25_000_000, 1, 1, false, 10);
         Applicant applicant = new Applicant(0, "a", c, 10, 10, 0, 1_000_000_000);
         Forecast forecast = new Forecast(1, true, false, "g", 1e9, 2e9, 1e9, 10, 40e6);
-        GenerationException ttft = Refusals.of(
-                new Verdict.Reject(applicant, Verdict.Cause.TTFT, forecast, 2.34e9, 1_840_000_000, 0));
+        GenerationException ttft =
+                Refusals.of(new Verdict.Reject(applicant, Verdict.Cause.TTFT, forecast, 2.34e9, 1_840_000_000, 0));
         assertEquals(GenerationException.Kind.OVERLOADED, ttft.kind());
         assertEquals(
                 "service_tier 'priority' promises a first token within 500 ms, and 2340 ms are predicted; try again in 2 s",
@@ -42,8 +42,7 @@ class RefusalsTest {
         assertEquals(
                 new GenerationException.Refusal("priority", "ttft", 2340, 500, 40, 25),
                 ttft.refusal().orElseThrow());
-        GenerationException itl =
-                Refusals.of(new Verdict.Reject(applicant, Verdict.Cause.ITL, forecast, 2e9, 1, 0));
+        GenerationException itl = Refusals.of(new Verdict.Reject(applicant, Verdict.Cause.ITL, forecast, 2e9, 1, 0));
         assertTrue(
                 itl.getMessage()
                         .startsWith("service_tier 'priority' promises 25 ms between tokens, and 40 ms are predicted"),

@@ -43,7 +43,10 @@ class AdmissionPlacementTest {
         for (String layout : new String[] {"agg:8", "pd:4:4"}) {
             int calm = run(some(1), BuiltInPolicy.TANDEM_DOOR, layout).goodput(Slo.DEFAULT);
             assertTrue(
-                    calm >= 0.99 * run(some(1), BuiltInPolicy.TANDEM_ACCEPTING, layout).goodput(Slo.DEFAULT),
+                    calm
+                            >= 0.99
+                                    * run(some(1), BuiltInPolicy.TANDEM_ACCEPTING, layout)
+                                            .goodput(Slo.DEFAULT),
                     layout + " calm " + calm);
             int full = run(some(20), BuiltInPolicy.TANDEM_DOOR, layout).goodput(Slo.DEFAULT);
             assertTrue(

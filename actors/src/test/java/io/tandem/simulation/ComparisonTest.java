@@ -36,11 +36,7 @@ class ComparisonTest {
         assertTrue(Comparison.saturation(List.of(cell(1, 0.99), cell(2, 0.95)))
                 .getFirst()
                 .beyond());
-        assertEquals(
-                0,
-                Comparison.saturation(List.of(cell(1, 0.5)))
-                        .getFirst()
-                        .requestsPerSecond());
+        assertEquals(0, Comparison.saturation(List.of(cell(1, 0.5))).getFirst().requestsPerSecond());
     }
 
     @Test
@@ -147,7 +143,8 @@ class ComparisonTest {
                 1);
         SimulationResult r = BuiltInPolicy.TANDEM.run(s);
         assertTrue(r.roles().flips() >= 1, "prompts need more than half of the workers");
-        assertTrue(r.roles().history().stream().allMatch(c -> c.prefill() + c.mixed() > 0 && c.decode() + c.mixed() > 0));
+        assertTrue(
+                r.roles().history().stream().allMatch(c -> c.prefill() + c.mixed() > 0 && c.decode() + c.mixed() > 0));
         assertEquals(s.trace().size(), r.completedRequests() + r.rejectedRequests());
     }
 }

@@ -35,8 +35,9 @@ final class Simulate implements Callable<Integer> {
             names = "--layout",
             split = ",",
             defaultValue = "agg:8",
-            description = "agg:WORKERS (all do both), pd:PREFILL:DECODE, dynamic:WORKERS[:PREFILL] (roles change while it runs);"
-                    + " several by comma (default: ${DEFAULT-VALUE})")
+            description =
+                    "agg:WORKERS (all do both), pd:PREFILL:DECODE, dynamic:WORKERS[:PREFILL] (roles change while it runs);"
+                            + " several by comma (default: ${DEFAULT-VALUE})")
     List<String> layouts;
 
     @Option(
@@ -62,10 +63,7 @@ final class Simulate implements Callable<Integer> {
     @Option(names = "--markdown", description = "print the table of documents: good requests by rate")
     boolean markdown;
 
-    @Option(
-            names = "--list-policies",
-            help = true,
-            description = "the names that --policy takes, with a line on each")
+    @Option(names = "--list-policies", help = true, description = "the names that --policy takes, with a line on each")
     boolean list;
 
     @Override

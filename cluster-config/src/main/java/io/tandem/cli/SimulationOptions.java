@@ -62,8 +62,9 @@ final class SimulationOptions {
     @Option(
             names = "--copies",
             defaultValue = "1",
-            description = "for larger clusters: each seed draws so many times the conversations, at random times; implies"
-                    + " --resample (default: ${DEFAULT-VALUE})")
+            description =
+                    "for larger clusters: each seed draws so many times the conversations, at random times; implies"
+                            + " --resample (default: ${DEFAULT-VALUE})")
     int copies;
 
     @Option(names = "--requests", description = "the earliest so many requests only (default: all)")

@@ -19,8 +19,7 @@ import java.util.function.ToDoubleFunction;
 final class SimulationReport {
     private static final String TEMPLATE = "simulation-report.html";
     private static final String DATA = "/*DATA*/";
-    private static final String FORMAT =
-            "%-14s %-12s %8s %8s %15s %23s %20s %6s %17s %5s%n";
+    private static final String FORMAT = "%-14s %-12s %8s %8s %15s %23s %20s %6s %17s %5s%n";
 
     private final Document document;
 
@@ -120,8 +119,14 @@ final class SimulationReport {
                         ? String.format(
                                 Locale.ROOT, "%d = %.2f", c.runs().getFirst().good(), 100 * good.value())
                         : String.format(Locale.ROOT, "%.2f ± %.2f", 100 * good.value(), 100 * good.halfWidth()),
-                percentiles(c, r -> r.ttft().p50(), r -> r.ttft().p90(), r -> r.ttft().p99(), "%.0f"),
-                percentiles(c, r -> r.itl().p50(), r -> r.itl().p90(), r -> r.itl().p99(), "%.1f"),
+                percentiles(
+                        c,
+                        r -> r.ttft().p50(),
+                        r -> r.ttft().p90(),
+                        r -> r.ttft().p99(),
+                        "%.0f"),
+                percentiles(
+                        c, r -> r.itl().p50(), r -> r.itl().p90(), r -> r.itl().p99(), "%.1f"),
                 String.format(Locale.ROOT, "%.1f", 100 * mean(c, RunSummary::hitRate)),
                 percent(mean(c, RunSummary::prefillUse)) + "/" + percent(mean(c, RunSummary::decodeUse)) + "/"
                         + percent(mean(c, RunSummary::mixedUse)),

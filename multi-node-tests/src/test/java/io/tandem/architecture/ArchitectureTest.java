@@ -122,7 +122,8 @@ class ArchitectureTest {
     void shouldKeepPoliciesFreeOfPekkoAndClocks() {
         noClasses()
                 .that()
-                .haveNameMatching(".*\\.(RoutingPolicy|RequestLifecycle|Scheduler|BlockPool|AdmissionPolicy|FairQueue|DrainRate|DecodeEnds)")
+                .haveNameMatching(
+                        ".*\\.(RoutingPolicy|RequestLifecycle|Scheduler|BlockPool|AdmissionPolicy|FairQueue|DrainRate|DecodeEnds)")
                 .should()
                 .dependOnClassesThat()
                 .resideInAnyPackage("org.apache.pekko.actor.typed.javadsl..", "java.util.concurrent..", "java.net..")

@@ -94,7 +94,11 @@ class TwoDoorsTest {
         Config first = node(Map.of("tandem.node.gpus", List.of(Map.of("id", "shared-0", "role", "mixed"))));
         try (Tandem a = Tandem.start(first)) {
             assertTrue(a.awaitReady(Duration.ofSeconds(GUARD_SECONDS)));
-            String seed = Cluster.get(a.system()).selfMember().address().getHost().get() + ":"
+            String seed = Cluster.get(a.system())
+                            .selfMember()
+                            .address()
+                            .getHost()
+                            .get() + ":"
                     + Cluster.get(a.system()).selfMember().address().getPort().get();
             try (Tandem b = Tandem.start(node(Map.of("tandem.node.seeds", List.of(seed))))) {
                 assertTrue(b.awaitReady(Duration.ofSeconds(GUARD_SECONDS)));
