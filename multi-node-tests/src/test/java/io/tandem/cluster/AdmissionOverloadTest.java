@@ -180,8 +180,7 @@ class AdmissionOverloadTest {
                 GenerationException.Refusal refusal = told.error.refusal().orElseThrow();
                 assertEquals("default", refusal.serviceClass());
                 assertEquals("ttft", refusal.reason());
-                assertTrue(
-                        refusal.predictedTtftMs() > rejectAbove * refusal.ttftTargetMs(), told.error.getMessage());
+                assertTrue(refusal.predictedTtftMs() > rejectAbove * refusal.ttftTargetMs(), told.error.getMessage());
                 assertTrue(told.error.retryAfterSeconds() >= 1);
             }
         }

@@ -13,10 +13,16 @@ import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Answers that change GPUs while they run, in JVMs of their own: every client gets the tokens of the undisturbed run. */
+/**
+ * Answers that change GPUs while they run, in JVMs of their own: every client gets the tokens of the undisturbed run. Minutes of
+ * computing on a small host, so not in the daily run, which has {@link LiveMoveTest}: {@code ./tandem test
+ * -Dtandem.test.excludedGroups= -Dtest=LiveMoveClusterTest -Dsurefire.failIfNoSpecifiedTests=false}.
+ */
+@Tag("slow")
 class LiveMoveClusterTest {
     private static final int MAX_TOKENS = 160;
     private static final int REQUESTS = 4;
