@@ -126,21 +126,10 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
     }
 
     private List<RequestEffect> fromWorker(RequestMessage.OfRequest message) {
-        return switch (message) {
-            case RequestMessage.Ended m -> life.onEnded(m);
-            case RequestMessage.KvReserved m -> life.onKvReserved(m);
-            case RequestMessage.KvAdopted m -> {
-                services.transferred(m.gpuId(), m.stats());
-                yield life.onKvAdopted(m);
-            }
-            case RequestMessage.KvFailed m -> life.onKvFailed(m);
-            case RequestMessage.Refused m -> life.onRefused(m);
-            case RequestMessage.WorkState m -> life.onWorkState(m);
-            case RequestMessage.MoveAway m -> life.onMoveAway(m);
-            case RequestMessage.MoveReserved m -> life.onMoveReserved(m);
-            case RequestMessage.Paused m -> life.onPaused(m);
-            case RequestMessage.MoveFailed m -> life.onMoveFailed(m);
-        };
+        if (message instanceof RequestMessage.KvAdopted adopted) {
+            services.transferred(adopted.gpuId(), adopted.stats());
+        }
+        return life.on(message);
     }
 
     private void route() {

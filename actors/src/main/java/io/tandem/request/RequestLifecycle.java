@@ -349,6 +349,22 @@ public final class RequestLifecycle {
         checksumFailures += stats.checksumFailures();
     }
 
+    /** What a worker says of this request. */
+    public List<RequestEffect> on(RequestMessage.OfRequest message) {
+        return switch (message) {
+            case RequestMessage.Ended m -> onEnded(m);
+            case RequestMessage.KvReserved m -> onKvReserved(m);
+            case RequestMessage.KvAdopted m -> onKvAdopted(m);
+            case RequestMessage.KvFailed m -> onKvFailed(m);
+            case RequestMessage.Refused m -> onRefused(m);
+            case RequestMessage.WorkState m -> onWorkState(m);
+            case RequestMessage.MoveAway m -> onMoveAway(m);
+            case RequestMessage.MoveReserved m -> onMoveReserved(m);
+            case RequestMessage.Paused m -> onPaused(m);
+            case RequestMessage.MoveFailed m -> onMoveFailed(m);
+        };
+    }
+
     public List<RequestEffect> onEnded(RequestMessage.Ended m) {
         List<RequestEffect> effects = new ArrayList<>();
         if (move != null && move.isAttempt(m.attempt())) {

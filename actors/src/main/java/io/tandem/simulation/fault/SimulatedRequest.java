@@ -113,19 +113,7 @@ final class SimulatedRequest {
     }
 
     void on(RequestMessage.OfRequest message) {
-        run(
-                switch (message) {
-                    case RequestMessage.Ended m -> life.onEnded(m);
-                    case RequestMessage.KvReserved m -> life.onKvReserved(m);
-                    case RequestMessage.KvAdopted m -> life.onKvAdopted(m);
-                    case RequestMessage.KvFailed m -> life.onKvFailed(m);
-                    case RequestMessage.Refused m -> life.onRefused(m);
-                    case RequestMessage.WorkState m -> life.onWorkState(m);
-                    case RequestMessage.MoveAway m -> life.onMoveAway(m);
-                    case RequestMessage.MoveReserved m -> life.onMoveReserved(m);
-                    case RequestMessage.Paused m -> life.onPaused(m);
-                    case RequestMessage.MoveFailed m -> life.onMoveFailed(m);
-                });
+        run(life.on(message));
     }
 
     void onWorkerLost(String gpuId, long epoch) {
