@@ -1,7 +1,6 @@
 package io.tandem;
 
 import com.typesafe.config.Config;
-import io.tandem.engine.SequenceSpec;
 import io.tandem.routing.BlockFeed;
 import io.tandem.routing.BlockFeedActor;
 import io.tandem.routing.BlockFeedMessage;
@@ -64,7 +63,7 @@ final class CacheKnowledge {
     }
 
     /** The names of a prompt's blocks; begins to listen if this is the first request. */
-    PromptKeys keys(String modelFingerprint, SequenceSpec spec) {
+    PromptKeys keys(String modelFingerprint, long cacheSalt, int[] tokens) {
         if (settings.listening() == Listening.OFF) {
             return PromptKeys.NONE;
         }
@@ -73,8 +72,7 @@ final class CacheKnowledge {
         }
         for (WorkerDirectory.Entry entry : directory.entries()) {
             if (entry.live() && entry.report().modelFingerprint().equals(modelFingerprint)) {
-                return PromptKeys.of(
-                        modelFingerprint, entry.report().facts().blockTokens(), spec.cacheSalt(), spec.tokens());
+                return PromptKeys.of(modelFingerprint, entry.report().facts().blockTokens(), cacheSalt, tokens);
             }
         }
         return PromptKeys.NONE;

@@ -16,6 +16,7 @@ import io.tandem.request.RequestServices;
 import io.tandem.request.RequestSettings;
 import io.tandem.routing.CostSettings;
 import io.tandem.routing.MoveTargets;
+import io.tandem.routing.PromptKeys;
 import io.tandem.routing.Registries;
 import io.tandem.routing.RequestRouter;
 import io.tandem.routing.Route;
@@ -99,7 +100,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
                 directory,
                 caches.feed(),
                 routing,
-                CostSettings.DEFAULT,
+                CostSettings.from(config),
                 ThreadLocalRandom.current().nextLong());
         drainTimeout = config.getDuration("tandem.node.drain-timeout");
         int kept = settings.keptReports();
@@ -160,7 +161,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
                 spec,
                 request.stop(),
                 model,
-                caches.keys(model.fingerprint(), spec),
+                caches.keys(model.fingerprint(), spec.cacheSalt(), spec.tokens()),
                 request.session(),
                 serviceClass,
                 accepted,
@@ -333,8 +334,11 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     }
 
     @Override
-    public Optional<Routed> route(RequestHub.Launch launch, int tokens, Set<String> avoid) {
-        return router.route(query(launch, tokens, avoid), System.nanoTime());
+    public Optional<Routed> route(RequestHub.Launch launch, int[] tokens, Set<String> avoid) {
+        boolean resumed = tokens.length > launch.spec().tokens().length;
+        PromptKeys keys =
+                resumed ? caches.keys(model.fingerprint(), launch.spec().cacheSalt(), tokens) : launch.keys();
+        return router.route(query(launch, tokens.length, keys, avoid), System.nanoTime());
     }
 
     @Override
@@ -344,17 +348,17 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
 
     @Override
     public RouteQuery query(RequestHub.Launch launch) {
-        return query(launch, launch.spec().tokens().length, Set.of());
+        return query(launch, launch.spec().tokens().length, launch.keys(), Set.of());
     }
 
     /** A class may promise less than routing strives for: wide targets would only make it pile requests up. */
-    private RouteQuery query(RequestHub.Launch launch, int tokens, Set<String> avoid) {
+    private RouteQuery query(RequestHub.Launch launch, int tokens, PromptKeys keys, Set<String> avoid) {
         ServiceClass c = launch.serviceClass();
         return new RouteQuery(
                 launch.requestId(),
                 model.fingerprint(),
                 tokens,
-                launch.keys(),
+                keys,
                 launch.session(),
                 avoid,
                 Math.min(c.ttftTargetNanos(), routing.ttftTarget().toNanos()),
@@ -374,6 +378,16 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     @Override
     public void transferred(String decodeGpu, TransferStats stats) {
         router.transferred(decodeGpu, stats.bytes(), stats.nanos());
+    }
+
+    @Override
+    public void outputEnded(int tokens) {
+        router.outputEnded(tokens);
+    }
+
+    @Override
+    public void moved(long requestId, String decodeGpu) {
+        router.moved(requestId, decodeGpu);
     }
 
     @Override

@@ -27,7 +27,7 @@ public class GenerationException extends RuntimeException {
      * Why a request was refused at the door. Times in milliseconds.
      *
      * @param serviceClass its class
-     * @param reason "ttft", "itl", "full" or "displaced"
+     * @param reason "ttft", "itl", "size", "full" or "displaced"
      * @param predictedTtftMs from acceptance to the first token, time in the queue included
      * @param ttftTargetMs the class's
      * @param predictedItlMs between tokens

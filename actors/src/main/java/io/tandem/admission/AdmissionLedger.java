@@ -27,6 +27,7 @@ public final class AdmissionLedger {
         QUEUED,
         REJECTED_TTFT,
         REJECTED_ITL,
+        REJECTED_SIZE,
         REJECTED_FULL,
         DISPLACED,
         EXPIRED,

@@ -38,6 +38,7 @@ public final class AdmissionPolicy {
     private final Map<Long, Entry> waiting = new HashMap<>();
     private final Map<Long, Running> running = new HashMap<>();
     private final DecodeEnds ends = new DecodeEnds();
+    private final SizeGuard[] sizes;
     private final int[] runningByClass;
     private final boolean[] classClosed;
     private final int[] blockedOfClass;
@@ -63,6 +64,13 @@ public final class AdmissionPolicy {
         int classes = settings.classes().size();
         queue = new FairQueue(classes, settings::weight, IDLE_TENANTS_MAX);
         lengths = new OutputLengths(classes, settings.expectedOutputTokens());
+        sizes = settings.classes().stream()
+                .map(c -> new SizeGuard(
+                        settings.sizeLimit(),
+                        (double) c.ttftTargetNanos(),
+                        (double) c.itlTargetNanos(),
+                        settings.rejectAbove()))
+                .toArray(SizeGuard[]::new);
         runningByClass = new int[classes];
         classClosed = new boolean[classes];
         blockedOfClass = new int[classes];
@@ -117,6 +125,12 @@ public final class AdmissionPolicy {
         double queueNanos = alone ? 0 : queue.workAheadNanos(entry) / drain.of(f.workers());
         double ttft = now - entry.applicant.arrivalNanos() + queueNanos + f.ttftNanos();
         double target = ttftLimit(entry);
+        double gpu = f.workNanos() + f.outputNanos();
+        SizeGuard guard = sizes[entry.classIndex];
+        if (guard.refuses(gpu, ttft, f.itlNanos(), now)) {
+            refuse(entry, Cause.SIZE, f, ttft, guard.untilAdmittedNanos(gpu), now, out);
+            return true;
+        }
         if (ttft > target) {
             refuse(entry, Cause.TTFT, f, ttft, ttft - target, now, out);
             return true;
@@ -283,6 +297,9 @@ public final class AdmissionPolicy {
     private void refuse(
             Entry entry, Cause cause, Forecast f, double ttft, double retryNanos, long now, List<Verdict> out) {
         leave(entry);
+        if (cause == Cause.TTFT || cause == Cause.ITL) {
+            sizes[entry.classIndex].missed(entry.workNanos, now);
+        }
         boolean known = retryNanos > 0 && retryNanos < Double.POSITIVE_INFINITY;
         long retry = known ? (long) retryNanos : UNKNOWN_RETRY_NANOS;
         Applicant applicant = entry.applicant;

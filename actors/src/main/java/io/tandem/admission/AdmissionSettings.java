@@ -27,6 +27,7 @@ public record AdmissionSettings(
         long dispatchAheadNanos,
         int coldRequestsPerWorker,
         double rejectAbove,
+        SizeLimit.Settings sizeLimit,
         boolean serveWhenIdle,
         double outputTokenWeight,
         int expectedOutputTokens,
@@ -78,6 +79,7 @@ public record AdmissionSettings(
                 nanos(c, "", "dispatch-ahead", Duration.ofMillis(1), Duration.ofMinutes(1)),
                 (int) number(c, "", "cold-requests-per-worker", 1, 100_000),
                 number(c, "", "reject-above", 0.1, 10),
+                sizeLimit(c.getConfig("size-limit")),
                 c.getBoolean("serve-when-idle"),
                 number(c, "", "output-token-weight", 0, 1000),
                 (int) number(c, "", "expected-output-tokens", 1, 1_000_000),
@@ -86,6 +88,13 @@ public record AdmissionSettings(
                 (int) number(c, "", "tenant-labels-max", 0, 1000),
                 c.getBoolean("tenant-cache-salt"),
                 Duration.ofNanos(nanos(c, "", "tick-interval", Duration.ofMillis(1), Duration.ofSeconds(1))));
+    }
+
+    private static SizeLimit.Settings sizeLimit(Config c) {
+        return new SizeLimit.Settings(
+                number(c, "size-limit.", "fall", 0.1, 1),
+                number(c, "size-limit.", "rise-per-second", 0.0001, 10),
+                number(c, "size-limit.", "max-share", 0.01, 1000));
     }
 
     private static ServiceClass serviceClass(String name, Config c) {

@@ -12,6 +12,7 @@ package io.tandem.admission;
  * @param workNanos GPU time of its prompt
  * @param uncachedTokens of its prompt
  * @param itlNanos between tokens with all that decodes there or will, itself included
+ * @param outputNanos GPU time of its output, beside others
  */
 public record Forecast(
         int workers,
@@ -22,7 +23,8 @@ public record Forecast(
         double ttftNanos,
         double workNanos,
         int uncachedTokens,
-        double itlNanos) {
+        double itlNanos,
+        double outputNanos) {
 
     /** Nobody serves the model. */
     public static Forecast nobody() {
@@ -31,6 +33,6 @@ public record Forecast(
 
     /** Workers are there and nothing is known of their speed. */
     public static Forecast cold(int workers) {
-        return new Forecast(workers, false, false, "", 0, 0, 0, 0, 0);
+        return new Forecast(workers, false, false, "", 0, 0, 0, 0, 0, 0);
     }
 }

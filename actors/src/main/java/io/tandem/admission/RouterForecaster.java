@@ -39,7 +39,8 @@ public final class RouterForecaster implements Forecaster {
                 plan.predictedTtftNanos(),
                 plan.workNanos(),
                 plan.uncachedTokens(),
-                plan.predictedItlNanos());
+                plan.predictedItlNanos(),
+                outlook.outputNanos());
     }
 
     @Override

@@ -10,6 +10,15 @@ package io.tandem.admission;
  * <p>Plain state, time as an argument. Not thread-safe.
  */
 public final class SizeLimit {
+    /**
+     * {@code tandem.admission.size-limit}; see reference.conf for reasons.
+     *
+     * @param fall the limit's factor when there is no room, in (0, 1]; 1 = there is no limit
+     * @param risePerSecond its growth while none is refused for want of room, above 0
+     * @param maxShare GPU time that is never too much, as a share of the TTFT target
+     */
+    public record Settings(double fall, double risePerSecond, double maxShare) {}
+
     private static final long CHANGE_PAUSE_NANOS = 250_000_000L;
     private static final double LIMIT_MIN_SHARE = 0.02;
 
@@ -61,6 +70,11 @@ public final class SizeLimit {
             limitNanos = Math.min(limitMaxNanos, limitNanos / fall);
             risenNanos = nowNanos;
         }
+    }
+
+    /** Until the limit has risen to this GPU time by itself. */
+    public double untilAdmittedNanos(double gpuNanos) {
+        return gpuNanos <= limitNanos ? 0 : Math.log(Math.min(gpuNanos, limitMaxNanos) / limitNanos) / risePerNano;
     }
 
     /** GPU time that a request may take now. */

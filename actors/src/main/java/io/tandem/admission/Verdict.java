@@ -33,6 +33,8 @@ public sealed interface Verdict {
         TTFT,
         /** Tokens would come too slowly. */
         ITL,
+        /** It is among the largest while there is no room for all. */
+        SIZE,
         /** Too many wait. */
         FULL,
         /** A dearer class took its place in a full queue. */

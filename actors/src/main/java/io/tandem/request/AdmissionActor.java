@@ -174,6 +174,7 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
                 switch (v.cause()) {
                     case TTFT -> Outcome.REJECTED_TTFT;
                     case ITL -> Outcome.REJECTED_ITL;
+                    case SIZE -> Outcome.REJECTED_SIZE;
                     case FULL -> Outcome.REJECTED_FULL;
                     case DISPLACED -> Outcome.DISPLACED;
                 });

@@ -41,6 +41,9 @@ final class Refusals {
                         r.serviceClass(),
                         r.ttftTargetMs(),
                         r.predictedTtftMs());
+            case "size" ->
+                "the cluster is overloaded and serves smaller requests first; a shorter prompt may be served in '"
+                        + r.serviceClass() + "'";
             case "displaced" ->
                 "the queue is full, and a request of a dearer service_tier took the place of this one in '"
                         + r.serviceClass() + "'";

@@ -173,7 +173,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
                     timers.startSingleTimer(new Retry(), Duration.ofMillis(1));
                 }
                 case RequestEffect.FindMove e -> findMove(e.fromGpu());
-                case RequestEffect.Moved ignored -> services.attemptOver(launch.requestId());
+                case RequestEffect.Moved e -> services.moved(launch.requestId(), e.decodeGpu());
                 case RequestEffect.Finish e -> finish(e.reason());
                 case RequestEffect.Fail e -> fail(e);
             }
@@ -213,6 +213,9 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
         }
         terminal = true;
         services.attemptOver(launch.requestId());
+        if (reason == FinishReason.STOP || reason == FinishReason.LENGTH) {
+            services.outputEnded(life.outputTokens());
+        }
         String rest = text.finish();
         RequestReport report = report();
         services.keep(report);

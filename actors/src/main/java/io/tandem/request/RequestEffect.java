@@ -26,7 +26,7 @@ public sealed interface RequestEffect {
     record FindMove(String fromGpu) implements RequestEffect {}
 
     /** It decodes on another worker now. */
-    record Moved() implements RequestEffect {}
+    record Moved(String decodeGpu) implements RequestEffect {}
 
     /** The one terminal state: finished. */
     record Finish(FinishReason reason) implements RequestEffect {}

@@ -88,9 +88,11 @@ public final class RequestLifecycle {
         return phase == Phase.OVER;
     }
 
-    /** Tokens the next attempt has to compute before it can go on. */
-    public int tokensToCompute() {
-        return spec.tokens().length + outputTokens;
+    /** Tokens the next attempt has to have in KV before it can go on: the prompt and the output so far. */
+    public int[] tokensToCompute() {
+        int[] tokens = Arrays.copyOf(spec.tokens(), spec.tokens().length + outputTokens);
+        System.arraycopy(output, 0, tokens, spec.tokens().length, outputTokens);
+        return tokens;
     }
 
     /** GPUs that refused or failed this request. */
@@ -164,10 +166,8 @@ public final class RequestLifecycle {
         if (outputTokens == 0) {
             return spec;
         }
-        int[] tokens = Arrays.copyOf(spec.tokens(), spec.tokens().length + outputTokens);
-        System.arraycopy(output, 0, tokens, spec.tokens().length, outputTokens);
         return new SequenceSpec(
-                tokens,
+                tokensToCompute(),
                 spec.promptTokens(),
                 spec.maxNewTokens(),
                 spec.sampling(),
@@ -492,7 +492,7 @@ public final class RequestLifecycle {
         phase = Phase.TOGETHER;
         heardDecode = true;
         decodeGpu = done.to();
-        effects.add(new RequestEffect.Moved());
+        effects.add(new RequestEffect.Moved(done.to()));
     }
 
     private void keepHere(List<RequestEffect> effects, boolean newWorkerKnows) {

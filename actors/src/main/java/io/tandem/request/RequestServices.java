@@ -15,8 +15,12 @@ public interface RequestServices {
 
     RequestSettings settings();
 
-    /** Chooses where the next attempt of a request runs, and books it there until {@link #attemptOver}. */
-    Optional<Routed> route(RequestHub.Launch launch, int tokens, Set<String> avoid);
+    /**
+     * Chooses where the next attempt of a request runs, and books it there until {@link #attemptOver}.
+     *
+     * @param tokens to have in KV: the prompt and what was generated already
+     */
+    Optional<Routed> route(RequestHub.Launch launch, int[] tokens, Set<String> avoid);
 
     /** The decisions of a running request so far, one an attempt; forgotten when its report is kept. */
     default void decided(String requestName, List<RouteDecision> decisions) {}
@@ -26,6 +30,12 @@ public interface RequestServices {
 
     /** KV came to a worker. */
     void transferred(String decodeGpu, TransferStats stats);
+
+    /** The attempt goes on generating on another worker. */
+    void moved(long requestId, String decodeGpu);
+
+    /** An output ended by itself. */
+    void outputEnded(int tokens);
 
     /** The attempt needs its workers no more. */
     void attemptOver(long requestId);

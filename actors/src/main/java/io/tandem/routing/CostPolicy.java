@@ -43,6 +43,11 @@ public final class CostPolicy {
         return expectedOutputTokens;
     }
 
+    /** GPU time of an output as long as expected, beside others: what it adds to their steps. */
+    public double outputNanos(StepTimeModel steps, int promptTokens) {
+        return expectedOutputTokens * (steps.decodeNanos(1, promptTokens) - steps.decodeNanos(1, 0));
+    }
+
     /**
      * A request to route.
      *

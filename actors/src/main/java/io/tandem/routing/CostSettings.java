@@ -1,7 +1,11 @@
 package io.tandem.routing;
 
+import com.typesafe.config.Config;
+import com.typesafe.config.ConfigFactory;
+import java.time.Duration;
+
 /**
- * How {@link CostPolicy} weighs. Times in nanoseconds.
+ * How {@link CostPolicy} weighs: {@code tandem.routing.cost}, see reference.conf for ranges and reasons. Times in nanoseconds.
  *
  * @param itlHeadroomMin share of the ITL target up to which decodes are packed on one GPU while no prompt waits, in (0, 1]
  * @param itlHeadroomMax the same while prompts queue; also the limit of a DECODE GPU
@@ -25,22 +29,50 @@ public record CostSettings(
         double decodeBacklogNanosMax,
         int expectedOutputTokens,
         boolean firstTokenFromDecode) {
-    public static final CostSettings DEFAULT = new CostSettings(0.5, 0.92, 0.05, 0.75, 10, 1, 1, 300e6, 300, false);
+    private static final String PATH = "tandem.routing.cost.";
+
+    /** What reference.conf says. */
+    public static final CostSettings DEFAULT = from(ConfigFactory.defaultReference());
 
     public CostSettings {
-        if (!(itlHeadroomMin > 0 && itlHeadroomMin <= itlHeadroomMax && itlHeadroomMax <= 1)) {
-            throw new IllegalArgumentException(
-                    "itl-headroom-min and -max must be in (0, 1], the first not above the second");
+        range("itl-headroom-min", itlHeadroomMin, 0.01, 1);
+        range("itl-headroom-max", itlHeadroomMax, 0.01, 1);
+        if (itlHeadroomMin > itlHeadroomMax) {
+            throw new IllegalArgumentException(PATH + "itl-headroom-min must not be above itl-headroom-max");
         }
-        if (!(pressureShare > 0)) {
-            throw new IllegalArgumentException("pressure-share must be above 0, not " + pressureShare);
-        }
-        if (!(ttftHeadroom > 0) || latePenalty < 1 || workWeight < 0 || interferenceWeight < 0) {
-            throw new IllegalArgumentException(
-                    "ttft-headroom must be above 0, late-penalty at least 1, weights at least 0");
+        range("pressure-share", pressureShare, 0.001, 100);
+        range("ttft-headroom", ttftHeadroom, 0.01, 10);
+        range("late-penalty", latePenalty, 1, 1000);
+        range("work-weight", workWeight, 0, 1000);
+        range("interference-weight", interferenceWeight, 0, 1000);
+        range("decode-backlog-max (ns)", decodeBacklogNanosMax, 0, 6e10);
+        range("expected-output-tokens", expectedOutputTokens, 1, 1_000_000);
+    }
+
+    private static void range(String key, double value, double min, double max) {
+        if (!(value >= min && value <= max)) {
+            throw new IllegalArgumentException(PATH + key + " must be " + min + " to " + max + ", not " + value);
         }
     }
 
+    /** @throws IllegalArgumentException naming the key and its range */
+    public static CostSettings from(Config root) {
+        Config c = root.getConfig("tandem.routing.cost");
+        Duration decodeBacklog = c.getDuration("decode-backlog-max");
+        return new CostSettings(
+                c.getDouble("itl-headroom-min"),
+                c.getDouble("itl-headroom-max"),
+                c.getDouble("pressure-share"),
+                c.getDouble("ttft-headroom"),
+                c.getDouble("late-penalty"),
+                c.getDouble("work-weight"),
+                c.getDouble("interference-weight"),
+                (double) decodeBacklog.toNanos(),
+                c.getInt("expected-output-tokens"),
+                false);
+    }
+
+    /** Here the prefill GPU gives the first token; engines that are simulated after others give it from the decode GPU. */
     public CostSettings withFirstTokenFromDecode(boolean fromDecode) {
         return new CostSettings(
                 itlHeadroomMin,

@@ -70,8 +70,9 @@ public final class RequestRouter {
      * @param workers that may run it
      * @param learned whether the plan's times rest on measurements
      * @param idle whether the plan's GPUs have nothing to do
+     * @param outputNanos GPU time of its output, beside others
      */
-    public record Outlook(RoutingDecision.Plan plan, int workers, boolean learned, boolean idle) {}
+    public record Outlook(RoutingDecision.Plan plan, int workers, boolean learned, boolean idle, double outputNanos) {}
 
     /** What a request would meet if it were sent now; nothing is booked. Empty when there is no worker. */
     public Optional<Outlook> outlook(RouteQuery query, long nowNanos) {
@@ -85,7 +86,8 @@ public final class RequestRouter {
                         && prefill.decodes() + decode.decodes() == 0;
                 boolean learned =
                         prefill.steps().prefillLearned() && decode.steps().decodeLearned();
-                return new Outlook(plan, w.reports().size(), learned, idle);
+                double output = cost.outputNanos(decode.steps(), query.tokens());
+                return new Outlook(plan, w.reports().size(), learned, idle, output);
             });
         }
     }
@@ -113,6 +115,11 @@ public final class RequestRouter {
         if (load != null) {
             load.promptComputed(id);
         }
+    }
+
+    /** An output ended by itself: its length says something about those to come. */
+    public synchronized void outputEnded(int tokens) {
+        cost.outputEnded(tokens);
     }
 
     /** A booked request goes on generating on another worker. */
@@ -284,10 +291,22 @@ public final class RequestRouter {
         int blockTokens = Math.max(1, worker.facts().blockTokens());
         double missing =
                 (double) (query.tokens() - there) / blockTokens * worker.facts().blockBytes();
-        var stats = worker.stats();
-        long free = (long) (stats.freeBlocks() + stats.cachedBlocks()) * blockTokens;
         return new CostPolicy.Candidate(
-                loads.of(worker.gpuId()), role, there, rates.nanos(worker.transferWire(), missing), free);
+                loads.of(worker.gpuId()),
+                role,
+                there,
+                rates.nanos(worker.transferWire(), missing),
+                freeTokens(worker, blockTokens));
+    }
+
+    /** Room after all that is booked, and no more than the worker itself says: prompts that wait there hold blocks too. */
+    private long freeTokens(WorkerReport worker, int blockTokens) {
+        var stats = worker.stats();
+        long reported = (long) (stats.freeBlocks() + stats.cachedBlocks()) * blockTokens;
+        long capacity = (long) stats.totalBlocks() * blockTokens;
+        return Math.min(
+                reported,
+                loads.of(worker.gpuId()).freeTokens(capacity, worker.facts().maxSequences()));
     }
 
     /** Prompt tokens that a worker has in its cache or will have soon; a sequence needs one more to run. */

@@ -7,8 +7,6 @@ import org.agrona.collections.Long2ObjectHashMap;
  * finished steps correct the picture. Plain state; time comes as an argument. Not thread-safe.
  */
 public final class WorkerLoad {
-    private static final double SHARE_MEMORY_NANOS = 4e9;
-
     private final String gpuId;
     private final StepTimeModel steps;
     private final Long2ObjectHashMap<Booking> bookings = new Long2ObjectHashMap<>();
@@ -17,8 +15,7 @@ public final class WorkerLoad {
     private int decodes;
     private double contextTokens;
     private double openPromptTokens;
-    private double promptShare;
-    private long latestStepNanos;
+    private final PromptShare promptShare = new PromptShare();
 
     /** Of requests that other routers sent there. */
     private int othersDecodes;
@@ -142,14 +139,31 @@ public final class WorkerLoad {
         backlogTokens = Math.max(0, backlogTokens - newTokens);
         backlogSinceNanos = nowNanos;
         double prompts = newTokens == 0 ? 0 : durationNanos - steps.decodeNanos(stepDecodes, (double) stepContext);
-        double elapsed = Math.max(durationNanos, nowNanos - latestStepNanos);
-        promptShare += (1 - Math.exp(-elapsed / SHARE_MEMORY_NANOS)) * (Math.max(0, prompts) / elapsed - promptShare);
-        latestStepNanos = nowNanos;
+        promptShare.stepEnded(prompts, durationNanos, nowNanos);
     }
 
     /** Share of its time that the worker gave to prompts lately, in [0, 1]. */
     public double promptShare() {
-        return promptShare;
+        return promptShare.share();
+    }
+
+    /** The worker's own measure of it, for a router that does not see its steps. */
+    public void promptShareReported(double share) {
+        promptShare.adopt(share);
+    }
+
+    /**
+     * Room in the KV pool after all that is booked, in tokens; below 0 = what is booked waits itself.
+     *
+     * @param capacityTokens of the pool
+     * @param maxSequences that run there at most; near it, a sequence that may still join counts like those there
+     */
+    public long freeTokens(long capacityTokens, int maxSequences) {
+        long byPool = capacityTokens - (long) contextTokens();
+        int all = decodes();
+        return all < maxSequences / 2 || all == 0
+                ? byPool
+                : Math.min(byPool, (long) ((maxSequences - all) * contextTokens() / all));
     }
 
     /** The prompt is computed, and no step was reported that did it. */

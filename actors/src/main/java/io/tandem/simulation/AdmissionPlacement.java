@@ -6,6 +6,7 @@ import io.tandem.admission.Applicant;
 import io.tandem.admission.Forecast;
 import io.tandem.admission.Forecaster;
 import io.tandem.admission.ServiceClass;
+import io.tandem.admission.SizeLimit;
 import io.tandem.admission.Verdict;
 import io.tandem.routing.RoutingDecision;
 import io.tandem.routing.WorkerLoad;
@@ -54,6 +55,7 @@ public final class AdmissionPlacement implements Placement {
                 dispatchAhead.toNanos(),
                 ALL,
                 0.95,
+                new SizeLimit.Settings(0.9, 0.02, 1.5),
                 false,
                 2,
                 300,
@@ -82,7 +84,8 @@ public final class AdmissionPlacement implements Placement {
                     plan.predictedTtftNanos(),
                     plan.workNanos(),
                     plan.uncachedTokens(),
-                    plan.predictedItlNanos());
+                    plan.predictedItlNanos(),
+                    cost.outputNanos(plan, applicant.promptTokens()));
         }
 
         @Override

@@ -48,7 +48,7 @@ public final class CostPlacement implements Placement {
         long now = arrival.nowNanos();
         RoutingDecision.Plan plan = decide(arrival);
         arrived(plan, now);
-        double decodeNanos = outputNanos(loads[number(plan.decodeGpu())].steps(), arrival.inputTokens());
+        double decodeNanos = outputNanos(plan, arrival.inputTokens());
         if (rejection.isPresent() && rejection.get().refuses(plan, decodeNanos, now)) {
             return Plan.REJECTED;
         }
@@ -81,11 +81,6 @@ public final class CostPlacement implements Placement {
         return new Plan(prefill, decode);
     }
 
-    /** What the output adds to the steps of its GPU. */
-    private double outputNanos(StepTimeModel steps, int inputTokens) {
-        return policy.expectedOutputTokens() * (steps.decodeNanos(1, inputTokens) - steps.decodeNanos(1, 0));
-    }
-
     private List<CostPolicy.Candidate> candidates(Arrival arrival) {
         candidates.clear();
         int blockTokens = cluster.blockTokens();
@@ -94,22 +89,19 @@ public final class CostPlacement implements Placement {
         double transfer = cluster.transferNanos(arrival.inputTokens());
         for (int w = 0; w < loads.length; w++) {
             int cached = Math.min(arrival.depths()[w], whole) * blockTokens;
-            long free = Math.min(capacity - (long) loads[w].contextTokens(), freeBySequences(loads[w]));
+            long free = loads[w].freeTokens(capacity, cluster.maxSequences());
             candidates.add(new CostPolicy.Candidate(loads[w], roles.role(w), cached, transfer, free));
         }
         return candidates;
     }
 
-    /** Sequences that may still join, in tokens of those there. */
-    private long freeBySequences(WorkerLoad load) {
-        if (load.decodes() < cluster.maxSequences() / 2) {
-            return Long.MAX_VALUE;
-        }
-        return (long) ((cluster.maxSequences() - load.decodes()) * load.contextTokens() / load.decodes());
-    }
-
     static int number(String gpu) {
         return Integer.parseInt(gpu, 4, gpu.length(), 10);
+    }
+
+    /** GPU time of the output under a plan. */
+    double outputNanos(RoutingDecision.Plan plan, int inputTokens) {
+        return policy.outputNanos(loads[number(plan.decodeGpu())].steps(), inputTokens);
     }
 
     /** What the router believes of a worker. */

@@ -1,5 +1,6 @@
 package io.tandem.simulation;
 
+import io.tandem.admission.SizeGuard;
 import io.tandem.admission.SizeLimit;
 import io.tandem.routing.RoutingDecision;
 
@@ -11,48 +12,40 @@ final class EarlyRejection {
     /** A little below the TTFT target, since predictions err to the low side when prompts queue. */
     private static final double TTFT_SHARE = 0.95;
 
-    private static final double TTFT_SPARE = 0.5;
-    private static final double ITL_SPARE = 0.9;
+    /** As in reference.conf. */
+    private static final SizeLimit.Settings BY_SIZE = new SizeLimit.Settings(0.9, 0.02, 1.5);
 
-    private static final double FALL = 0.9;
-    private static final double RISE_PER_SECOND = 0.02;
-    private static final double GPU_NANOS_MAX = 3e9;
+    private static final SizeLimit.Settings ANY_SIZE = new SizeLimit.Settings(1, 0.02, 1.5);
 
     private final Slo slo;
-    private final SizeLimit sizes;
+    private final SizeGuard sizes;
 
-    private EarlyRejection(Slo slo, double fall) {
+    private EarlyRejection(Slo slo, SizeLimit.Settings settings) {
         this.slo = slo;
-        sizes = new SizeLimit(fall, RISE_PER_SECOND, GPU_NANOS_MAX);
+        sizes = new SizeGuard(settings, slo.ttftNanos(), slo.itlNanos(), TTFT_SHARE);
     }
 
     /** The largest first. */
     static EarlyRejection bySize(Slo slo) {
-        return new EarlyRejection(slo, FALL);
+        return new EarlyRejection(slo, BY_SIZE);
     }
 
     /** By prediction alone. */
     static EarlyRejection plain(Slo slo) {
-        return new EarlyRejection(slo, 1);
+        return new EarlyRejection(slo, ANY_SIZE);
     }
 
     /** @param decodeNanos GPU time of the request's output, its share of the steps */
     boolean refuses(RoutingDecision.Plan plan, double decodeNanos, long nowNanos) {
-        if (!sizes.admits(plan.workNanos() + decodeNanos, nowNanos)) {
-            if (within(plan, TTFT_SPARE, ITL_SPARE)) {
-                sizes.roomToSpare(nowNanos);
-            }
+        double ttft = plan.predictedTtftNanos();
+        double itl = plan.predictedItlNanos();
+        if (sizes.refuses(plan.workNanos() + decodeNanos, ttft, itl, nowNanos)) {
             return true;
         }
-        boolean refused = !within(plan, TTFT_SHARE, 1);
-        if (refused && plan.workNanos() <= TTFT_SHARE * slo.ttftNanos()) {
-            sizes.noRoom(nowNanos);
+        boolean refused = ttft > TTFT_SHARE * slo.ttftNanos() || itl > slo.itlNanos();
+        if (refused) {
+            sizes.missed(plan.workNanos(), nowNanos);
         }
         return refused;
-    }
-
-    private boolean within(RoutingDecision.Plan plan, double ttftShare, double itlShare) {
-        return plan.predictedTtftNanos() <= ttftShare * slo.ttftNanos()
-                && plan.predictedItlNanos() <= itlShare * slo.itlNanos();
     }
 }

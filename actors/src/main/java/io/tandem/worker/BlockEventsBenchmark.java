@@ -204,7 +204,7 @@ public final class BlockEventsBenchmark {
         List<WorkerDirectory.Entry> entries = new ArrayList<>();
         for (Worker worker : workers) {
             worker.log.next();
-            WorkerFacts facts = new WorkerFacts(1, 16, 1, worker.log.lastId(), StepTimes.NOTHING);
+            WorkerFacts facts = new WorkerFacts(1, 1, 16, 1, worker.log.lastId(), StepTimes.NOTHING, 0);
             entries.add(new WorkerDirectory.Entry(
                     new WorkerReport(worker.gpu, "", 1, "", "", "", backend, "", false, 1, stats, facts), true, 0));
         }

@@ -1,5 +1,6 @@
 package io.tandem.worker;
 
+import io.tandem.routing.PromptShare;
 import io.tandem.routing.StepTimeModel;
 import io.tandem.routing.StepTimes;
 
@@ -12,6 +13,7 @@ final class StepTimeRecorder {
     private static final int STEPS_BETWEEN_COPIES = 8;
 
     private final StepTimeModel model;
+    private final PromptShare share = new PromptShare();
     private long steps;
     private volatile StepTimes learned = StepTimes.NOTHING;
 
@@ -20,14 +22,25 @@ final class StepTimeRecorder {
         this.model = model;
     }
 
-    void observe(int newTokens, long before, int decodes, long contextTokens, long nanos) {
+    void observe(int newTokens, long before, int decodes, long contextTokens, long nanos, long nowNanos) {
         steps++;
         if (steps <= STEPS_LEFT_OUT) {
             return;
         }
         model.observe(newTokens, before, decodes, contextTokens, nanos);
+        double prompts = newTokens == 0 ? 0 : nanos - model.decodeNanos(decodes, (double) contextTokens);
+        synchronized (share) {
+            share.stepEnded(prompts, nanos, nowNanos);
+        }
         if (newTokens > 0 || steps % STEPS_BETWEEN_COPIES == 0) {
             learned = model.learned();
+        }
+    }
+
+    /** Share of its time that prompts took lately. */
+    double promptShare(long nowNanos) {
+        synchronized (share) {
+            return share.share(nowNanos);
         }
     }
 

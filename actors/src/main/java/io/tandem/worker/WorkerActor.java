@@ -245,7 +245,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         return new EnginePublisher.RoutingSignals() {
             @Override
             public void stepTimed(int newTokens, long before, int decodes, long contextTokens, long nanos) {
-                times.observe(newTokens, before, decodes, contextTokens, nanos);
+                times.observe(newTokens, before, decodes, contextTokens, nanos, System.nanoTime());
             }
 
             @Override
@@ -423,10 +423,12 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 loop.stats(),
                 new WorkerFacts(
                         engineSettings.chunkTokens(loop.stats().role()),
+                        engineSettings.maxSequences(),
                         backend.kvLayout().blockTokens(),
                         backend.kvLayout().blockBytes(),
                         blocks.lastId(),
-                        times.learned()),
+                        times.learned(),
+                        times.promptShare(System.nanoTime())),
                 new WorkerReport.RoleHistory(
                         previousRole == null ? loop.stats().role() : previousRole,
                         (System.nanoTime() - roleSinceNanos) / 1_000_000));

@@ -279,4 +279,26 @@ class AdmissionPolicyTest {
         double ratio = (double) tokens.get("big") / tokens.get("small");
         assertTrue(ratio > 2.6 && ratio < 3.4, "seed " + seed + ": " + ratio);
     }
+
+    @Test
+    void shouldRefuseTheLargestFirstUnderOverloadAndServeMoreOfTheRest() {
+        int[] good = new int[2];
+        for (int limited = 0; limited < 2; limited++) {
+            VirtualCluster cluster =
+                    new VirtualCluster(Classes.settings("size-limit.fall = " + (limited == 0 ? 1 : 0.9)), 1);
+            // One prompt in ten takes 1.2 s, the others 50 ms: almost three times as much as can be served, or 3/4
+            // without the large.
+            for (int i = 0; i < 400; i++) {
+                cluster.arrival(i * 60 * Classes.MILLI, i, "a", "default", i % 10 == 0 ? 12_000 : 500, 1);
+            }
+            cluster.run();
+            good[limited] = cluster.good();
+            long bySize = cluster.verdicts.stream()
+                    .filter(v -> v instanceof Reject r && r.cause() == Cause.SIZE)
+                    .filter(v -> v.applicant().promptTokens() == 12_000)
+                    .count();
+            assertTrue(limited == 0 ? bySize == 0 : bySize > 10, bySize + " large ones refused for their size");
+        }
+        assertTrue(good[1] > good[0], good[1] + " against " + good[0]);
+    }
 }

@@ -83,7 +83,8 @@ final class VirtualCluster implements Forecaster {
                 wait + work,
                 work,
                 applicant.promptTokens(),
-                itl);
+                itl,
+                0);
     }
 
     @Override

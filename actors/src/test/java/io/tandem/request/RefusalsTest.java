@@ -31,7 +31,7 @@ class RefusalsTest {
     void shouldNameTheClassWhatWasPredictedAndWhatWasPromised() {
         ServiceClass c = new ServiceClass("priority", 500_000_000, 25_000_000, 1, 1, false, 10);
         Applicant applicant = new Applicant(0, "a", c, 10, 10, 0, 1_000_000_000);
-        Forecast forecast = new Forecast(1, true, false, "g", 1e9, 2e9, 1e9, 10, 40e6);
+        Forecast forecast = new Forecast(1, true, false, "g", 1e9, 2e9, 1e9, 10, 40e6, 0);
         GenerationException ttft =
                 Refusals.of(new Verdict.Reject(applicant, Verdict.Cause.TTFT, forecast, 2.34e9, 1_840_000_000, 0));
         assertEquals(GenerationException.Kind.OVERLOADED, ttft.kind());

@@ -29,7 +29,7 @@ class BlockFeedTest {
     private static WorkerDirectory.Entry worker(String gpu, long epoch, long lastEvent, boolean live) {
         EngineStats stats = new EngineStats(EngineRole.MIXED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
         BackendInfo backend = new BackendInfo("cpu", "", List.of(), true, 0);
-        WorkerFacts facts = new WorkerFacts(1, 1, 1, lastEvent, StepTimes.NOTHING);
+        WorkerFacts facts = new WorkerFacts(1, 1, 1, 1, lastEvent, StepTimes.NOTHING, 0);
         return new WorkerDirectory.Entry(
                 new WorkerReport(gpu, "n", epoch, "m", "f", "l", backend, "udp", false, 1, stats, facts), live, 0);
     }

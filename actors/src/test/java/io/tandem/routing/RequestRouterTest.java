@@ -51,7 +51,7 @@ class RequestRouterTest {
                 false,
                 100_000,
                 stats(role, 0, 0),
-                new WorkerFacts(512, 16, 16_384, 0, steps));
+                new WorkerFacts(512, 64, 16, 16_384, 0, steps, 0));
     }
 
     private void worker(String gpu, EngineRole role) {
@@ -300,5 +300,77 @@ class RequestRouterTest {
         assertTrue(homes.find("s4", 5).has("b"));
         homes.served("t", route, 200);
         assertEquals(1, homes.size());
+    }
+
+    @Test
+    void shouldMoveTheBookingOfARequestThatMoves() {
+        worker("a", EngineRole.MIXED);
+        worker("b", EngineRole.MIXED);
+        Route route = route(4096).route();
+        router.promptComputed(lastId);
+        String to = route.decodeGpu().equals("a") ? "b" : "a";
+        double alone = router.itlNanos(to, 0, 0);
+        double decoding = router.itlNanos(route.decodeGpu(), 0, 0);
+        assertEquals(0, alone);
+        router.moved(lastId, to);
+        assertEquals(decoding, router.itlNanos(to, 0, 0), 1);
+        assertEquals(0, router.itlNanos(route.decodeGpu(), 0, 0));
+        router.over(lastId, now);
+        assertEquals(0, router.itlNanos(to, 0, 0), "the end is booked where it runs now");
+        router.moved(lastId, "a");
+        assertEquals(0, router.itlNanos("a", 0, 0), "what is over does not move");
+    }
+
+    @Test
+    void shouldCountBookedTokensAsTakenBeforeAnyReportShowsThem() {
+        worker("p", EngineRole.PREFILL);
+        worker("d", EngineRole.DECODE);
+        double first = route(40_000).decision().plan().predictedTtftNanos();
+        router.promptComputed(lastId);
+        double second = route(40_000).decision().plan().predictedTtftNanos();
+        router.promptComputed(lastId);
+        for (int i = 0; i < 2; i++) {
+            route(40_000);
+            router.promptComputed(lastId);
+        }
+        double fifth = route(40_000).decision().plan().predictedTtftNanos();
+        assertEquals(first, second, 1e6, "160,000 tokens have room for both");
+        assertTrue(fifth > first + 1e9, "the pool is booked out, an output must end first: " + fifth);
+    }
+
+    @Test
+    void shouldTakeTheShareOfPromptsFromTheReport() {
+        WorkerReport r = report("a", EngineRole.MIXED, "layout", 1, MEASURED);
+        add(r);
+        double idle = route(100).decision().plan().predictedItlNanos();
+        router.over(lastId, now);
+        now += 1_000_000;
+        add(new WorkerReport(
+                "a",
+                r.node(),
+                r.epoch(),
+                r.model(),
+                r.modelFingerprint(),
+                r.kvSignature(),
+                r.backend(),
+                r.transferWire(),
+                false,
+                r.maxTokens(),
+                r.stats(),
+                new WorkerFacts(512, 64, 16, 16_384, 0, MEASURED, 0.5)));
+        assertEquals(2 * idle, route(100).decision().plan().predictedItlNanos(), 1e3, "half its time goes to prompts");
+    }
+
+    @Test
+    void shouldExpectOutputsAsLongAsThoseThatEnded() {
+        worker("a", EngineRole.MIXED);
+        double before =
+                router.outlook(query(1000, "", Set.of()), now).orElseThrow().outputNanos();
+        for (int i = 0; i < 1000; i++) {
+            router.outputEnded(30);
+        }
+        double after =
+                router.outlook(query(1000, "", Set.of()), now).orElseThrow().outputNanos();
+        assertEquals(before / 10, after, before / 1000, "30 tokens instead of 300");
     }
 }

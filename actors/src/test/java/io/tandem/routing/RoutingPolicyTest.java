@@ -13,7 +13,7 @@ import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class RoutingPolicyTest {
-    private static final WorkerFacts FACTS = new WorkerFacts(512, 16, 4096, 0, StepTimes.NOTHING);
+    private static final WorkerFacts FACTS = new WorkerFacts(512, 64, 16, 4096, 0, StepTimes.NOTHING, 0);
 
     private final RoutingPolicy policy = new RoutingPolicy(32, true);
 

@@ -92,7 +92,7 @@ class BlockFeedPropertyTest {
 
         WorkerDirectory.Entry entry() {
             EngineStats stats = new EngineStats(EngineRole.MIXED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-            WorkerFacts facts = new WorkerFacts(1, 1, 1, log.lastId(), StepTimes.NOTHING);
+            WorkerFacts facts = new WorkerFacts(1, 1, 1, 1, log.lastId(), StepTimes.NOTHING, 0);
             return new WorkerDirectory.Entry(
                     new WorkerReport(gpu, "n", epoch, "m", "f", "l", backend, "udp", false, 1, stats, facts),
                     live,

@@ -139,6 +139,7 @@ class AdmissionOverloadTest {
                                 "admitted",
                                 "rejected_ttft",
                                 "rejected_itl",
+                                "rejected_size",
                                 "rejected_full",
                                 "displaced",
                                 "expired",

@@ -130,11 +130,11 @@ final class ApiNode extends SimulatedNode {
         return MoveTargets.choose(fromGpu, directory.entries(), directory::inFlight);
     }
 
-    Optional<Route> route(long requestId, int tokens, Set<String> avoid) {
+    Optional<Route> route(long requestId, int[] tokens, Set<String> avoid) {
         RouteQuery query = new RouteQuery(
                 requestId,
                 SimulatedModel.FINGERPRINT,
-                tokens,
+                tokens.length,
                 PromptKeys.NONE,
                 "",
                 avoid,
@@ -149,6 +149,14 @@ final class ApiNode extends SimulatedNode {
 
     void promptComputed(long requestId) {
         router.promptComputed(requestId);
+    }
+
+    void moved(long requestId, String decodeGpu) {
+        router.moved(requestId, decodeGpu);
+    }
+
+    void outputEnded(int tokens) {
+        router.outputEnded(tokens);
     }
 
     void attemptOver(long requestId) {

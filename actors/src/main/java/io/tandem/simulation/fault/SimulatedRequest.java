@@ -90,6 +90,9 @@ final class SimulatedRequest {
     }
 
     private void route() {
+        if (terminal) {
+            return;
+        }
         attempts++;
         promptPending = true;
         run(life.onRoute(
@@ -146,7 +149,7 @@ final class SimulatedRequest {
                     node.after(1_000_000, this::route);
                 }
                 case RequestEffect.FindMove e -> findMove(e.fromGpu());
-                case RequestEffect.Moved ignored -> node.attemptOver(id);
+                case RequestEffect.Moved e -> node.moved(id, e.decodeGpu());
                 case RequestEffect.Finish e -> finish(e.reason());
                 case RequestEffect.Fail e -> fail(e);
             }
@@ -171,6 +174,9 @@ final class SimulatedRequest {
     }
 
     private void finish(FinishReason reason) {
+        if (reason != FinishReason.CANCELLED) {
+            node.outputEnded(emitted);
+        }
         terminate(reason.toString());
         check(
                 reason == FinishReason.CANCELLED

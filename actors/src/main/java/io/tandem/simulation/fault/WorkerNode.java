@@ -254,7 +254,14 @@ final class WorkerNode extends SimulatedNode {
                 draining,
                 SimulatedModel.MAX_TOKENS,
                 turns.stats(),
-                new WorkerFacts(64, world.plan.blockTokens(), backend.kvLayout().blockBytes(), 0, StepTimes.NOTHING));
+                new WorkerFacts(
+                        64,
+                        world.plan.maxSequences(),
+                        world.plan.blockTokens(),
+                        backend.kvLayout().blockBytes(),
+                        0,
+                        StepTimes.NOTHING,
+                        0));
         world.toRegistries(this, report);
         after(REPORT_NANOS, this::report);
     }
