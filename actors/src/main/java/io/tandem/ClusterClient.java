@@ -4,7 +4,6 @@ import com.typesafe.config.Config;
 import io.tandem.GenerationException.Kind;
 import io.tandem.admission.AdmissionSettings;
 import io.tandem.admission.ServiceClass;
-import io.tandem.chat.ChatTemplateException;
 import io.tandem.engine.EngineRole;
 import io.tandem.engine.SequenceSpec;
 import io.tandem.model.ModelBundle;
@@ -14,8 +13,11 @@ import io.tandem.request.AdmissionStatusView;
 import io.tandem.request.RequestHub;
 import io.tandem.request.RequestServices;
 import io.tandem.request.RequestSettings;
+import io.tandem.routing.BlockFeed;
 import io.tandem.routing.CostSettings;
 import io.tandem.routing.MoveTargets;
+import io.tandem.routing.PredictionErrors;
+import io.tandem.routing.PredictionErrors.Figure;
 import io.tandem.routing.PromptKeys;
 import io.tandem.routing.Registries;
 import io.tandem.routing.RequestRouter;
@@ -29,14 +31,10 @@ import io.tandem.supervisor.RebalanceSettings;
 import io.tandem.supervisor.SupervisorMessage;
 import io.tandem.transfer.TransferStats;
 import io.tandem.worker.WorkerMessage;
+import io.tandem.worker.WorkerReport;
 import io.tandem.worker.WorkerShards;
-import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -69,6 +67,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     private final RoutingSettings routing;
     private final RequestRouter router;
     private final CacheKnowledge caches;
+    private final PredictionErrors errors = new PredictionErrors();
     private final Duration drainTimeout;
     private final DemandMeter demand;
     private final AtomicLong lastRequest = new AtomicLong();
@@ -322,6 +321,27 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     }
 
     @Override
+    public RoutingStatus routing() {
+        BlockFeed.Counts c = caches.feed().latestCounts();
+        BlockFeed.IndexSize size = caches.feed().latestSize();
+        return new RoutingStatus(
+                new RoutingStatus.Index(
+                        size.blocks(),
+                        size.evictedBlocks(),
+                        size.bytes(),
+                        c.events(),
+                        c.words(),
+                        c.gaps(),
+                        c.duplicates(),
+                        c.snapshots(),
+                        c.refused()),
+                errors.histograms().stream()
+                        .map(h -> new RoutingStatus.Errors(
+                                h.figure(), h.role(), h.side(), PredictionErrors.ERRORS, h.counts(), h.sum()))
+                        .toList());
+    }
+
+    @Override
     public int activeRequests() {
         return active.get();
     }
@@ -368,6 +388,19 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     @Override
     public void decided(String requestName, List<RouteDecision> soFar) {
         decisions.put(requestName, soFar);
+    }
+
+    @Override
+    public void observed(RouteDecision decision) {
+        RouteDecision.Plan plan = decision.plan();
+        RouteDecision.Observed seen = decision.observed();
+        role(plan.prefillGpu())
+                .ifPresent(r -> errors.observe(Figure.TTFT, r, plan.predictedTtftNanos(), seen.ttftNanos()));
+        role(plan.decodeGpu()).ifPresent(r -> errors.observe(Figure.ITL, r, plan.predictedItlNanos(), seen.itlNanos()));
+    }
+
+    private Optional<EngineRole> role(String gpuId) {
+        return directory.live(gpuId).map(WorkerReport::role);
     }
 
     @Override
@@ -429,93 +462,5 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     @Override
     public void onRequestOver() {
         active.decrementAndGet();
-    }
-
-    /** The checks of a request before anything is held for it. */
-    private static final class RequestChecks {
-        static SequenceSpec check(GenerationRequest request, ModelBundle model, int maxTokens, String cacheSalt) {
-            if (!request.model().equals(model.name())) {
-                throw new GenerationException(
-                        Kind.MODEL_NOT_FOUND,
-                        "the model '" + request.model() + "' does not exist; served here: " + model.name(),
-                        "model",
-                        1);
-            }
-            int[] prompt = prompt(request.prompt(), model);
-            if (prompt.length == 0) {
-                throw new GenerationException(Kind.INVALID_REQUEST, "the prompt is empty", "prompt", 1);
-            }
-            for (int id : prompt) {
-                if (id < 0 || id >= model.config().vocabSize()) {
-                    throw new GenerationException(
-                            Kind.INVALID_REQUEST,
-                            "token id " + id + " is outside the vocabulary of "
-                                    + model.config().vocabSize(),
-                            "prompt",
-                            1);
-                }
-            }
-            int wanted = request.maxNewTokens();
-            if (prompt.length + Math.max(1, (long) wanted) > maxTokens) {
-                throw new GenerationException(
-                        Kind.CONTEXT_OVERFLOW,
-                        "this model's maximum context length is " + maxTokens + " tokens; the prompt has "
-                                + prompt.length + " and " + Math.max(1, wanted)
-                                + " were asked for as output: shorten the prompt or lower max_tokens",
-                        "messages",
-                        1);
-            }
-            int maxNew = wanted == 0 ? maxTokens - prompt.length : wanted;
-            int[] stops = request.ignoreEos() ? new int[0] : model.config().eosTokenIdArray();
-            return new SequenceSpec(prompt, prompt.length, maxNew, request.sampling(), stops, salt(cacheSalt), 0);
-        }
-
-        private static int[] prompt(GenerationRequest.Prompt prompt, ModelBundle model) {
-            return switch (prompt) {
-                case GenerationRequest.TokenIds p -> p.ids();
-                case GenerationRequest.Text p -> model.tokenizer().encode(p.text(), true, true);
-                case GenerationRequest.Chat p -> model.tokenizer().encode(rendered(p, model), false, true);
-            };
-        }
-
-        private static String rendered(GenerationRequest.Chat chat, ModelBundle model) {
-            if (model.chatTemplate().isEmpty()) {
-                throw new GenerationException(
-                        Kind.INVALID_REQUEST,
-                        model.name() + " has no chat template: it is a base model; use /v1/completions",
-                        "messages",
-                        1);
-            }
-            Map<String, Object> context = new HashMap<>(chat.extra());
-            context.put("messages", chat.messages());
-            context.putIfAbsent("add_generation_prompt", true);
-            int bos = model.config().bosTokenId();
-            context.putIfAbsent("bos_token", bos < 0 ? "" : tokenText(model, bos));
-            List<Integer> eos = model.config().eosTokenIds();
-            context.putIfAbsent("eos_token", eos.isEmpty() ? "" : tokenText(model, eos.getFirst()));
-            try {
-                return model.chatTemplate().get().render(context);
-            } catch (ChatTemplateException e) {
-                throw new GenerationException(
-                        Kind.INVALID_REQUEST, "the model's chat template refuses: " + e.getMessage(), "messages", 1);
-            }
-        }
-
-        private static String tokenText(ModelBundle model, int id) {
-            return new String(model.tokenizer().tokenBytes(id, true), StandardCharsets.UTF_8);
-        }
-
-        /** 64 bits of SHA-256: nobody finds a salt that opens another tenant's cache. 0 is the shared cache. */
-        private static long salt(String text) {
-            if (text.isEmpty()) {
-                return 0;
-            }
-            try {
-                byte[] digest = MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8));
-                return ByteBuffer.wrap(digest).getLong() | 1;
-            } catch (NoSuchAlgorithmException e) {
-                throw new IllegalStateException("every JDK has SHA-256", e);
-            }
-        }
     }
 }

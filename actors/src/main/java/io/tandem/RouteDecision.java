@@ -9,8 +9,28 @@ import java.util.List;
  * @param plans those of least cost among the weighed ones
  * @param chosen index into {@code plans}
  * @param reason one sentence
+ * @param observed what came of it, as far as is known
  */
-public record RouteDecision(List<Plan> plans, int chosen, String reason) {
+public record RouteDecision(List<Plan> plans, int chosen, String reason, Observed observed) {
+
+    /**
+     * What the attempt saw; 0 = nothing yet, or too little to tell.
+     *
+     * @param ttftNanos from the decision to its first token
+     * @param itlNanos mean time between its tokens on the chosen decode GPU
+     */
+    public record Observed(double ttftNanos, double itlNanos) {
+        public static final Observed NOTHING = new Observed(0, 0);
+    }
+
+    /** Nothing came of it yet. */
+    public RouteDecision(List<Plan> plans, int chosen, String reason) {
+        this(plans, chosen, reason, Observed.NOTHING);
+    }
+
+    public RouteDecision withObserved(Observed what) {
+        return new RouteDecision(plans, chosen, reason, what);
+    }
 
     /**
      * One way to serve the request.

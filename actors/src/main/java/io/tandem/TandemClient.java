@@ -55,6 +55,11 @@ public interface TandemClient {
     /** Service classes, what waits, and what became of requests on this node. */
     AdmissionStatus admission();
 
+    /** What this node's router knows and how well it predicts. */
+    default RoutingStatus routing() {
+        return RoutingStatus.NOTHING;
+    }
+
     /**
      * Why a running or recent request of this node went where it went: one decision an attempt, so far. Empty when nothing is
      * known of it.

@@ -60,8 +60,8 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
     private final long deadlineNanos;
     private int attempts;
 
-    /** No token of this attempt has come yet. */
-    private boolean promptPending;
+    /** Of the present attempt, the latest of the decisions; null before the first. */
+    private AttemptTimes times;
 
     private long firstTokenNanos;
     private boolean terminal;
@@ -140,7 +140,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
                 : services.route(launch, life.tokensToCompute(), life.avoid());
         routed.ifPresent(r -> decisions.add(RouteDecision.of(r.decision())));
         services.decided(launch.name(), List.copyOf(decisions));
-        promptPending = true;
+        times = routed.isPresent() ? new AttemptTimes(System.nanoTime()) : null;
         run(life.onRoute(routed.map(Routed::route), target, timeLeftMillis()));
     }
 
@@ -161,7 +161,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
                 case RequestEffect.Count e -> services.countInFlight(e.gpuId(), e.change());
                 case RequestEffect.Emit e -> emit(e);
                 case RequestEffect.RetryLater ignored -> {
-                    services.attemptOver(launch.requestId());
+                    attemptOver();
                     timers.startSingleTimer(
                             new Retry(),
                             attempts == 1
@@ -169,11 +169,11 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
                                     : services.settings().retryDelay());
                 }
                 case RequestEffect.Reroute ignored -> {
-                    services.attemptOver(launch.requestId());
+                    attemptOver();
                     timers.startSingleTimer(new Retry(), Duration.ofMillis(1));
                 }
                 case RequestEffect.FindMove e -> findMove(e.fromGpu());
-                case RequestEffect.Moved e -> services.moved(launch.requestId(), e.decodeGpu());
+                case RequestEffect.Moved e -> moved(e.decodeGpu());
                 case RequestEffect.Finish e -> finish(e.reason());
                 case RequestEffect.Fail e -> fail(e);
             }
@@ -181,17 +181,34 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
         return next();
     }
 
+    private void moved(String decodeGpu) {
+        services.moved(launch.requestId(), decodeGpu);
+        if (times != null) {
+            times.moved();
+        }
+    }
+
+    private void attemptOver() {
+        services.attemptOver(launch.requestId());
+        if (times != null) {
+            RouteDecision decision = decisions.getLast().withObserved(times.observed());
+            decisions.set(decisions.size() - 1, decision);
+            services.observed(decision);
+            times = null;
+        }
+    }
+
     private Behavior<Message> next() {
         return terminal ? Behaviors.stopped() : this;
     }
 
     private void emit(RequestEffect.Emit e) {
-        if (promptPending) {
-            promptPending = false;
+        long now = System.nanoTime();
+        if (times != null && times.token(now)) {
             services.promptComputed(launch.requestId());
         }
         if (firstTokenNanos == 0) {
-            firstTokenNanos = System.nanoTime();
+            firstTokenNanos = now;
         }
         String piece = text.append(e.token());
         List<GenerationEvent.TokenLogprob> logprobs = launch.spec().sampling().wantsLogprobs()
@@ -212,7 +229,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
             return;
         }
         terminal = true;
-        services.attemptOver(launch.requestId());
+        attemptOver();
         if (reason == FinishReason.STOP || reason == FinishReason.LENGTH) {
             services.outputEnded(life.outputTokens());
         }
@@ -227,7 +244,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
             return;
         }
         terminal = true;
-        services.attemptOver(launch.requestId());
+        attemptOver();
         services.keep(report());
         if (e.kind() == GenerationException.Kind.INTERNAL) {
             LOG.warn("request {} failed: {}", launch.name(), e.message());

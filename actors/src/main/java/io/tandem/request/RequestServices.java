@@ -31,6 +31,9 @@ public interface RequestServices {
     /** KV came to a worker. */
     void transferred(String decodeGpu, TransferStats stats);
 
+    /** An attempt is over: what came of its decision. */
+    default void observed(RouteDecision decision) {}
+
     /** The attempt goes on generating on another worker. */
     void moved(long requestId, String decodeGpu);
 

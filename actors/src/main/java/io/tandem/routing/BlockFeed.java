@@ -32,12 +32,18 @@ public final class BlockFeed {
     /** Counts since the start. */
     public record Counts(long events, long words, long gaps, long duplicates, long snapshots, long refused) {}
 
+    /** The index as it was a moment ago: distinct blocks it knows, those it gave up for room, and its memory. */
+    public record IndexSize(long blocks, long evictedBlocks, long bytes) {}
+
+    private record Published(Counts counts, IndexSize size) {}
+
     private final PrefixIndex index;
     private final long retryNanos;
     private final Map<String, Cursor> cursors = new HashMap<>();
     private final BitSet slotsInUse = new BitSet();
     private final ThreadLocal<PrefixMatch> matches;
     private volatile Map<String, Known> known = Map.of();
+    private volatile Published published;
     private long events;
     private long words;
     private long gaps;
@@ -85,6 +91,7 @@ public final class BlockFeed {
         this.index = index;
         this.retryNanos = retryNanos;
         matches = ThreadLocal.withInitial(() -> new PrefixMatch(index.maxWorkers()));
+        publish();
     }
 
     // ---- events; the one writer
@@ -109,6 +116,7 @@ public final class BlockFeed {
                 forget(gpu);
             }
         }
+        publish();
         return fetches;
     }
 
@@ -276,9 +284,23 @@ public final class BlockFeed {
         }
     }
 
-    /** For metrics; by the writer. */
+    private void publish() {
+        published = new Published(counts(), new IndexSize(index.blocks(), index.evictedBlocks(), index.bytes()));
+    }
+
+    /** As of now; by the writer. */
     public Counts counts() {
         return new Counts(events, words, gaps, duplicates, snapshots, refused);
+    }
+
+    /** As of the latest look at the workers; any thread. */
+    public Counts latestCounts() {
+        return published.counts();
+    }
+
+    /** As of the latest look at the workers; any thread. */
+    public IndexSize latestSize() {
+        return published.size();
     }
 
     // ---- look-ups; any thread

@@ -81,6 +81,10 @@ final class Explain implements Callable<Integer> {
                         "%nattempt %d: %s",
                         decision.path("attempt").asInt(),
                         decision.path("reason").asText()));
+        String observed = observed(decision);
+        if (!observed.isEmpty()) {
+            line(out, "  " + observed);
+        }
         line(
                 out,
                 String.format(
@@ -114,6 +118,32 @@ final class Explain implements Callable<Integer> {
                             plan.path("late_ms").asDouble(),
                             plan.path("cost_ms").asDouble()));
         }
+    }
+
+    /** What came of the chosen plan, beside what was predicted of it. */
+    private static String observed(JsonNode decision) {
+        for (JsonNode plan : decision.path("plans")) {
+            if (plan.path("chosen").asBoolean()) {
+                String ttft = figure("first token after", decision.path("observed_ttft_ms"), plan, "predicted_ttft_ms");
+                String itl = figure("between tokens", decision.path("observed_itl_ms"), plan, "predicted_itl_ms");
+                return ttft.isEmpty() || itl.isEmpty() ? ttft + itl : ttft + "; " + itl;
+            }
+        }
+        return "";
+    }
+
+    private static String figure(String what, JsonNode observed, JsonNode plan, String predictedName) {
+        double seen = observed.asDouble();
+        double predicted = plan.path(predictedName).asDouble();
+        return seen <= 0
+                ? ""
+                : String.format(
+                        Locale.ROOT,
+                        "%s %.2f ms, predicted %.2f (%+.0f %%)",
+                        what,
+                        seen,
+                        predicted,
+                        100 * (predicted / seen - 1));
     }
 
     private static void line(StringBuilder out, String text) {

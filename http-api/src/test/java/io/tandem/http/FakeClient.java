@@ -9,6 +9,7 @@ import io.tandem.GenerationRequest;
 import io.tandem.GenerationResult;
 import io.tandem.RequestReport;
 import io.tandem.RouteDecision;
+import io.tandem.RoutingStatus;
 import io.tandem.TandemClient;
 import io.tandem.compute.BackendInfo;
 import io.tandem.engine.EngineRole;
@@ -133,7 +134,16 @@ final class FakeClient implements TandemClient {
                     new RouteDecision.Plan("g0", "g1", 2, 1, 1.5e6, 7.25e6, 1e6, 0, 0, 2.5e6),
                     new RouteDecision.Plan("g1", "g1", 0, 3, 3e6, 7.25e6, 3e6, 0, 0, 6e6)),
             0,
-            "split: least cost");
+            "split: least cost",
+            new RouteDecision.Observed(2e6, 0));
+
+    @Override
+    public RoutingStatus routing() {
+        return new RoutingStatus(
+                new RoutingStatus.Index(11, 1, 660, 5, 40, 2, 3, 1, 0),
+                List.of(new RoutingStatus.Errors(
+                        "ttft", "mixed", "under", List.of(0.1, 1.0), List.of(3L, 2L, 1L), 4.5)));
+    }
 
     @Override
     public Optional<List<RouteDecision>> decisions(String requestId) {

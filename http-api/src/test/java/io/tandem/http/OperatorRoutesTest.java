@@ -69,6 +69,12 @@ class OperatorRoutesTest {
                     "tandem_kv_transfer_bytes_total 4096.0",
                     "tandem_worker_kv_blocks{gpu=\"g0\"} 10.0",
                     "tandem_http_active_generation_requests 0.0",
+                    "tandem_block_index_blocks 11.0",
+                    "tandem_block_events_total 5.0",
+                    "tandem_block_event_bytes_total 320.0",
+                    "tandem_block_event_gaps_total 2.0",
+                    "tandem_route_prediction_error_ratio_bucket{figure=\"ttft\",role=\"mixed\",side=\"under\",le=\"1.0\"} 5",
+                    "tandem_route_prediction_error_ratio_count{figure=\"ttft\",role=\"mixed\",side=\"under\"} 6",
                     "process_resident_memory_bytes")) {
                 assertTrue(text.contains(line), line + " is missing in\n" + text);
             }

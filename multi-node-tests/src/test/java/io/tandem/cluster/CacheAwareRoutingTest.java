@@ -7,6 +7,7 @@ import com.typesafe.config.ConfigFactory;
 import io.tandem.GenerationRequest;
 import io.tandem.GenerationResult;
 import io.tandem.RouteDecision;
+import io.tandem.RoutingStatus;
 import io.tandem.Tandem;
 import io.tandem.sampling.SamplingParams;
 import java.io.IOException;
@@ -192,7 +193,17 @@ class CacheAwareRoutingTest {
                 int[] prefix = family.prefix();
                 GenerationResult again = run(router, prefix, "");
                 assertEquals(PROMPT, again.report().cachedPromptTokens(), "held somewhere, found there");
+                assertTrue(decision(router, again).observed().ttftNanos() > 0, "set beside what was predicted");
             });
+            RoutingStatus status = router.client().routing();
+            assertTrue(status.index().snapshots() >= 3 && status.index().events() > 0, status.toString());
+            assertTrue(status.index().blocks() >= 8 * PROMPT / 16, status.toString());
+            long predictions = status.errors().stream()
+                    .filter(e -> e.figure().equals("ttft") && e.role().equals("mixed"))
+                    .flatMap(e -> e.counts().stream())
+                    .mapToLong(n -> n)
+                    .sum();
+            assertTrue(predictions >= 16, status.toString());
         }
     }
 }

@@ -33,6 +33,7 @@ public final class DecisionJson {
             RouteDecision decision = decisions.get(i);
             out.beginObject().name("attempt").value(i + 1);
             out.name("reason").value(decision.reason());
+            observed(out, decision.observed());
             out.name("plans").beginArray();
             for (int p = 0; p < decision.plans().size(); p++) {
                 plan(out, decision.plans().get(p), p == decision.chosen());
@@ -40,6 +41,20 @@ public final class DecisionJson {
             out.endArray().endObject();
         }
         out.endArray();
+    }
+
+    /** Null = nothing yet, or too little to tell. */
+    private static void observed(JsonWriter out, RouteDecision.Observed observed) {
+        milliseconds(out.name("observed_ttft_ms"), observed.ttftNanos());
+        milliseconds(out.name("observed_itl_ms"), observed.itlNanos());
+    }
+
+    private static void milliseconds(JsonWriter out, double nanos) {
+        if (nanos > 0) {
+            out.value(ms(nanos));
+        } else {
+            out.nullValue();
+        }
     }
 
     private static void plan(JsonWriter out, RouteDecision.Plan p, boolean chosen) {

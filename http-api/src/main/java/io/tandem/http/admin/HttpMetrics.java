@@ -80,6 +80,7 @@ public final class HttpMetrics {
     public HttpMetrics(TandemClient client) {
         registerProcess();
         AdmissionMetrics.register(registry, client);
+        RoutingMetrics.register(registry, client);
         gauge("tandem_active_requests", "Requests of this node that are not over", client::activeRequests);
         gauge(
                 "tandem_ready",
