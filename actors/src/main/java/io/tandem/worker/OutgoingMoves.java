@@ -188,7 +188,7 @@ final class OutgoingMoves {
                 move.to.endpoint(),
                 to - from,
                 move.work.deadlineNanos,
-                new WorkBook.SendEnd(watcher, move.exportKey, false));
+                new OutgoingBlocks.SendEnd(watcher, move.exportKey, false));
         if (opened == OpenResult.OPENED) {
             move.sending = lease;
             send(move);

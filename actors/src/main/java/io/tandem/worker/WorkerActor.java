@@ -70,11 +70,6 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private final StepTimeRecorder times;
     private final List<RoleAwaited> roleAwaited = new ArrayList<>();
     private boolean draining;
-    /** Drained: everything is to run elsewhere. */
-    private boolean moveAll;
-    /** Its role takes prompts now: decodes are to run elsewhere. */
-    private boolean moveDecodes;
-
     private EngineRole previousRole;
     private long roleSinceNanos = System.nanoTime();
     private ComputeBackend backend;
@@ -225,6 +220,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                     }
                 },
                 settings.maxWorks(),
+                settings.maxMoves(),
                 settings.holdingInterval().toNanos());
         LOG.info(
                 "GPU {} is up as {}: {} on {}, {} KV blocks of {} bytes, transfers by {}",
@@ -337,11 +333,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
             previousRole = before;
             roleSinceNanos = now;
         }
-        moveDecodes = m.moveWork() && m.role() == EngineRole.PREFILL;
-        if (m.moveWork() && m.role() == EngineRole.DECODE) {
-            book.shed();
-        }
-        moveAway();
+        book.onRole(m.role(), m.moveWork(), now);
         roleAwaited.add(new RoleAwaited(m.role(), now, m.replyTo()));
         return this;
     }
@@ -360,9 +352,10 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private Behavior<WorkerMessage> onSetDraining(WorkerMessage.SetDraining m) {
         long now = System.nanoTime();
         draining = m.draining();
-        moveAll = m.draining() && m.moveWork();
         report();
-        moveAway();
+        if (book != null) {
+            book.onDraining(m.draining(), m.moveWork(), now);
+        }
         awaited.add(() -> answerWhen(!m.draining() || works.isEmpty(), now, m.replyTo()));
         return this;
     }
@@ -386,21 +379,8 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         }
         book.tick(System.nanoTime());
         blocks.tick();
-        moveAway();
         awaited.removeIf(BooleanSupplier::getAsBoolean);
         return this;
-    }
-
-    private void moveAway() {
-        if (book == null || works.isEmpty()) {
-            return;
-        }
-        if (moveAll) {
-            book.shed();
-        }
-        if (moveAll || moveDecodes) {
-            book.moveAway(settings.maxMoves(), System.nanoTime());
-        }
     }
 
     private void report() {

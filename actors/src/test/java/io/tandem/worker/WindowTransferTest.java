@@ -78,7 +78,7 @@ class WindowTransferTest {
             turns = new EngineTurns(engine, 64);
             kv = new Windowed(engine.kvMemory(), windows);
             transport = InMemoryTransport.start(network, id);
-            book = new WorkBook(id, EPOCH, works, turns::offer, kv, transport, this, 16, 2_000_000_000L);
+            book = new WorkBook(id, EPOCH, works, turns::offer, kv, transport, this, 16, 8, 2_000_000_000L);
         }
 
         @Override

@@ -31,6 +31,7 @@ final class WorkerNode extends SimulatedNode {
     private static final long HOLDING_NANOS = 2_000_000_000;
     private static final long WATCH_NANOS = 3_000_000_000L;
     private static final int MAX_WORKS = 256;
+    private static final int MAX_MOVES = 3;
 
     private final String gpuId;
     private EngineRole role;
@@ -99,6 +100,7 @@ final class WorkerNode extends SimulatedNode {
                 transport,
                 new Surroundings(),
                 MAX_WORKS,
+                MAX_MOVES,
                 HOLDING_NANOS);
         turnPlanned = false;
         pollPlanned = false;

@@ -1,0 +1,219 @@
+package io.tandem.worker;
+
+import io.tandem.engine.EngineCommand;
+import io.tandem.kvcache.KvMemory;
+import io.tandem.transfer.BlockTransport;
+import io.tandem.transfer.BlockTransport.OpenResult;
+import io.tandem.transfer.BlockTransport.SendResult;
+import io.tandem.transfer.LeaseId;
+import io.tandem.transfer.TransferFailure;
+import io.tandem.transfer.TransferStats;
+import java.util.ArrayList;
+import java.util.List;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/** Prompts that are computed here for another GPU: whole blocks go out while the rest is computed. */
+final class OutgoingBlocks {
+    private static final Logger LOG = LoggerFactory.getLogger(OutgoingBlocks.class);
+
+    private final String gpuId;
+    private final WorkTable table;
+    private final WorkEnds ends;
+    private final EngineOutbox engine;
+    private final KvMemory kv;
+    private final TransferWindows windows;
+    private final BlockTransport transport;
+    private final WorkBook.Watcher watcher;
+    private final List<Work> unsentBlocks = new ArrayList<>();
+
+    OutgoingBlocks(
+            WorkTable table,
+            WorkEnds ends,
+            EngineOutbox engine,
+            KvMemory kv,
+            TransferWindows windows,
+            BlockTransport transport,
+            WorkBook.Watcher watcher,
+            String gpuId) {
+        this.gpuId = gpuId;
+        this.table = table;
+        this.ends = ends;
+        this.engine = engine;
+        this.kv = kv;
+        this.windows = windows;
+        this.transport = transport;
+        this.watcher = watcher;
+    }
+
+    void push(WorkerMessage.PushKv m) {
+        Work work = table.get(m.target());
+        if (work == null || work.pushTo != null || work.cancelled || work.ended) {
+            return;
+        }
+        work.pushTo = m.endpoint();
+        work.cachedBlocks = m.cachedBlocks();
+        work.sentBlocks = m.cachedBlocks();
+        work.totalBlocks = m.totalBlocks();
+        int missing = m.totalBlocks() - m.cachedBlocks();
+        if (missing == 0) {
+            work.acknowledged = true;
+            releaseWhenDone(work);
+            return;
+        }
+        work.lease = m.lease();
+        work.transferring = true;
+        OpenResult opened = transport.openSend(
+                m.lease(),
+                m.endpoint(),
+                missing,
+                work.deadlineNanos,
+                new SendEnd(watcher, work.key, windows.areNeeded()));
+        if (opened != OpenResult.OPENED) {
+            onPushFailed(
+                    work.key,
+                    opened == OpenResult.UNREACHABLE ? TransferFailure.NOT_CONNECTED : TransferFailure.CLOSED,
+                    Work.NOTHING_MOVED);
+            return;
+        }
+        sendWholeBlocks(work);
+    }
+
+    void onPrefillProgress(long key, int wholeBlocks, int[] blockIds) {
+        Work work = table.get(key);
+        if (work != null) {
+            work.wholeBlocks = wholeBlocks;
+            work.blockIds = blockIds;
+            sendWholeBlocks(work);
+        }
+    }
+
+    void onAcknowledged(long key, TransferStats stats) {
+        Work work = table.get(key);
+        if (work == null) {
+            return;
+        }
+        work.transferring = false;
+        work.acknowledged = true;
+        work.stats = stats;
+        windows.giveBackAll(work);
+        if (work.ended) {
+            ends.remove(work);
+        } else if (work.cancelled) {
+            ends.letGo(work);
+        } else {
+            releaseWhenDone(work);
+        }
+    }
+
+    void onPushFailed(long key, TransferFailure failure, TransferStats stats) {
+        ends.transferFailed(table.get(key), failure, stats);
+    }
+
+    void onWindowFilled(Work work, int slot, String failure) {
+        work.copying--;
+        if (work.cancelled || work.ended || !work.transferring) {
+            ends.endWhenIdle(work);
+        } else if (!failure.isEmpty()) {
+            LOG.warn("GPU {}: a block cannot be copied to the host: {}", gpuId, failure);
+            transport.abortSend(work.lease);
+        } else {
+            work.filled.add(slot);
+            sendFilled(work);
+        }
+    }
+
+    void onWindowSent(Work work, int slot) {
+        if (work != null) {
+            windows.giveBack(work, slot);
+            sendUnsentBlocks();
+        }
+    }
+
+    private void sendWholeBlocks(Work work) {
+        if (!work.transferring || work.pushTo == null || work.cancelled || work.ended) {
+            return;
+        }
+        int end = Math.min(work.wholeBlocks, work.totalBlocks);
+        if (windows.areNeeded()) {
+            fillWindows(work, end);
+            return;
+        }
+        while (work.sentBlocks < end) {
+            int slot = work.sentBlocks - work.cachedBlocks;
+            SendResult sent = transport.send(work.lease, slot, kv.block(work.blockIds[work.sentBlocks]));
+            if (sent == SendResult.BACK_PRESSURED) {
+                unsentBlocks.add(work);
+                return;
+            }
+            if (sent != SendResult.QUEUED) {
+                return;
+            }
+            work.sentBlocks++;
+        }
+    }
+
+    private void fillWindows(Work work, int end) {
+        if (!sendFilled(work)) {
+            return;
+        }
+        while (work.sentBlocks < end) {
+            int slot = work.sentBlocks - work.cachedBlocks;
+            if (!windows.fill(work, slot, work.blockIds[work.sentBlocks])) {
+                unsentBlocks.add(work);
+                return;
+            }
+            work.sentBlocks++;
+        }
+    }
+
+    /** Hands filled windows to the transport; false when it takes no more now. */
+    private boolean sendFilled(Work work) {
+        while (!work.filled.isEmpty()) {
+            int slot = work.filled.peek();
+            SendResult sent = transport.send(work.lease, slot, work.windows[slot]);
+            if (sent == SendResult.BACK_PRESSURED) {
+                unsentBlocks.add(work);
+                return false;
+            }
+            if (sent != SendResult.QUEUED) {
+                return false;
+            }
+            work.filled.poll();
+        }
+        return true;
+    }
+
+    void sendUnsentBlocks() {
+        List<Work> waiting = List.copyOf(unsentBlocks);
+        unsentBlocks.clear();
+        waiting.forEach(this::sendWholeBlocks);
+    }
+
+    void releaseWhenDone(Work work) {
+        if (work.prefilled && work.acknowledged && !work.ended) {
+            ends.remove(work);
+            engine.tell(new EngineCommand.Release(work.key));
+        }
+    }
+
+    /** Carries the end of a send from the transport's thread to the actor. */
+    record SendEnd(WorkBook.Watcher watcher, long key, boolean windows) implements BlockTransport.SendListener {
+        @Override
+        public void onBlockSent(LeaseId lease, int slot) {
+            if (windows) {
+                watcher.tellSelf(new WorkEvent.WindowSent(key, slot));
+            }
+        }
+
+        @Override
+        public void onAcknowledged(LeaseId lease, TransferStats stats) {
+            watcher.tellSelf(new WorkEvent.Acknowledged(lease, key, stats));
+        }
+
+        @Override
+        public void onFailed(LeaseId lease, TransferFailure failure, TransferStats stats) {
+            watcher.tellSelf(new WorkEvent.PushFailed(lease, key, failure, stats));
+        }
+    }
+}
