@@ -23,7 +23,7 @@ final class JavaProcess {
         List<String> command = new ArrayList<>();
         command.add(ProcessHandle.current().info().command().orElse("java"));
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
-                .filter(a -> a.startsWith("--") || a.startsWith("-XX:-Omit"))
+                .filter(a -> a.startsWith("--") || a.startsWith("-XX:-Omit") || a.startsWith("-XX:CompileCommand"))
                 .forEach(command::add);
         command.addAll(List.of("-XX:+UseSerialGC", "-Xmx320m", "-Xlog:disable", "-Xlog:all=error:stderr"));
         command.addAll(flags);

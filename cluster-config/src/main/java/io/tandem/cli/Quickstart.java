@@ -121,7 +121,12 @@ final class Quickstart implements Callable<Integer> {
         List<String> options = new ArrayList<>(common);
         options.addAll(List.of(more));
         Path log = logs.resolve(name + ".log");
-        children.add(new Child(name, JavaProcess.startNode(log, AheadOfTimeCache.flags(), options), log));
+        List<String> flags = new ArrayList<>(AheadOfTimeCache.flags());
+        if (name.equals("api") && !aggregated) {
+            // It computes nothing: the optimising compiler would only take the cores from those who start beside it.
+            flags.add("-XX:TieredStopAtLevel=1");
+        }
+        children.add(new Child(name, JavaProcess.startNode(log, flags, options), log));
     }
 
     private void awaitReady(ApiClient api) throws IOException, InterruptedException {

@@ -10,7 +10,7 @@ import java.util.Set;
  * @param backend "auto", "cpu" (the best on the host's cores) or a backend's name
  * @param require refuse to start when the backend chosen is another; empty = take what is there
  * @param threads CPU threads of one worker; 0 = all cores
- * @param warmUp time spent on batches nobody waits for, before the first one that somebody does
+ * @param warmUp longest time spent on work nobody waits for, before the first request
  */
 public record ComputeSettings(String backend, String require, int threads, Duration warmUp) {
     private static final Set<String> BACKENDS = Set.of("auto", "cuda", "cpu", "cpu-vector", "cpu-scalar", "simulated");

@@ -28,7 +28,7 @@ final class ForkedNode implements AutoCloseable {
         List<String> command = new ArrayList<>();
         command.add(ProcessHandle.current().info().command().orElse("java"));
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
-                .filter(a -> a.startsWith("--"))
+                .filter(a -> a.startsWith("--") || a.startsWith("-XX:CompileCommand"))
                 .forEach(command::add);
         command.addAll(List.of("-XX:+UseSerialGC", "-Xmx512m", "-XX:TieredStopAtLevel=4"));
         command.add("-Djava.io.tmpdir=" + directory);

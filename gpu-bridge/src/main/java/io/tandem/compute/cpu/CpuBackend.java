@@ -14,8 +14,11 @@ import java.util.stream.IntStream;
 
 /** Computes on the host's cores, with float32 activations and weights as they are stored. Batch-invariant. */
 public final class CpuBackend implements ComputeBackend {
-    /** Tokens of a warm-up prompt, and of the answer to it. */
-    private static final int WARM_UP_TOKENS = 32;
+    /** Tokens of a warm-up prompt: a tile of each kind. */
+    private static final int WARM_UP_PROMPT = 13;
+
+    private static final int WARM_UP_ANSWER = 3;
+    private static final int WARM_UP_ROUNDS = 3;
 
     private final Checkpoint checkpoint;
     private final CpuOps ops;
@@ -90,15 +93,16 @@ public final class CpuBackend implements ComputeBackend {
 
     @Override
     public void warmUp(Duration budget) {
-        int prompt = Math.min(WARM_UP_TOKENS, maxTokens);
-        int[] tokens = new int[prompt + WARM_UP_TOKENS];
+        long until = System.nanoTime() + budget.toNanos();
+        model.warmUpKernels(layout, until);
+        int prompt = Math.min(WARM_UP_PROMPT, maxTokens);
+        int[] tokens = new int[prompt + WARM_UP_ANSWER];
         int[] table = IntStream.range(0, layout.blocksFor(tokens.length)).toArray();
         ForwardBatch batch = new ForwardBatch(prompt, 1);
         ForwardOutput output = new ForwardOutput(1, model().vocabSize(), true);
-        long start = System.nanoTime();
         try (KvMemory kv = new CpuKvMemory(layout, table.length)) {
-            while (System.nanoTime() - start < budget.toNanos()) {
-                for (int at = 0; at < tokens.length; at += at == 0 ? prompt : 1) {
+            for (int round = 0; round < WARM_UP_ROUNDS; round++) {
+                for (int at = 0; at < tokens.length && System.nanoTime() < until; at += at == 0 ? prompt : 1) {
                     batch.clear();
                     batch.add(tokens, at, at == 0 ? prompt : 1, table, true);
                     forward(batch, kv, output);

@@ -2,6 +2,7 @@ package io.tandem.compute.cpu;
 
 import io.tandem.compute.ForwardBatch;
 import io.tandem.compute.ForwardOutput;
+import io.tandem.kvcache.KvLayout;
 import io.tandem.kvcache.KvMemory;
 import io.tandem.model.ModelConfig;
 import io.tandem.model.RopeTable;
@@ -108,6 +109,14 @@ final class LlamaForward {
         float[] out = new float[matrix.cols];
         matrix.readRow(0, out, 0);
         return out;
+    }
+
+    /** Gets the kernels compiled; see {@link CpuOps#warmUp}. */
+    void warmUpKernels(KvLayout layout, long untilNanos) {
+        ops.warmUp(layers[0].q, layout, untilNanos);
+        if (head.type != layers[0].q.type) {
+            ops.warmUp(head, layout, untilNanos);
+        }
     }
 
     void forward(ForwardBatch batch, KvMemory kv, ForwardOutput output) {

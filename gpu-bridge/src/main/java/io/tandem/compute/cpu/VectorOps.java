@@ -1,6 +1,7 @@
 package io.tandem.compute.cpu;
 
 import io.tandem.compute.ForwardBatch;
+import io.tandem.kvcache.KvLayout;
 import io.tandem.kvcache.KvMemory;
 import java.lang.foreign.Arena;
 
@@ -48,6 +49,11 @@ final class VectorOps extends ScalarOps {
             w.pack(new PackedMatrix(w, weights));
             product.reserve(w.cols);
         }
+    }
+
+    @Override
+    public void warmUp(Matrix sample, KvLayout layout, long untilNanos) {
+        new KernelWarmUp(sample.packed(), layout).run(untilNanos);
     }
 
     @Override

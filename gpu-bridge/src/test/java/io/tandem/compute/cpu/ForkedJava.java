@@ -20,7 +20,7 @@ final class ForkedJava {
         List<String> command = new ArrayList<>();
         command.add(ProcessHandle.current().info().command().orElseThrow());
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
-                .filter(a -> a.startsWith("--"))
+                .filter(a -> a.startsWith("--") || a.startsWith("-XX:CompileCommand"))
                 .forEach(command::add);
         command.addAll(List.of("-Xmx256m", "-XX:+UseSerialGC"));
         command.addAll(List.of(flags));

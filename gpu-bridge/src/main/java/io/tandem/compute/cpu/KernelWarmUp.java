@@ -1,0 +1,80 @@
+package io.tandem.compute.cpu;
+
+import io.tandem.kvcache.KvLayout;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+
+/**
+ * Gets the vector kernels compiled before a whole model runs through them. Not compiled, a vector operation costs a
+ * microsecond and more, so a forward pass would keep all cores busy for seconds, away from the very compiler it waits for.
+ * Here one thread runs each kernel on a few rows and then leaves the core to the compiler for as long again, until a round
+ * takes next to nothing.
+ */
+final class KernelWarmUp {
+    /** A round of compiled kernels takes some 50 microseconds, one that is not takes 50 milliseconds. */
+    private static final long COMPILED_ROUND_NANOS = TimeUnit.MICROSECONDS.toNanos(500);
+
+    /** Rounds that fast before all is taken for compiled. */
+    private static final int FAST_ROUNDS = 20;
+
+    private static final int CONTEXT = 20;
+    private static final int ROWS = 8;
+
+    private final PackedMatrix matrix;
+    private final KvLayout layout;
+    private final int width;
+    private final float[] x;
+    private final float[] decoded;
+    private final float[] sums = new float[Math.max(PackedKernels.SUMS, VectorKernels.SUMS)];
+    private final float[] scratch = new float[VectorKernels.SILU_CHUNK];
+
+    /**
+     * @param matrix any weights of the model, only read
+     * @param layout of the KV blocks attention will read
+     */
+    KernelWarmUp(PackedMatrix matrix, KvLayout layout) {
+        this.matrix = matrix;
+        this.layout = layout;
+        width = Math.max(matrix.cols, layout.headDim());
+        x = new float[ROWS * width + VectorKernels.LANES];
+        decoded = new float[matrix.cols * PackedMatrix.PANEL];
+    }
+
+    /** Returns when the kernels are compiled, or at the first kernel's end after {@code untilNanos} of System.nanoTime(). */
+    void run(long untilNanos) {
+        int[] table = new int[layout.blocksFor(CONTEXT)];
+        try (CpuKvMemory kv = new CpuKvMemory(layout, 1)) {
+            int fast = 0;
+            while (fast < FAST_ROUNDS && System.nanoTime() < untilNanos) {
+                long start = System.nanoTime();
+                for (int kernel = 0; kernel < KERNELS && System.nanoTime() < untilNanos; kernel++) {
+                    run(kernel, kv, table);
+                }
+                long took = System.nanoTime() - start;
+                fast = took < COMPILED_ROUND_NANOS ? fast + 1 : 0;
+                if (fast == 0) {
+                    LockSupport.parkNanos(this, Math.min(took, untilNanos - System.nanoTime()));
+                }
+            }
+        }
+    }
+
+    private static final int KERNELS = 8;
+
+    private void run(int kernel, CpuKvMemory kv, int[] table) {
+        switch (kernel) {
+            case 0 -> PackedKernels.multiplyRow(matrix, 0, x, 0, sums);
+            case 1 -> PackedKernels.decode(matrix, 0, decoded);
+            case 2 -> {
+                if (VectorUnit.MANY_REGISTERS) {
+                    PackedKernels.tile8(decoded, 0, matrix.cols, x, 0, sums);
+                }
+            }
+            case 3 -> PackedKernels.tile4(decoded, 0, matrix.cols, x, 0, sums);
+            case 4 -> PackedKernels.tile1(decoded, 0, matrix.cols, x, 0, sums);
+            case 5 -> VectorKernels.rmsNorm(x, 0, width, decoded, 1, x);
+            case 6 -> VectorKernels.siluMul(x, x, 0, width, scratch);
+            default -> VectorAttention.attend(x, 0, CONTEXT, table, kv, 0, 0, x, decoded, sums);
+        }
+    }
+}
