@@ -253,7 +253,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
     }
 
     private RequestReport report() {
-        RequestLifecycle.Figures f = life.figures();
+        RequestFigures f = life.figures();
         long now = System.nanoTime();
         return new RequestReport(
                 launch.name(),

@@ -60,7 +60,7 @@ public sealed interface RequestMessage permits RequestMessage.FromWorker, Reques
      *
      * @param known whether the work is here
      * @param publishedTokens index of the last token told, plus one; 0 = none
-     * @param pushTold whether a prefill knows where its blocks go
+     * @param pushTold whether a prefill knows where its blocks go, or a sequence that decodes is on its way elsewhere
      * @param adoptTold whether a reservation knows the tokens chosen since
      * @param arrived whether a reservation's blocks are all here
      */
@@ -112,11 +112,19 @@ public sealed interface RequestMessage permits RequestMessage.FromWorker, Reques
             int tailBlocks)
             implements OfRequest {}
 
-    /** The old worker has halted the sequence, which has that many output tokens, and sends its last blocks. */
-    record Paused(String gpuId, long requestId, int attempt, int outputTokens) implements OfRequest {}
+    /**
+     * The old worker has halted the sequence, which has that many output tokens, and sends its last blocks.
+     *
+     * @param lease of the move, as in {@link MoveReserved}
+     */
+    record Paused(String gpuId, long requestId, int attempt, LeaseId lease, int outputTokens) implements OfRequest {}
 
-    /** The old worker gave the move up; the sequence goes on there. */
-    record MoveFailed(String gpuId, long requestId, int attempt, String reason) implements OfRequest {}
+    /**
+     * The old worker gave the move up; the sequence goes on there.
+     *
+     * @param lease of the move, as in {@link MoveReserved}
+     */
+    record MoveFailed(String gpuId, long requestId, int attempt, LeaseId lease, String reason) implements OfRequest {}
 
     /** The worker does not take the work; nothing is held there. */
     record Refused(String gpuId, long requestId, int attempt, RefusalReason reason, String detail)

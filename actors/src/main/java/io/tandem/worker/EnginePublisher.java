@@ -142,7 +142,7 @@ public final class EnginePublisher implements EngineListener {
         Work work = works.get(key);
         if (work != null) {
             RequestTarget t = work.target;
-            t.hub().tell(new RequestMessage.Paused(gpuId, t.requestId(), t.attempt(), outputTokens));
+            t.hub().tell(new RequestMessage.Paused(gpuId, t.requestId(), t.attempt(), work.moveLease, outputTokens));
         }
         actor.accept(new WorkEvent.Paused(exportKey, blockIds));
     }

@@ -102,6 +102,7 @@ final class OutgoingMoves {
         Move move = new Move(exportKey, work, to, now + COPY_NANOS_MAX);
         moves.put(exportKey, move);
         byWork.put(work, move);
+        work.moveLease = to.lease();
         engine.accept(new EngineCommand.Export(work.key, exportKey));
     }
 
@@ -273,7 +274,9 @@ final class OutgoingMoves {
         }
         if (move.stage != Stage.SENT || move.paused) {
             RequestTarget t = move.work.target;
-            t.hub().tell(new RequestMessage.MoveFailed(gpuId, t.requestId(), t.attempt(), move.failure));
+            t.hub()
+                    .tell(new RequestMessage.MoveFailed(
+                            gpuId, t.requestId(), t.attempt(), move.to.lease(), move.failure));
         }
     }
 }

@@ -37,6 +37,9 @@ public final class Work {
 
     LeaseId lease;
 
+    /** Of the move that takes the sequence elsewhere; the engine's thread reads it. */
+    volatile LeaseId moveLease;
+
     /** Copies under way between the sequence's blocks and their windows. */
     int copying;
 

@@ -178,7 +178,9 @@ public final class WorkBook {
         Work work = table.get(m.target());
         if (work == null || work.cancelled || work.ended || work.transferring || windows.areNeeded()) {
             RequestTarget t = m.target();
-            t.hub().tell(new RequestMessage.MoveFailed(gpuId, t.requestId(), t.attempt(), "it does not run here"));
+            t.hub()
+                    .tell(new RequestMessage.MoveFailed(
+                            gpuId, t.requestId(), t.attempt(), m.lease(), "it does not run here"));
             return;
         }
         moves.start(++lastKey, work, m, nowNanos);

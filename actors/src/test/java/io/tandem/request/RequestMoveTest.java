@@ -29,6 +29,8 @@ class RequestMoveTest {
     private static final Route NEW = new Route("new", 2, "new", 2, "test");
     private static final TransferStats STATS = new TransferStats(1, 64, 9, 0);
 
+    private static final LeaseId LEASE = new LeaseId(7, 2);
+
     private final RequestLifecycle life = new RequestLifecycle(
             new SequenceSpec(new int[] {5, 6, 7}, 3, 8, SamplingParams.greedy(), new int[] {0}, 0, 0), 5);
     private final Map<String, Integer> counts = new HashMap<>();
@@ -75,15 +77,7 @@ class RequestMoveTest {
 
     private List<RequestEffect> reserved() {
         return seen(life.onMoveReserved(new RequestMessage.MoveReserved(
-                "new",
-                1,
-                2,
-                new LeaseId(7, 2),
-                new LeaseId(8, 2),
-                new TransferEndpoint("memory", List.of("x"), 1, "h"),
-                0,
-                1,
-                4)));
+                "new", 1, 2, LEASE, new LeaseId(8, 2), new TransferEndpoint("memory", List.of("x"), 1, "h"), 0, 1, 4)));
     }
 
     @Test
@@ -96,8 +90,8 @@ class RequestMoveTest {
         token(1, "old", 2);
         assertTrue(told(reserved(), "old").getFirst() instanceof WorkerMessage.MoveOut);
         token(1, "old", 3);
-        WorkerMessage.AdoptKv adopt =
-                (WorkerMessage.AdoptKv) told(seen(life.onPaused(new RequestMessage.Paused("old", 1, 1, 4))), "new")
+        WorkerMessage.AdoptKv adopt = (WorkerMessage.AdoptKv)
+                told(seen(life.onPaused(new RequestMessage.Paused("old", 1, 1, LEASE, 4))), "new")
                         .getFirst();
         assertArrayEquals(new int[] {42, 43}, adopt.nextTokens());
         List<RequestEffect> adopted = seen(life.onKvAdopted(new RequestMessage.KvAdopted("new", 1, 2, STATS)));
@@ -117,7 +111,7 @@ class RequestMoveTest {
         startDecoding();
         startMove();
         reserved();
-        seen(life.onPaused(new RequestMessage.Paused("old", 1, 1, 2)));
+        seen(life.onPaused(new RequestMessage.Paused("old", 1, 1, LEASE, 2)));
         List<RequestEffect> first = token(2, "new", 2);
         assertEquals(List.of(new WorkerMessage.CancelWork(target(1))), told(first, "old"));
         assertEquals(List.of(0, 1, 2), emitted);
@@ -142,7 +136,7 @@ class RequestMoveTest {
         for (var end : ends) {
             startMove();
             reserved();
-            seen(life.onPaused(new RequestMessage.Paused("old", 1, 1, 2)));
+            seen(life.onPaused(new RequestMessage.Paused("old", 1, 1, LEASE, 2)));
             List<RequestEffect> effects = seen(end.get());
             assertEquals(List.of(new WorkerMessage.KeepWork(target(1))), told(effects, "old"));
             assertEquals(Phase.TOGETHER, life.phase());
@@ -157,7 +151,7 @@ class RequestMoveTest {
         startDecoding();
         startMove();
         reserved();
-        List<RequestEffect> failed = seen(life.onMoveFailed(new RequestMessage.MoveFailed("old", 1, 1, "slow")));
+        List<RequestEffect> failed = seen(life.onMoveFailed(new RequestMessage.MoveFailed("old", 1, 1, LEASE, "slow")));
         assertEquals(List.of(new WorkerMessage.CancelWork(target(2))), told(failed, "new"));
         token(1, "old", 2);
         assertEquals(List.of(0, 1, 2), emitted);
@@ -189,6 +183,68 @@ class RequestMoveTest {
         assertEquals(List.of(new WorkerMessage.CancelWork(target(2))), told(ended, "new"));
         assertEquals(Map.of("old", 0, "new", 0), counts);
         assertTrue(life.over());
+    }
+
+    private List<RequestEffect> quiet() {
+        return seen(life.onQuiet((gpu, epoch) -> true));
+    }
+
+    private List<RequestEffect> state(String gpu, int attempt, boolean known, boolean moving) {
+        return seen(life.onWorkState(new RequestMessage.WorkState(gpu, 1, attempt, known, 2, moving, false, false)));
+    }
+
+    @Test
+    void shouldGiveAMoveUpWhoseOrderToTheOldWorkerWasLost() {
+        startDecoding();
+        startMove();
+        reserved();
+        assertEquals(List.of(), told(quiet(), "new"), "it has just begun");
+        List<RequestEffect> asked = quiet();
+        assertEquals(List.of(new WorkerMessage.AskWork(target(2))), told(asked, "new"));
+        assertTrue(told(asked, "old").contains(new WorkerMessage.AskWork(target(1))));
+        assertEquals(List.of(), state("new", 2, true, false));
+        assertEquals(List.of(), state("old", 1, true, true), "it is on its way");
+        List<RequestEffect> lost = state("old", 1, true, false);
+        assertEquals(List.of(new WorkerMessage.CancelWork(target(2))), told(lost, "new"));
+        assertEquals(List.of(new WorkerMessage.KeepWork(target(1))), told(lost, "old"));
+        assertEquals(Map.of("old", 1, "new", 0), counts);
+        assertEquals(
+                List.of(new RequestEffect.FindMove("old")), life.onMoveAway(new RequestMessage.MoveAway("old", 1, 1)));
+    }
+
+    @Test
+    void shouldGiveAMoveUpThatNeverReachedTheNewWorkerAndAskBeforeItHears() {
+        startDecoding();
+        startMove();
+        quiet();
+        assertEquals(List.of(new WorkerMessage.AskWork(target(2))), told(quiet(), "new"));
+        assertEquals(List.of(), state("old", 1, true, false), "it was told nothing yet");
+        List<RequestEffect> lost = state("new", 2, false, false);
+        assertEquals(List.of(), told(lost, "new"));
+        assertEquals(Map.of("old", 1, "new", 0), counts);
+        assertEquals(Phase.TOGETHER, life.phase());
+    }
+
+    @Test
+    void shouldGiveAMoveUpWhoseNewWorkerIsNotThere() {
+        startDecoding();
+        startMove();
+        seen(life.onQuiet((gpu, epoch) -> !gpu.equals("new")));
+        assertEquals(Map.of("old", 1, "new", 0), counts);
+    }
+
+    @Test
+    void shouldNotTakeWhatIsSaidOfAnEarlierMoveForThePresentOne() {
+        startDecoding();
+        startMove();
+        reserved();
+        LeaseId earlier = new LeaseId(6, 2);
+        assertEquals(List.of(), seen(life.onPaused(new RequestMessage.Paused("old", 1, 1, earlier, 2))));
+        assertEquals(List.of(), seen(life.onMoveFailed(new RequestMessage.MoveFailed("old", 1, 1, earlier, "slow"))));
+        assertEquals(
+                1,
+                told(seen(life.onPaused(new RequestMessage.Paused("old", 1, 1, LEASE, 2))), "new")
+                        .size());
     }
 
     @Test

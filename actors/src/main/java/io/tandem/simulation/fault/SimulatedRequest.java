@@ -3,6 +3,7 @@ package io.tandem.simulation.fault;
 import io.tandem.engine.FinishReason;
 import io.tandem.engine.SequenceSpec;
 import io.tandem.request.RequestEffect;
+import io.tandem.request.RequestFigures;
 import io.tandem.request.RequestLifecycle;
 import io.tandem.request.RequestMessage;
 import io.tandem.request.RequestTarget;
@@ -62,7 +63,7 @@ final class SimulatedRequest {
         return longestGapNanos;
     }
 
-    RequestLifecycle.Figures figures() {
+    RequestFigures figures() {
         return life.figures();
     }
 
