@@ -3,6 +3,7 @@ package io.tandem.compute.cpu;
 import io.tandem.compute.ForwardBatch;
 import io.tandem.kvcache.KvLayout;
 import io.tandem.kvcache.KvMemory;
+import java.util.List;
 
 /**
  * The operations a transformer's forward pass is made of, over rows of float32 activations (row-major, one row a token).
@@ -19,8 +20,8 @@ interface CpuOps extends AutoCloseable {
     /** Takes a weight matrix in, once, before its first product: an implementation may keep a copy in its own order. */
     void prepare(Matrix w);
 
-    /** Gets kernels compiled, with {@code sample} as weights, until System.nanoTime() is {@code untilNanos} at the latest. */
-    default void warmUp(Matrix sample, KvLayout layout, long untilNanos) {}
+    /** Gets kernels compiled, with {@code samples} as weights, until System.nanoTime() is {@code untilNanos} at the latest. */
+    default void warmUp(List<Matrix> samples, KvLayout layout, long untilNanos) {}
 
     /** out[r] = row ids[r] of the table; shape [rows][cols]. */
     void embed(Matrix table, int[] ids, int rows, float[] out);

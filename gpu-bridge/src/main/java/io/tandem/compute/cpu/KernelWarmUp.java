@@ -1,6 +1,7 @@
 package io.tandem.compute.cpu;
 
 import io.tandem.kvcache.KvLayout;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 
@@ -20,7 +21,7 @@ final class KernelWarmUp {
     private static final int CONTEXT = 20;
     private static final int ROWS = 8;
 
-    private final PackedMatrix matrix;
+    private final List<PackedMatrix> matrices;
     private final KvLayout layout;
     private final int width;
     private final float[] x;
@@ -29,15 +30,16 @@ final class KernelWarmUp {
     private final float[] scratch = new float[VectorKernels.SILU_CHUNK];
 
     /**
-     * @param matrix any weights of the model, only read
+     * @param matrices weights of the model, only read: one of each form it has
      * @param layout of the KV blocks attention will read
      */
-    KernelWarmUp(PackedMatrix matrix, KvLayout layout) {
-        this.matrix = matrix;
+    KernelWarmUp(List<PackedMatrix> matrices, KvLayout layout) {
+        this.matrices = matrices;
         this.layout = layout;
-        width = Math.max(matrix.cols, layout.headDim());
+        int cols = matrices.stream().mapToInt(m -> m.cols).max().orElse(0);
+        width = Math.max(cols, layout.headDim());
         x = new float[ROWS * width + VectorKernels.LANES];
-        decoded = new float[matrix.cols * PackedMatrix.PANEL];
+        decoded = new float[cols * PackedMatrix.PANEL];
     }
 
     /** Returns when the kernels are compiled, or at the first kernel's end after {@code untilNanos} of System.nanoTime(). */
@@ -47,8 +49,13 @@ final class KernelWarmUp {
             int fast = 0;
             while (fast < FAST_ROUNDS && System.nanoTime() < untilNanos) {
                 long start = System.nanoTime();
-                for (int kernel = 0; kernel < KERNELS && System.nanoTime() < untilNanos; kernel++) {
-                    run(kernel, kv, table);
+                for (PackedMatrix matrix : matrices) {
+                    for (int kernel = 0; kernel < PRODUCTS && System.nanoTime() < untilNanos; kernel++) {
+                        product(kernel, matrix);
+                    }
+                }
+                for (int kernel = 0; kernel < OTHERS && System.nanoTime() < untilNanos; kernel++) {
+                    other(kernel, kv, table);
                 }
                 long took = System.nanoTime() - start;
                 fast = took < COMPILED_ROUND_NANOS ? fast + 1 : 0;
@@ -59,9 +66,9 @@ final class KernelWarmUp {
         }
     }
 
-    private static final int KERNELS = 8;
+    private static final int PRODUCTS = 5;
 
-    private void run(int kernel, CpuKvMemory kv, int[] table) {
+    private void product(int kernel, PackedMatrix matrix) {
         switch (kernel) {
             case 0 -> PackedKernels.multiplyRow(matrix, 0, x, 0, sums);
             case 1 -> PackedKernels.decode(matrix, 0, decoded);
@@ -71,9 +78,16 @@ final class KernelWarmUp {
                 }
             }
             case 3 -> PackedKernels.tile4(decoded, 0, matrix.cols, x, 0, sums);
-            case 4 -> PackedKernels.tile1(decoded, 0, matrix.cols, x, 0, sums);
-            case 5 -> VectorKernels.rmsNorm(x, 0, width, decoded, 1, x);
-            case 6 -> VectorKernels.siluMul(x, x, 0, width, scratch);
+            default -> PackedKernels.tile1(decoded, 0, matrix.cols, x, 0, sums);
+        }
+    }
+
+    private static final int OTHERS = 3;
+
+    private void other(int kernel, CpuKvMemory kv, int[] table) {
+        switch (kernel) {
+            case 0 -> VectorKernels.rmsNorm(x, 0, width, decoded, 1, x);
+            case 1 -> VectorKernels.siluMul(x, x, 0, width, scratch);
             default -> VectorAttention.attend(x, 0, CONTEXT, table, kv, 0, 0, x, decoded, sums);
         }
     }

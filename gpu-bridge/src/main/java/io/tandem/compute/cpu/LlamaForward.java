@@ -8,6 +8,7 @@ import io.tandem.model.ModelConfig;
 import io.tandem.model.RopeTable;
 import io.tandem.weights.Checkpoint;
 import io.tandem.weights.Tensor;
+import java.util.List;
 
 /**
  * The Llama-like families (Llama, SmolLM2, Mistral, Qwen2, Qwen3): weights and forward pass, in the order of the paper. What a
@@ -113,10 +114,7 @@ final class LlamaForward {
 
     /** Gets the kernels compiled; see {@link CpuOps#warmUp}. */
     void warmUpKernels(KvLayout layout, long untilNanos) {
-        ops.warmUp(layers[0].q, layout, untilNanos);
-        if (head.type != layers[0].q.type) {
-            ops.warmUp(head, layout, untilNanos);
-        }
+        ops.warmUp(List.of(layers[0].q, head), layout, untilNanos);
     }
 
     void forward(ForwardBatch batch, KvMemory kv, ForwardOutput output) {

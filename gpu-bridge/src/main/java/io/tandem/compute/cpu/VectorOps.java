@@ -4,6 +4,7 @@ import io.tandem.compute.ForwardBatch;
 import io.tandem.kvcache.KvLayout;
 import io.tandem.kvcache.KvMemory;
 import java.lang.foreign.Arena;
+import java.util.List;
 
 /**
  * The operations on the Vector API and several threads. Threads share work by output rows, heads and tokens, never along
@@ -52,8 +53,8 @@ final class VectorOps extends ScalarOps {
     }
 
     @Override
-    public void warmUp(Matrix sample, KvLayout layout, long untilNanos) {
-        new KernelWarmUp(sample.packed(), layout).run(untilNanos);
+    public void warmUp(List<Matrix> samples, KvLayout layout, long untilNanos) {
+        new KernelWarmUp(samples.stream().map(Matrix::packed).toList(), layout).run(untilNanos);
     }
 
     @Override
