@@ -5,19 +5,15 @@ import io.tandem.GenerationException;
 import io.tandem.GenerationException.Kind;
 import io.tandem.RequestReport;
 import io.tandem.TandemClient.GenerationObserver;
-import io.tandem.admission.AdmissionLedger;
-import io.tandem.admission.AdmissionLedger.Outcome;
-import io.tandem.admission.AdmissionPolicy;
+import io.tandem.admission.AdmissionDoor;
 import io.tandem.admission.AdmissionSettings;
 import io.tandem.admission.Applicant;
-import io.tandem.admission.RouterForecaster;
 import io.tandem.admission.Verdict;
 import io.tandem.engine.FinishReason;
+import io.tandem.routing.Routed;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
+import java.util.Optional;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.javadsl.AbstractBehavior;
@@ -27,7 +23,7 @@ import org.apache.pekko.actor.typed.javadsl.Receive;
 import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
 
 /**
- * A node's door: carries out what {@link AdmissionPolicy} decides. A request that waits is here and nowhere else, with no actor
+ * A node's door: the actor around {@link AdmissionDoor}. A request that waits is here and nowhere else, with no actor
  * and no GPU; one that is sent on goes to the {@link RequestHub} with the route that was booked for it. Whatever ends here reaches
  * its observer once.
  */
@@ -55,19 +51,14 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
 
     private record ShowStatus() implements Message {}
 
-    private final AdmissionPolicy policy;
-    private final AdmissionLedger ledger;
+    private final AdmissionDoor<RequestHub.Launch> door;
     private final AdmissionStatusView view;
     private final AdmissionServices services;
     private final ActorRef<RequestMessage> hub;
     private final TimerScheduler<Message> timers;
     private final Duration tickInterval;
-    private final RouterForecaster forecaster;
-    private final Map<Long, Waiting> waiting = new HashMap<>();
     private boolean ticking;
     private boolean changed = true;
-
-    private record Waiting(RequestHub.Launch launch, Applicant applicant) {}
 
     private AdmissionActor(
             ActorContext<Message> context,
@@ -80,11 +71,8 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
         this.services = services;
         this.hub = hub;
         tickInterval = settings.tickInterval();
-        forecaster = new RouterForecaster(
-                services.router(), id -> services.query(waiting.get(id).launch()));
-        policy = new AdmissionPolicy(settings, forecaster);
-        ledger = new AdmissionLedger(settings);
-        view = new AdmissionStatusView(settings, policy, ledger);
+        door = new AdmissionDoor<>(settings, services.router(), services::query, new Exits());
+        view = new AdmissionStatusView(settings, door.policy(), door.ledger());
         timers.startTimerWithFixedDelay(new ShowStatus(), STATUS_INTERVAL);
     }
 
@@ -117,29 +105,19 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
                 launch.spec().maxNewTokens(),
                 launch.acceptedNanos(),
                 launch.timeoutNanos());
-        waiting.put(launch.requestId(), new Waiting(launch, applicant));
-        List<Verdict> verdicts = new ArrayList<>(1);
-        policy.arrive(applicant, System.nanoTime(), verdicts);
-        carryOut(verdicts);
-        if (waiting.containsKey(launch.requestId())) {
-            ledger.count(applicant, Outcome.QUEUED);
-        }
+        door.arrive(launch, applicant, System.nanoTime());
         return changed();
     }
 
     private Behavior<Message> pump() {
-        if (policy.queued() > 0) {
-            List<Verdict> verdicts = new ArrayList<>();
-            policy.pump(System.nanoTime(), verdicts);
-            carryOut(verdicts);
-        }
+        door.pump(System.nanoTime());
         return changed();
     }
 
     /** Looks at the queue again and again while something waits, and only then. */
     private Behavior<Message> changed() {
         changed = true;
-        boolean needed = policy.queued() > 0;
+        boolean needed = door.queued() > 0;
         if (needed && !ticking) {
             timers.startTimerWithFixedDelay(TICK, new Tick(), tickInterval);
         } else if (!needed && ticking) {
@@ -149,77 +127,55 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
         return this;
     }
 
-    private void carryOut(List<Verdict> verdicts) {
-        for (Verdict verdict : verdicts) {
-            Waiting over = waiting.remove(verdict.applicant().id());
-            switch (verdict) {
-                case Verdict.Dispatch v -> dispatch(over, v);
-                case Verdict.Reject v -> reject(over, v);
-                case Verdict.Expire v -> expire(over, v);
-            }
+    /** Whatever leaves reaches its hub or its observer. */
+    private final class Exits implements AdmissionDoor.Exits<RequestHub.Launch> {
+        @Override
+        public void dispatched(RequestHub.Launch launch, Optional<Routed> route, long queuedNanos) {
+            GenerationObserver watched = new Watch(
+                    launch.requestId(), launch.observer(), getContext().getSelf());
+            hub.tell(launch.dispatched(queuedNanos, route, watched));
+        }
+
+        @Override
+        public void refused(RequestHub.Launch launch, Verdict.Reject v) {
+            GenerationException refusal = Refusals.of(v);
+            end(launch, v.queuedNanos(), "refused: " + refusal.getMessage());
+            launch.observer().onError(refusal);
+        }
+
+        @Override
+        public void expired(RequestHub.Launch launch, long queuedNanos) {
+            end(launch, queuedNanos, "its time was over before a GPU was free");
+            launch.observer()
+                    .onError(new GenerationException(
+                            Kind.DEADLINE, "the request's time is over; it waited for a GPU all the while"));
+        }
+
+        @Override
+        public void cancelled(RequestHub.Launch launch) {
+            long queuedNanos = System.nanoTime() - launch.acceptedNanos();
+            RequestReport report = end(launch, queuedNanos, "cancelled before a GPU was free");
+            launch.observer().onEvent(new GenerationEvent.Finished("", FinishReason.CANCELLED, report));
         }
     }
 
-    private void dispatch(Waiting w, Verdict.Dispatch v) {
-        ledger.admitted(w.applicant, v.queuedNanos());
-        long id = w.launch.requestId();
-        GenerationObserver watched =
-                new Watch(id, w.launch.observer(), getContext().getSelf());
-        hub.tell(w.launch.dispatched(v.queuedNanos(), forecaster.takeRouted(id), watched));
-    }
-
-    private void reject(Waiting w, Verdict.Reject v) {
-        ledger.count(
-                w.applicant,
-                switch (v.cause()) {
-                    case TTFT -> Outcome.REJECTED_TTFT;
-                    case ITL -> Outcome.REJECTED_ITL;
-                    case SIZE -> Outcome.REJECTED_SIZE;
-                    case FULL -> Outcome.REJECTED_FULL;
-                    case DISPLACED -> Outcome.DISPLACED;
-                });
-        GenerationException refusal = Refusals.of(v);
-        end(w, v.queuedNanos(), "refused: " + refusal.getMessage());
-        w.launch.observer().onError(refusal);
-    }
-
-    private void expire(Waiting w, Verdict.Expire v) {
-        ledger.count(w.applicant, Outcome.EXPIRED);
-        end(w, v.queuedNanos(), "its time was over before a GPU was free");
-        w.launch
-                .observer()
-                .onError(new GenerationException(
-                        Kind.DEADLINE, "the request's time is over; it waited for a GPU all the while"));
-    }
-
     private Behavior<Message> onCancel(long id) {
-        if (policy.cancel(id)) {
-            cancelled(waiting.remove(id));
-        } else {
+        if (!door.cancel(id)) {
             hub.tell(new RequestHub.Cancel(id));
         }
         return changed();
     }
 
-    private void cancelled(Waiting w) {
-        ledger.count(w.applicant, Outcome.CANCELLED);
-        RequestReport report = end(w, System.nanoTime() - w.launch.acceptedNanos(), "cancelled before a GPU was free");
-        w.launch.observer().onEvent(new GenerationEvent.Finished("", FinishReason.CANCELLED, report));
-    }
-
     private Behavior<Message> onEndAll() {
-        for (long id : policy.waitingIds()) {
-            policy.cancel(id);
-            cancelled(waiting.remove(id));
-        }
+        door.cancelAll();
         hub.tell(new RequestHub.EndAll());
         return changed();
     }
 
-    private RequestReport end(Waiting w, long queuedNanos, String reason) {
+    private RequestReport end(RequestHub.Launch launch, long queuedNanos, String reason) {
         RequestReport report = new RequestReport(
-                w.launch.name(),
-                w.launch.spec().promptTokens(),
+                launch.name(),
+                launch.spec().promptTokens(),
                 0,
                 0,
                 0,
@@ -233,7 +189,7 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
                 0,
                 0,
                 reason,
-                w.launch.serviceClass().name(),
+                launch.serviceClass().name(),
                 queuedNanos / 1e6,
                 List.of());
         services.keep(report);
@@ -242,7 +198,7 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
     }
 
     private Behavior<Message> onOver(Over m) {
-        policy.ended(m.requestId(), m.outputTokens(), m.whole());
+        door.ended(m.requestId(), m.outputTokens(), m.whole());
         return pump();
     }
 

@@ -179,11 +179,14 @@ public final class BlockFeed {
         return Optional.empty();
     }
 
-    /** The cursor of a live worker; null when it is of an incarnation gone by, or there are too many workers. */
+    /**
+     * The cursor of the incarnation that lives; null when there are too many workers. Its epoch may be below that of the one
+     * before, whose node's clock was ahead.
+     */
     private Cursor cursor(String gpu, long epoch) {
         Cursor cursor = cursors.get(gpu);
-        if (cursor != null && cursor.epoch >= epoch) {
-            return cursor.epoch == epoch ? cursor : null;
+        if (cursor != null && cursor.epoch == epoch) {
+            return cursor;
         }
         forget(gpu);
         int slot = slotsInUse.nextClearBit(0);
@@ -301,6 +304,26 @@ public final class BlockFeed {
     /** As of the latest look at the workers; any thread. */
     public IndexSize latestSize() {
         return published.size();
+    }
+
+    /**
+     * How far an incarnation of a worker was heard.
+     *
+     * @param loaded whether all of it up to {@code lastId} is in the index
+     */
+    public record Heard(long epoch, boolean loaded, long lastId) {}
+
+    /** How far a worker was heard; by the writer. Empty when it is not known. */
+    public Optional<Heard> heard(String gpuId) {
+        return Optional.ofNullable(cursors.get(gpuId)).map(c -> new Heard(c.epoch, c.loaded, c.lastId));
+    }
+
+    /** What the index says a worker holds; by the writer. */
+    public void forEachHeld(String gpuId, PrefixIndex.HeldBlocks visitor) {
+        Cursor cursor = cursors.get(gpuId);
+        if (cursor != null) {
+            index.forEachHeld(cursor.slot, visitor);
+        }
     }
 
     // ---- look-ups; any thread

@@ -48,7 +48,8 @@ public final class WorkerDirectory {
         return demand.values().stream().map(SeenDemand::report).toList();
     }
 
-    void publishDemand(DemandReport report, long nowNanos) {
+    /** A node said what it is asked for. */
+    public void publishDemand(DemandReport report, long nowNanos) {
         demand.put(report.node(), new SeenDemand(report, nowNanos));
     }
 

@@ -33,9 +33,6 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
     private static final Logger LOG = LoggerFactory.getLogger(SupervisorActor.class);
     private static final Duration ROLE_TIMEOUT = Duration.ofSeconds(20);
 
-    /** Demand of a node that says nothing for this long is gone with it. */
-    private static final Duration DEMAND_TIMEOUT = Duration.ofSeconds(10);
-
     /** Its own events. */
     sealed interface Internal extends SupervisorMessage {}
 
@@ -48,9 +45,7 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
     private final Registries registries;
     private final Duration drainTimeout;
     private final RebalanceSettings settings;
-    private final RebalancePolicy policy;
-    private final SupervisorView view;
-    private RebalancePolicy.State state = RebalancePolicy.State.START;
+    private final Supervision supervision;
     private long changes;
     private String lastChange;
     private double lastChangeMillis;
@@ -68,8 +63,7 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
         this.registries = registries;
         drainTimeout = config.getDuration("tandem.node.drain-timeout");
         settings = RebalanceSettings.from(config);
-        policy = new RebalancePolicy(settings);
-        view = new SupervisorView(RoutingSettings.from(config), EngineSettings.from(config));
+        supervision = new Supervision(directory, settings, RoutingSettings.from(config), EngineSettings.from(config));
         SupervisorReport before = directory.supervisor();
         changes = before.changes();
         lastChange = before.lastChange();
@@ -103,24 +97,17 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
             LOG.info("cluster: {}", summary.isEmpty() ? "no workers" : summary);
         }
         long now = System.nanoTime();
-        Demand demand = DemandWindow.sum(directory.demand(now, DEMAND_TIMEOUT.toNanos()));
-        if (settings.mode() == RebalanceSettings.Mode.OFF) {
-            tell(demand, new RebalancePolicy.Verdict("", 0, 0, "", "roles are changed by hand only"));
-            return this;
-        }
-        RebalancePolicy.Outcome outcome = policy.decide(state, view.workers(directory, now), demand, now);
-        boolean acts = settings.mode() == RebalanceSettings.Mode.ACT;
-        state = acts || outcome.flips().isEmpty() ? outcome.state() : RebalancePolicy.State.START;
-        for (RebalancePolicy.Flip flip : outcome.flips()) {
-            String why = outcome.verdict().reason();
-            LOG.info("{}: {} -> {}: {}", acts ? "changes" : "advises", flip.gpuId(), flip.to(), why);
+        Supervision.Round round = supervision.decide(now);
+        for (RebalancePolicy.Flip flip : round.flips()) {
+            String why = round.verdict().reason();
+            LOG.info("{}: {} -> {}: {}", round.acts() ? "changes" : "advises", flip.gpuId(), flip.to(), why);
             changes++;
             lastChange = flip.gpuId() + " " + flip.from() + " to " + flip.to() + ": " + why;
-            if (acts) {
+            if (round.acts()) {
                 flip(flip, now);
             }
         }
-        tell(demand, outcome.verdict());
+        tell(round.demand(), round.verdict());
         return this;
     }
 
@@ -143,14 +130,8 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
 
     private void flip(RebalancePolicy.Flip flip, long decidedNanos) {
         CompletionStage<WorkerMessage.Done> asked =
-                ask(flip.gpuId(), ref -> changeRole(flip.gpuId(), flip.to(), ref), settings.flipTimeout());
+                ask(flip.gpuId(), ref -> supervision.changeRole(flip.gpuId(), flip.to(), ref), settings.flipTimeout());
         getContext().pipeToSelf(asked, (done, failure) -> new Flipped(flip, decidedNanos, failure == null));
-    }
-
-    /** What the new role does not want moves away when somebody else takes it; else it runs to its end where it is. */
-    private WorkerMessage.ChangeRole changeRole(String gpuId, EngineRole to, ActorRef<WorkerMessage.Done> replyTo) {
-        EngineRole unwanted = to == EngineRole.PREFILL ? EngineRole.DECODE : EngineRole.PREFILL;
-        return new WorkerMessage.ChangeRole(to, SupervisorView.othersTake(directory, gpuId, unwanted), replyTo);
     }
 
     private Behavior<SupervisorMessage> onFlipped(Flipped m) {
@@ -189,7 +170,10 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
             return this;
         }
         LOG.info("role of {} by hand: {} -> {}", m.gpuId(), worker.get().role(), m.role());
-        answer(m.gpuId(), m.replyTo(), ask(m.gpuId(), ref -> changeRole(m.gpuId(), m.role(), ref), ROLE_TIMEOUT));
+        answer(
+                m.gpuId(),
+                m.replyTo(),
+                ask(m.gpuId(), ref -> supervision.changeRole(m.gpuId(), m.role(), ref), ROLE_TIMEOUT));
         return this;
     }
 
@@ -198,12 +182,11 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
             m.replyTo().tell(unknown(m.gpuId()));
             return this;
         }
-        boolean moves = SupervisorView.othersTake(directory, m.gpuId(), EngineRole.DECODE);
         LOG.info("{} {} by hand", m.gpuId(), m.draining() ? "is drained" : "takes work again");
         answer(
                 m.gpuId(),
                 m.replyTo(),
-                ask(m.gpuId(), ref -> new WorkerMessage.SetDraining(m.draining(), moves, ref), drainTimeout));
+                ask(m.gpuId(), ref -> supervision.setDraining(m.gpuId(), m.draining(), ref), drainTimeout));
         return this;
     }
 

@@ -15,9 +15,9 @@ import org.agrona.collections.Long2LongHashMap;
  * The numbered block events of one incarnation of a worker: collects changes, makes an event of them, and keeps the latest
  * ones for routers that missed some. Plain state, single-threaded.
  */
-final class BlockEventLog {
+public final class BlockEventLog {
     /** Of one message; far below the frame limit of the control messages. */
-    static final int MESSAGE_WORDS = 32_768;
+    public static final int MESSAGE_WORDS = 32_768;
 
     private static final int ALL_IN_ONE = 1;
 
@@ -35,7 +35,7 @@ final class BlockEventLog {
      * @param keptWords of events that can be sent again, at most
      * @param messageWords of one message, about
      */
-    BlockEventLog(String gpuId, long epoch, int keptWords, int messageWords) {
+    public BlockEventLog(String gpuId, long epoch, int keptWords, int messageWords) {
         this.gpuId = gpuId;
         this.epoch = epoch;
         this.keptWords = keptWords;
@@ -43,7 +43,7 @@ final class BlockEventLog {
     }
 
     /** Number of the latest event. */
-    long lastId() {
+    public long lastId() {
         return lastId;
     }
 

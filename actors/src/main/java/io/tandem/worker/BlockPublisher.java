@@ -17,10 +17,10 @@ import org.apache.pekko.actor.typed.ActorRef;
  * Tells the routers that asked what this worker's prefix cache holds. A router asks once for all, gets every event from then
  * on, and asks again for what it missed. Belongs to the worker's actor.
  */
-final class BlockPublisher {
+public final class BlockPublisher {
 
     /** The actor around. */
-    interface Watcher {
+    public interface Watcher {
         void watch(ActorRef<BlockFeedMessage> router);
     }
 
@@ -35,31 +35,31 @@ final class BlockPublisher {
     private boolean asked;
 
     /** @param engine takes a command, or does not when its queue is full */
-    BlockPublisher(BlockEventLog log, Predicate<EngineCommand> engine, Watcher watcher) {
+    public BlockPublisher(BlockEventLog log, Predicate<EngineCommand> engine, Watcher watcher) {
         this.log = log;
         this.engine = engine;
         this.watcher = watcher;
     }
 
-    long lastId() {
+    public long lastId() {
         return log.lastId();
     }
 
     /** The engine's cache changed. */
-    void onChanged(long[] words) {
+    public void onChanged(long[] words) {
         if (log.append(words)) {
             publish();
         }
     }
 
     /** Every tick: what was collected goes out, and what the engine did not take is asked again. */
-    void tick() {
+    public void tick() {
         publish();
         ask();
     }
 
     /** A router wants the events from a number on (0 = all that is held), and those to come. */
-    void fetch(ActorRef<BlockFeedMessage> router, long fromId) {
+    public void fetch(ActorRef<BlockFeedMessage> router, long fromId) {
         if (routers.add(router)) {
             watcher.watch(router);
         }
@@ -73,13 +73,13 @@ final class BlockPublisher {
         }
     }
 
-    void routerGone(ActorRef<BlockFeedMessage> router) {
+    public void routerGone(ActorRef<BlockFeedMessage> router) {
         routers.remove(router);
         waiting.remove(router);
     }
 
     /** The engine lists its cache as it is after all changes so far. */
-    void onListed(FindableBlocks blocks) {
+    public void onListed(FindableBlocks blocks) {
         publish();
         asked = false;
         List<Snapshot> parts = log.snapshot(blocks);

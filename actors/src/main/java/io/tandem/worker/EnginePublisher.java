@@ -30,7 +30,7 @@ public final class EnginePublisher implements EngineListener {
     private final RoutingSignals signals;
 
     /** What routers are to learn of the engine; told on its thread. */
-    interface RoutingSignals {
+    public interface RoutingSignals {
         /** The shape and the time of a step; see {@link EngineListener#onStepTimed}. */
         void stepTimed(int newTokens, long before, int decodes, long contextTokens, long nanos);
 
@@ -55,7 +55,7 @@ public final class EnginePublisher implements EngineListener {
         this(gpuId, works, actor, NOBODY);
     }
 
-    EnginePublisher(
+    public EnginePublisher(
             String gpuId, ConcurrentHashMap<Long, Work> works, Consumer<WorkEvent> actor, RoutingSignals signals) {
         this.gpuId = gpuId;
         this.works = works;

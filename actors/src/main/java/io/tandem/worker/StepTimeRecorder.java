@@ -8,7 +8,7 @@ import io.tandem.routing.StepTimes;
  * Learns on the engine's thread how long its steps take; any thread reads what was learned. The first steps after a start
  * are left out: Java is compiling meanwhile.
  */
-final class StepTimeRecorder {
+public final class StepTimeRecorder {
     private static final int STEPS_LEFT_OUT = 3;
     private static final int STEPS_BETWEEN_COPIES = 8;
 
@@ -18,11 +18,11 @@ final class StepTimeRecorder {
     private volatile StepTimes learned = StepTimes.NOTHING;
 
     /** @param model the engine's thread alone uses it from now on */
-    StepTimeRecorder(StepTimeModel model) {
+    public StepTimeRecorder(StepTimeModel model) {
         this.model = model;
     }
 
-    void observe(int newTokens, long before, int decodes, long contextTokens, long nanos, long nowNanos) {
+    public void observe(int newTokens, long before, int decodes, long contextTokens, long nanos, long nowNanos) {
         steps++;
         if (steps <= STEPS_LEFT_OUT) {
             return;
@@ -38,13 +38,13 @@ final class StepTimeRecorder {
     }
 
     /** Share of its time that prompts took lately. */
-    double promptShare(long nowNanos) {
+    public double promptShare(long nowNanos) {
         synchronized (share) {
             return share.share(nowNanos);
         }
     }
 
-    StepTimes learned() {
+    public StepTimes learned() {
         return learned;
     }
 }

@@ -86,6 +86,18 @@ class BlockFeedTest {
     }
 
     @Test
+    void shouldFollowAnIncarnationWhoseClockIsBehindThatOfTheOneBefore() {
+        begin(1_000, 5, 2);
+        List<WorkerDirectory.Entry> back = List.of(worker("g", 7, 1, true));
+        assertEquals(List.of(new Fetch("g", 7, 0)), feed.onWorkers(back, 1));
+        assertEquals(0, depth(7), "what the one before held is forgotten");
+        feed.onSnapshot(new Snapshot("g", 7, 1, 0, 1, stored(0, 1)), 2);
+        assertEquals(1, depth(7));
+        assertEquals(Optional.empty(), event(1_000, 6, 2, 3, 3), "of the one before");
+        assertEquals(1, depth(7));
+    }
+
+    @Test
     void shouldNoticeALostLastEventByTheReport() {
         begin(1, 5, 1);
         List<WorkerDirectory.Entry> ahead = List.of(worker("g", 1, 6, true));
@@ -133,7 +145,6 @@ class BlockFeedTest {
         event(1, 6, 3, 4, 3);
         feed.onSnapshot(new Snapshot("g", 1, 9, 0, 1, stored(0, 4)), 3);
         assertEquals(0, index.held(0), "the dead say nothing");
-        assertEquals(List.of(), feed.onWorkers(List.of(worker("g", 1, 9, true)), 4), "nor do late reports of them");
     }
 
     @Test

@@ -85,6 +85,10 @@ final class FaultSim implements Callable<Integer> {
                 reports.stream().mapToLong(FaultReport::events).sum(),
                 violations);
         System.out.printf(
+                "%,d live moves, %,d changes of role%n",
+                reports.stream().mapToInt(FaultReport::moves).sum(),
+                reports.stream().mapToLong(FaultReport::roleChanges).sum());
+        System.out.printf(
                 "%,d requests: %,d whole answers (%,d of them or others resumed midway), %,d cancelled, %,d refused before"
                         + " their first token, %,d past a short deadline, %,d died with their node; %,d tokens checked%n",
                 reports.stream().mapToInt(FaultReport::requests).sum(),

@@ -7,6 +7,7 @@ import io.tandem.engine.EngineListener.RefusalReason;
 import io.tandem.kvcache.BlockEvents;
 import io.tandem.kvcache.BlockHash;
 import io.tandem.kvcache.BlockPool;
+import io.tandem.kvcache.FindableBlocks;
 import io.tandem.kvcache.KvMemory;
 import io.tandem.sampling.Sampler;
 import io.tandem.sampling.SamplingParams;
@@ -438,6 +439,7 @@ public final class Engine implements AutoCloseable {
         for (Sequence s : scheduler.waiting()) {
             s.underWay = 0;
         }
+        blockEvents.flush();
     }
 
     /** Ends every sequence in every phase: the device is lost. */
@@ -457,6 +459,11 @@ public final class Engine implements AutoCloseable {
     /** Whether the engine holds anything for that sequence. */
     public boolean holds(long key) {
         return sequences.containsKey(key);
+    }
+
+    /** What the prefix cache holds now. */
+    public FindableBlocks findableBlocks() {
+        return pool.findableBlocks();
     }
 
     /** Checks the block accounting; throws when it is inconsistent. */

@@ -19,6 +19,10 @@ import java.util.SplittableRandom;
  * @param ordered whether messages between two nodes keep their order
  * @param cutLossPercent of the messages sent into a partition, those that are lost; the others come late
  * @param kvFaultPerMillion transfer messages dropped, damaged or doubled
+ * @param door of each API node
+ * @param indexBlocks that an API node's index knows at most
+ * @param keptEventWords of block events that a worker can send again
+ * @param supervised whether a supervisor changes roles
  */
 record FaultPlan(
         long seed,
@@ -41,7 +45,33 @@ record FaultPlan(
         int kvFaultPerMillion,
         int detectMillis,
         int downMillis,
+        Door door,
+        int indexBlocks,
+        int keptEventWords,
+        boolean supervised,
         List<Fault> faults) {
+
+    /**
+     * How requests come in.
+     *
+     * @param enabled off = all go to their GPUs at once
+     * @param queue requests that wait, at most
+     * @param cold requests for each worker while its speed is not known
+     * @param ttftMillis target of the tight class
+     * @param itlMicros target of the tight class
+     * @param serveWhenIdle see reference.conf
+     */
+    record Door(boolean enabled, int queue, int cold, int ttftMillis, int itlMicros, boolean serveWhenIdle) {
+        private static Door draw(SplittableRandom random) {
+            return new Door(
+                    random.nextInt(8) > 0,
+                    random.nextInt(3) == 0 ? random.nextInt(1, 6) : 64,
+                    random.nextInt(1, 12),
+                    random.nextInt(3) == 0 ? random.nextInt(20, 300) : 60_000,
+                    random.nextInt(4) == 0 ? random.nextInt(3_000, 8_000) : 1_000_000,
+                    random.nextBoolean());
+        }
+    }
 
     /** What strikes. */
     enum Kind {
@@ -59,11 +89,14 @@ record FaultPlan(
     /**
      * One fault.
      *
-     * @param victim index of a node, taken modulo the nodes it can strike
+     * @param victim index of a node, taken modulo the nodes it can strike; of those that send work away, an odd one is the busiest
      * @param forMillis how long; a killed node starts again after that
      * @param amount kind-specific: milliseconds of a clock step, role, number of nodes split off
      */
     record Fault(Kind kind, int atMillis, int victim, int forMillis, int amount) {}
+
+    /** Blocks of an index that never has to give one up. */
+    static final int ROOM_FOR_ALL = 1 << 14;
 
     private static final List<Kind> KINDS = List.copyOf(EnumSet.allOf(Kind.class));
 
@@ -71,7 +104,7 @@ record FaultPlan(
     static FaultPlan of(long seed) {
         SplittableRandom random = new SplittableRandom(seed);
         int workers = random.nextInt(2, 6);
-        int loadMillis = random.nextInt(2_000, 10_000);
+        int loadMillis = random.nextBoolean() ? random.nextInt(2_000, 10_000) : random.nextInt(400, 2_000);
         boolean wild = random.nextInt(4) == 0;
         int detect = random.nextInt(1_000, 3_500);
         int blockTokens = 1 << random.nextInt(2, 5);
@@ -97,20 +130,30 @@ record FaultPlan(
                 random.nextInt(3) == 0 ? random.nextInt(20_000) : 0,
                 detect,
                 detect + random.nextInt(2_000, 5_000),
+                Door.draw(random),
+                random.nextInt(5) == 0 ? random.nextInt(1, 200) : ROOM_FOR_ALL,
+                random.nextInt(3) == 0 ? random.nextInt(200) : 4_096,
+                random.nextInt(2) == 0,
                 faults(random, loadMillis));
     }
 
     private static List<Fault> faults(SplittableRandom random, int loadMillis) {
         List<Fault> faults = new ArrayList<>();
         for (int i = random.nextInt(6); i > 0; i--) {
-            Kind kind = KINDS.get(random.nextInt(KINDS.size()));
-            faults.add(new Fault(
-                    kind,
-                    random.nextInt(100, loadMillis + 2_000),
-                    random.nextInt(1 << 20),
-                    random.nextInt(4) == 0 ? random.nextInt(8_000, 20_000) : random.nextInt(20, 8_000),
-                    random.nextInt(-1_000_000, 1_000_000)));
+            faults.add(fault(KINDS.get(random.nextInt(KINDS.size())), random, loadMillis + 2_000));
+        }
+        for (int i = random.nextInt(2) * random.nextInt(6); i > 0; i--) {
+            faults.add(fault(random.nextBoolean() ? Kind.DRAIN : Kind.CHANGE_ROLE, random, loadMillis));
         }
         return faults;
+    }
+
+    private static Fault fault(Kind kind, SplittableRandom random, int untilMillis) {
+        return new Fault(
+                kind,
+                random.nextInt(100, untilMillis),
+                random.nextInt(1 << 20),
+                random.nextInt(4) == 0 ? random.nextInt(8_000, 20_000) : random.nextInt(20, 8_000),
+                random.nextInt(-1_000_000, 1_000_000));
     }
 }

@@ -6,10 +6,12 @@ package io.tandem.simulation.fault;
  * @param finished requests with their whole answer
  * @param resumed requests that went on elsewhere in the middle of their output
  * @param cancelled by their client
- * @param refused before their first token, for want of room or of workers
+ * @param refused before their first token, by the door, for want of room or of workers
  * @param late past their deadline
  * @param endedWithNode requests whose own node died
  * @param tokens handed to clients, each checked
+ * @param moves of sequences that decoded on elsewhere
+ * @param roleChanges that workers said were done
  * @param longestGapNanos between two tokens of one request
  */
 public record FaultReport(
@@ -25,4 +27,6 @@ public record FaultReport(
         int faults,
         long events,
         double virtualSeconds,
+        int moves,
+        long roleChanges,
         long longestGapNanos) {}

@@ -1,11 +1,14 @@
 package io.tandem.simulation.fault;
 
+import io.tandem.admission.ServiceClass;
 import io.tandem.engine.EngineRole;
 import io.tandem.engine.SequenceSpec;
 import io.tandem.sampling.SamplingParams;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.SplittableRandom;
+import java.util.function.Consumer;
 
 /**
  * Runs one seed: a cluster, its load and its faults, then calm, until every request is over and nothing is held anywhere.
@@ -23,7 +26,6 @@ public final class FaultSimulation {
     private final FaultPlan plan;
     private final World world;
     private final SplittableRandom random;
-    private final List<SimulatedRequest> requests = new ArrayList<>();
     private final List<int[]> prefixes = new ArrayList<>();
     private int launched;
 
@@ -84,10 +86,10 @@ public final class FaultSimulation {
     private void calm() {
         world.calm();
         for (WorkerNode worker : world.workers) {
-            worker.drain(false);
             worker.failSteps(0);
         }
         world.nodes().forEach(world::startNode);
+        world.workers.forEach(worker -> worker.run(worker::endDraining));
         world.log(() -> "calm");
     }
 
@@ -113,14 +115,12 @@ public final class FaultSimulation {
         }
         SimulatedRequest request =
                 new SimulatedRequest(++launched, api, spec, hurried ? patienceMillis : LONG_TIMEOUT_MILLIS);
-        requests.add(request);
-        long waits = random.nextInt(4) == 0 ? random.nextInt(500) * 1_000_000L : 0;
-        api.run(() -> {
-            api.accept(request);
-            api.after(waits, request::begin);
-        });
+        world.requests.add(request);
+        ServiceClass serviceClass = world.settings.admission().classes().get(random.nextInt(3) == 0 ? 0 : 1);
+        long handedOn = random.nextInt(4) == 0 ? random.nextInt(500) * 1_000_000L : 20_000;
+        api.run(() -> request.arrive(serviceClass, handedOn));
         if (impatient) {
-            api.after(patienceMillis * 1_000_000L, request::cancel);
+            api.after(patienceMillis * 1_000_000L, request::leave);
         }
     }
 
@@ -130,8 +130,12 @@ public final class FaultSimulation {
         int[] prompt = new int[prefix.length + own.length];
         System.arraycopy(prefix, 0, prompt, 0, prefix.length);
         System.arraycopy(own, 0, prompt, prefix.length, own.length);
-        int maxNew = random.nextInt(4) == 0 ? random.nextInt(1, 4) : random.nextInt(4, 80);
-        int[] stops = {random.nextInt(32, SimulatedModel.VOCABULARY)};
+        int maxNew = switch (random.nextInt(8)) {
+            case 0, 1 -> random.nextInt(1, 4);
+            case 2 -> random.nextInt(80, world.maxTokens() - prompt.length);
+            default -> random.nextInt(4, 80);
+        };
+        int[] stops = random.nextInt(3) == 0 ? new int[0] : new int[] {random.nextInt(32, SimulatedModel.VOCABULARY)};
         return new SequenceSpec(
                 prompt,
                 prompt.length,
@@ -152,6 +156,14 @@ public final class FaultSimulation {
 
     // ---- faults
 
+    private WorkerNode sender(FaultPlan.Fault fault) {
+        return fault.victim() % 2 == 0
+                ? world.workers.get(fault.victim() / 2 % world.workers.size())
+                : world.workers.stream()
+                        .max(Comparator.comparingInt(WorkerNode::works))
+                        .orElseThrow();
+    }
+
     private void strike(FaultPlan.Fault fault) {
         WorkerNode worker = world.workers.get(fault.victim() % world.workers.size());
         SimulatedNode any = world.nodes().get(fault.victim() % world.nodes().size());
@@ -165,12 +177,24 @@ public final class FaultSimulation {
                         worker, world.workers.get((fault.victim() + 1) % world.workers.size()), fault.forMillis());
             case STEP_CLOCK -> any.stepClock(fault.amount());
             case FAIL_STEPS -> worker.failSteps(1 + Math.abs(fault.amount()) % 3);
-            case CHANGE_ROLE -> worker.run(() -> worker.changeRole(ROLES.get(Math.abs(fault.amount()) % 3)));
-            case DRAIN -> {
-                worker.drain(true);
-                world.time.after(fault.forMillis() * 1_000_000L, () -> worker.drain(false));
-            }
+            case CHANGE_ROLE -> changeRole(sender(fault).gpuId(), ROLES.get(Math.abs(fault.amount()) % 3));
+            case DRAIN -> drain(sender(fault).gpuId(), fault.forMillis());
         }
+    }
+
+    private void changeRole(String gpuId, EngineRole to) {
+        byHand(api -> api.byHand(s -> s.changeRole(gpuId, to, api.doneRef()), gpuId));
+    }
+
+    private void drain(String gpuId, int millis) {
+        byHand(api -> api.byHand(s -> s.setDraining(gpuId, true, api.doneRef()), gpuId));
+        world.time.after(
+                millis * 1_000_000L,
+                () -> byHand(api -> api.byHand(s -> s.setDraining(gpuId, false, api.doneRef()), gpuId)));
+    }
+
+    private void byHand(Consumer<ApiNode> command) {
+        world.apis.stream().filter(ApiNode::runs).findFirst().ifPresent(api -> api.run(() -> command.accept(api)));
     }
 
     private void killFor(SimulatedNode node, int millis) {
@@ -191,14 +215,16 @@ public final class FaultSimulation {
     // ---- the end
 
     private boolean settled() {
-        return requests.stream().allMatch(SimulatedRequest::terminal)
+        return world.requests.stream().allMatch(SimulatedRequest::terminal)
                 && world.workers.stream().allMatch(w -> w.runs() && w.residue().isEmpty())
                 && world.apis.stream().allMatch(a -> a.runs() && a.residue().isEmpty());
     }
 
     private String unsettled() {
         StringBuilder text = new StringBuilder();
-        requests.stream().filter(r -> !r.terminal()).forEach(r -> text.append(r).append("; "));
+        world.requests.stream()
+                .filter(r -> !r.terminal())
+                .forEach(r -> text.append(r).append("; "));
         world.workers.stream()
                 .filter(WorkerNode::runs)
                 .forEach(w -> text.append(w.residue()).append(' '));
@@ -214,24 +240,28 @@ public final class FaultSimulation {
     private FaultReport report() {
         return new FaultReport(
                 plan.seed(),
-                requests.size(),
+                world.requests.size(),
                 count("STOP") + count("LENGTH"),
-                (int) requests.stream().filter(r -> r.figures().resumes() > 0).count(),
+                (int) world.requests.stream()
+                        .filter(r -> r.figures().resumes() > 0)
+                        .count(),
                 count("CANCELLED"),
-                count("OVERLOADED") + count("UNAVAILABLE"),
+                count("OVERLOADED") + count("UNAVAILABLE") + count("REFUSED"),
                 count("DEADLINE"),
                 count("node"),
-                requests.stream().mapToLong(SimulatedRequest::emitted).sum(),
+                world.requests.stream().mapToLong(SimulatedRequest::emitted).sum(),
                 plan.faults().size(),
                 world.time.carriedOut(),
                 world.time.nowMillis() / 1e3,
-                requests.stream()
+                world.requests.stream().mapToInt(SimulatedRequest::moves).sum(),
+                world.apis.stream().mapToLong(ApiNode::roleChanges).sum(),
+                world.requests.stream()
                         .mapToLong(SimulatedRequest::longestGapNanos)
                         .max()
                         .orElse(0));
     }
 
     private int count(String end) {
-        return (int) requests.stream().filter(r -> r.end().equals(end)).count();
+        return (int) world.requests.stream().filter(r -> r.end().equals(end)).count();
     }
 }

@@ -1,26 +1,32 @@
 package io.tandem.simulation.fault;
 
-import io.tandem.request.RequestMessage;
+import java.util.function.Consumer;
 import org.apache.pekko.actor.ActorPath;
 import org.apache.pekko.actor.typed.ActorRef;
 
 /** An actor's address without an actor system: what is told goes over the simulated network to one incarnation of a node. */
-final class NodeRef implements ActorRef<RequestMessage> {
+final class NodeRef<M> implements ActorRef<M> {
     private static final long serialVersionUID = 1;
 
     private final transient World world;
-    private final transient ApiNode node;
+    private final transient SimulatedNode node;
+    private final transient Consumer<M> receiver;
     private final int incarnation;
     private final String name;
 
-    NodeRef(World world, ApiNode node) {
+    /**
+     * @param what of the node it is
+     * @param receiver takes what arrives, on the node
+     */
+    NodeRef(World world, SimulatedNode node, String what, Consumer<M> receiver) {
         this.world = world;
         this.node = node;
+        this.receiver = receiver;
         incarnation = node.incarnation();
-        name = node.name() + "#" + incarnation;
+        name = node.name() + "#" + incarnation + "/" + what;
     }
 
-    ApiNode node() {
+    SimulatedNode node() {
         return node;
     }
 
@@ -28,14 +34,18 @@ final class NodeRef implements ActorRef<RequestMessage> {
         return incarnation;
     }
 
+    void deliver(M message) {
+        receiver.accept(message);
+    }
+
     @Override
-    public void tell(RequestMessage message) {
-        world.toHub(this, message);
+    public void tell(M message) {
+        world.tell(this, message);
     }
 
     @Override
     @SuppressWarnings("unchecked")
-    public <U extends RequestMessage> ActorRef<U> narrow() {
+    public <U extends M> ActorRef<U> narrow() {
         return (ActorRef<U>) (ActorRef<?>) this;
     }
 
@@ -57,7 +67,7 @@ final class NodeRef implements ActorRef<RequestMessage> {
 
     @Override
     public boolean equals(Object other) {
-        return other instanceof NodeRef ref && ref.name.equals(name);
+        return other instanceof NodeRef<?> ref && ref.name.equals(name);
     }
 
     @Override

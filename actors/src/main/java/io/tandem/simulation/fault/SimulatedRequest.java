@@ -1,5 +1,6 @@
 package io.tandem.simulation.fault;
 
+import io.tandem.admission.ServiceClass;
 import io.tandem.engine.FinishReason;
 import io.tandem.engine.SequenceSpec;
 import io.tandem.request.RequestEffect;
@@ -23,13 +24,16 @@ final class SimulatedRequest {
     private final long deadlineNanos;
     private final SimulatedModel.Answer expected;
     private final RequestLifecycle life;
+    private long handedOn;
     private int attempts;
     private Optional<Route> first = Optional.empty();
     private boolean promptPending;
     private int emitted;
+    private int moves;
     private long lastTokenNanos;
     private long longestGapNanos;
     private boolean cancelled;
+    private boolean atDoor;
     private boolean terminal;
     private String end = "";
 
@@ -40,7 +44,10 @@ final class SimulatedRequest {
         expected = SimulatedModel.plainRun(spec);
         deadlineNanos = node.world.time.nowNanos() + timeoutMillis * 1_000_000;
         life = new RequestLifecycle(spec, MAX_ATTEMPTS);
-        node.after(timeoutMillis * 1_000_000, () -> run(life.onDeadline()));
+    }
+
+    SequenceSpec spec() {
+        return spec;
     }
 
     long id() {
@@ -55,6 +62,11 @@ final class SimulatedRequest {
         return end;
     }
 
+    /** Times it went on decoding elsewhere without a gap. */
+    int moves() {
+        return moves;
+    }
+
     int emitted() {
         return emitted;
     }
@@ -67,12 +79,51 @@ final class SimulatedRequest {
         return life.figures();
     }
 
-    /** Takes a first route early, as the door does that lets a request in. */
-    void book() {
-        first = node.route(id, life.tokensToCompute(), life.avoid());
+    /**
+     * Comes to its node's door.
+     *
+     * @param handedOnNanos from the door to its first dispatch
+     */
+    void arrive(ServiceClass serviceClass, long handedOnNanos) {
+        atDoor = true;
+        handedOn = handedOnNanos;
+        node.arrive(this, serviceClass, deadlineNanos - node.world.time.nowNanos());
     }
 
-    void begin() {
+    boolean isAtDoorOf(ApiNode api) {
+        return atDoor && node == api;
+    }
+
+    /** The door lets it in, with a route that was booked. */
+    void dispatched(Optional<Route> booked) {
+        check(atDoor, "let in twice");
+        atDoor = false;
+        first = booked;
+        node.after(Math.max(1, deadlineNanos - node.world.time.nowNanos()), () -> run(life.onDeadline()));
+        node.after(handedOn, this::begin);
+    }
+
+    /** The door lets it out another way. */
+    void endsAtDoor(String how) {
+        check(atDoor, "ends at the door and is not there: " + how);
+        check(!how.equals("CANCELLED") || cancelled, "cancelled by nobody");
+        check(!how.equals("DEADLINE") || node.world.time.nowNanos() >= deadlineNanos, "expired before its deadline");
+        atDoor = false;
+        terminal = true;
+        end = how;
+        node.world.log(() -> this + " ends at the door: " + how);
+    }
+
+    /** After a look at the queue. */
+    void mustNotBeLateAtDoor() {
+        check(node.world.time.nowNanos() < deadlineNanos, "waits past its deadline");
+    }
+
+    void mustBeOver(String why) {
+        check(terminal, "goes on although " + why);
+    }
+
+    private void begin() {
         if (!terminal) {
             route();
             node.after(ASK_NANOS, this::ask);
@@ -97,7 +148,7 @@ final class SimulatedRequest {
         attempts++;
         promptPending = true;
         run(life.onRoute(
-                attempts == 1 && first.isPresent() ? first : node.route(id, life.tokensToCompute(), life.avoid()),
+                attempts == 1 && first.isPresent() ? first : node.route(this, life.tokensToCompute(), life.avoid()),
                 new RequestTarget(node.ref(), id, attempts),
                 timeLeftMillis()));
     }
@@ -124,13 +175,19 @@ final class SimulatedRequest {
         run(life.onWorkerLost(gpuId, epoch));
     }
 
-    void cancel() {
+    /** Its client leaves. */
+    void leave() {
         cancelled = true;
+        node.cancel(this);
+    }
+
+    void cancel() {
         run(life.onCancel());
     }
 
     /** Its node dies, and it with it; nobody is told. */
     void endWithItsNode() {
+        atDoor = false;
         end = "node";
         terminal = true;
     }
@@ -150,7 +207,10 @@ final class SimulatedRequest {
                     node.after(1_000_000, this::route);
                 }
                 case RequestEffect.FindMove e -> findMove(e.fromGpu());
-                case RequestEffect.Moved e -> node.moved(id, e.decodeGpu());
+                case RequestEffect.Moved e -> {
+                    moves++;
+                    node.moved(id, e.decodeGpu());
+                }
                 case RequestEffect.Finish e -> finish(e.reason());
                 case RequestEffect.Fail e -> fail(e);
             }
@@ -167,6 +227,7 @@ final class SimulatedRequest {
         if (promptPending) {
             promptPending = false;
             node.promptComputed(id);
+            node.firstToken();
         }
         long now = node.world.time.nowNanos();
         longestGapNanos = emitted == 0 ? 0 : Math.max(longestGapNanos, now - lastTokenNanos);
@@ -207,7 +268,7 @@ final class SimulatedRequest {
         end = how;
         node.world.log(() -> this + " ends: " + how);
         node.attemptOver(id);
-        node.over(this);
+        node.over(this, emitted, how.equals("STOP") || how.equals("LENGTH"));
     }
 
     private void check(boolean holds, String what) {

@@ -5,16 +5,22 @@ import io.tandem.engine.Engine;
 import io.tandem.engine.EngineCommand;
 import io.tandem.engine.EngineRole;
 import io.tandem.engine.EngineTurns;
+import io.tandem.kvcache.FindableBlocks;
 import io.tandem.request.RequestMessage;
-import io.tandem.routing.StepTimes;
+import io.tandem.routing.BlockFeedMessage;
+import io.tandem.routing.RoutingSettings;
 import io.tandem.routing.WorkerFacts;
 import io.tandem.transfer.InMemoryTransport;
+import io.tandem.worker.BlockEventLog;
+import io.tandem.worker.BlockPublisher;
 import io.tandem.worker.EnginePublisher;
+import io.tandem.worker.StepTimeRecorder;
 import io.tandem.worker.Work;
 import io.tandem.worker.WorkBook;
 import io.tandem.worker.WorkEvent;
 import io.tandem.worker.WorkerMessage;
 import io.tandem.worker.WorkerReport;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -32,18 +38,39 @@ final class WorkerNode extends SimulatedNode {
     private static final long WATCH_NANOS = 3_000_000_000L;
     private static final int MAX_WORKS = 256;
     private static final int MAX_MOVES = 3;
+    private static final int CHUNK_TOKENS = 64;
+
+    /** Of one message, so that snapshots come in parts. */
+    private static final int EVENT_WORDS = 64;
+
+    private static final RoutingSettings.Prior PRIOR =
+            new RoutingSettings.Prior(Duration.ofMillis(5), Duration.ofNanos(50_000), Duration.ofNanos(20));
 
     private final String gpuId;
     private EngineRole role;
     private long epoch;
     private boolean draining;
+    private EngineRole previousRole;
+    private long roleSinceNanos;
+    private final List<WorkerMessage.ChangeRole> roleAwaited = new ArrayList<>();
     private SimulatedBackend backend;
     private Engine engine;
     private EngineTurns turns;
     private WorkBook book;
     private ConcurrentHashMap<Long, Work> works;
     private InMemoryTransport transport;
-    private final Set<NodeRef> watched = new LinkedHashSet<>();
+    private BlockPublisher blocks;
+    private BlockTruth truth;
+    private StepTimeRecorder times;
+    private final Set<NodeRef<RequestMessage>> watched = new LinkedHashSet<>();
+    private final Set<NodeRef<BlockFeedMessage>> routers = new LinkedHashSet<>();
+
+    /** Changes of the cache that the actor has not heard of yet. */
+    private int unheard;
+
+    /** Ticks that are due although there is no work. */
+    private int ticksDue;
+
     private long stepNanos;
     private int stepsToFail;
     private boolean turnPlanned;
@@ -71,7 +98,15 @@ final class WorkerNode extends SimulatedNode {
     void onStart() {
         epoch = epochMillis();
         draining = false;
+        previousRole = role;
+        roleSinceNanos = world.time.nowNanos();
+        roleAwaited.clear();
         watched.clear();
+        routers.clear();
+        ticksDue = 0;
+        unheard = 0;
+        truth = world.truth(gpuId, epoch);
+        times = new StepTimeRecorder(PRIOR.newModel(CHUNK_TOKENS));
         works = new ConcurrentHashMap<>();
         FaultPlan plan = world.plan;
         backend = SimulatedModel.backend(plan.blockTokens(), (start, step) -> {
@@ -81,7 +116,7 @@ final class WorkerNode extends SimulatedNode {
                 throw new IllegalStateException("the device failed");
             }
         });
-        EnginePublisher publisher = new EnginePublisher(gpuId, works, this::hear);
+        EnginePublisher publisher = new EnginePublisher(gpuId, works, this::hear, new Signals());
         engine = new Engine(
                 backend,
                 SimulatedModel.FINGERPRINT,
@@ -102,6 +137,8 @@ final class WorkerNode extends SimulatedNode {
                 MAX_WORKS,
                 MAX_MOVES,
                 HOLDING_NANOS);
+        blocks = new BlockPublisher(
+                new BlockEventLog(gpuId, epoch, plan.keptEventWords(), EVENT_WORDS), this::offer, this::watchRouter);
         turnPlanned = false;
         pollPlanned = false;
         tickPlanned = false;
@@ -125,7 +162,7 @@ final class WorkerNode extends SimulatedNode {
 
         @Override
         public void watch(ActorRef<RequestMessage> hub) {
-            NodeRef node = (NodeRef) hub;
+            NodeRef<RequestMessage> node = (NodeRef<RequestMessage>) hub;
             watched.add(node);
             if (!world.membership.isMember(node.node(), node.incarnation())) {
                 after(WATCH_NANOS, () -> hear(new WorkEvent.HubGone(hub)));
@@ -134,13 +171,64 @@ final class WorkerNode extends SimulatedNode {
 
         @Override
         public void unwatch(ActorRef<RequestMessage> hub) {
-            watched.remove((NodeRef) hub);
+            watched.remove((NodeRef<RequestMessage>) hub);
         }
+    }
+
+    private void watchRouter(ActorRef<BlockFeedMessage> ref) {
+        NodeRef<BlockFeedMessage> router = (NodeRef<BlockFeedMessage>) ref;
+        routers.add(router);
+        if (!world.membership.isMember(router.node(), router.incarnation())) {
+            after(WATCH_NANOS, () -> blocks.routerGone(router));
+        }
+    }
+
+    /** On the engine's thread: what is said is heard by the actor later, in order. */
+    private final class Signals implements EnginePublisher.RoutingSignals {
+        @Override
+        public void stepTimed(int newTokens, long before, int decodes, long contextTokens, long nanos) {
+            times.observe(newTokens, before, decodes, contextTokens, nanos, world.time.nowNanos());
+        }
+
+        @Override
+        public void blocksChanged(long[] words) {
+            hearBlocks(() -> {
+                truth.changed(words);
+                blocks.onChanged(words);
+            });
+        }
+
+        @Override
+        public void blocksListed(FindableBlocks listed) {
+            hearBlocks(() -> {
+                truth.mustBe(listed);
+                blocks.onListed(listed);
+            });
+        }
+    }
+
+    private void hearBlocks(Runnable what) {
+        unheard++;
+        later(() -> after(10_000, () -> {
+            unheard--;
+            aboutBlocks(what);
+        }));
+    }
+
+    private void aboutBlocks(Runnable what) {
+        what.run();
+        truth.published(blocks.lastId());
+        ticksDue = 3;
+        keepGoing();
     }
 
     private void hear(WorkEvent event) {
         later(() -> after(10_000, () -> {
-            book.on(event);
+            if (event instanceof WorkEvent.RoleRuns runs) {
+                onRoleRuns(runs.role());
+            } else {
+                book.on(event);
+            }
             keepGoing();
         }));
     }
@@ -169,18 +257,49 @@ final class WorkerNode extends SimulatedNode {
             case WorkerMessage.KeepWork m -> book.keep(m.target());
             case WorkerMessage.AskWork m -> book.ask(m.target());
             case WorkerMessage.CancelWork m -> book.cancel(m.target());
-            default -> throw new IllegalArgumentException("not simulated: " + message);
+            case WorkerMessage.FetchBlocks m -> {
+                if (m.epoch() == epoch) {
+                    aboutBlocks(() -> blocks.fetch(m.router(), m.fromId()));
+                }
+            }
+            case WorkerMessage.ChangeRole m -> onChangeRole(m);
+            case WorkerMessage.SetDraining m -> {
+                draining = m.draining();
+                sendReport();
+                book.onDraining(m.draining(), m.moveWork(), world.time.nowNanos());
+            }
+            case WorkerMessage.Wake ignored -> {}
         }
         keepGoing();
     }
 
-    void changeRole(EngineRole next) {
-        role = next;
-        offer(new EngineCommand.SetRole(next));
+    private void onChangeRole(WorkerMessage.ChangeRole m) {
+        if (!offer(new EngineCommand.SetRole(m.role()))) {
+            return;
+        }
+        if (role != m.role()) {
+            previousRole = role;
+            role = m.role();
+            roleSinceNanos = world.time.nowNanos();
+        }
+        book.onRole(m.role(), m.moveWork(), world.time.nowNanos());
+        roleAwaited.add(m);
     }
 
-    void drain(boolean on) {
-        draining = on;
+    private void onRoleRuns(EngineRole runs) {
+        sendReport();
+        roleAwaited.removeIf(m -> {
+            if (m.role() == runs) {
+                m.replyTo().tell(new WorkerMessage.Done(gpuId, runs, draining, 0));
+            }
+            return true;
+        });
+    }
+
+    /** Whoever drained it takes that back, without a message that could be lost. */
+    void endDraining() {
+        draining = false;
+        book.onDraining(false, false, world.time.nowNanos());
     }
 
     void failSteps(int steps) {
@@ -188,11 +307,14 @@ final class WorkerNode extends SimulatedNode {
     }
 
     private void keepGoing() {
-        if (!tickPlanned && !works.isEmpty()) {
+        if (!tickPlanned && (!works.isEmpty() || ticksDue > 0)) {
             tickPlanned = true;
             after(TICK_NANOS, () -> {
                 tickPlanned = false;
+                ticksDue = Math.max(0, ticksDue - 1);
                 book.tick(world.time.nowNanos());
+                blocks.tick();
+                truth.published(blocks.lastId());
                 keepGoing();
             });
         }
@@ -244,6 +366,14 @@ final class WorkerNode extends SimulatedNode {
     }
 
     private void report() {
+        if (unheard == 0) {
+            truth.mustBe(engine.findableBlocks());
+        }
+        sendReport();
+        after(REPORT_NANOS, this::report);
+    }
+
+    private void sendReport() {
         WorkerReport report = new WorkerReport(
                 gpuId,
                 name(),
@@ -254,18 +384,18 @@ final class WorkerNode extends SimulatedNode {
                 backend.info(),
                 "memory",
                 draining,
-                SimulatedModel.MAX_TOKENS,
+                world.maxTokens(),
                 turns.stats(),
                 new WorkerFacts(
-                        64,
+                        CHUNK_TOKENS,
                         world.plan.maxSequences(),
                         world.plan.blockTokens(),
                         backend.kvLayout().blockBytes(),
-                        0,
-                        StepTimes.NOTHING,
-                        0));
+                        blocks.lastId(),
+                        times.learned(),
+                        times.promptShare(world.time.nowNanos())),
+                new WorkerReport.RoleHistory(previousRole, (world.time.nowNanos() - roleSinceNanos) / 1_000_000));
         world.toRegistries(this, report);
-        after(REPORT_NANOS, this::report);
     }
 
     @Override
@@ -273,9 +403,15 @@ final class WorkerNode extends SimulatedNode {
 
     @Override
     void onRemoved(SimulatedNode node, int itsIncarnation) {
-        for (NodeRef hub : List.copyOf(watched)) {
+        for (NodeRef<RequestMessage> hub : List.copyOf(watched)) {
             if (hub.node() == node && hub.incarnation() == itsIncarnation) {
                 hear(new WorkEvent.HubGone(hub));
+            }
+        }
+        for (NodeRef<BlockFeedMessage> router : List.copyOf(routers)) {
+            if (router.node() == node && router.incarnation() == itsIncarnation) {
+                routers.remove(router);
+                blocks.routerGone(router);
             }
         }
     }
@@ -294,10 +430,22 @@ final class WorkerNode extends SimulatedNode {
         }
     }
 
+    /** Works that are here now. */
+    int works() {
+        return works.size();
+    }
+
+    long epoch() {
+        return epoch;
+    }
+
     /** Empty when nothing is held here; else what is. */
     String residue() {
         var s = engine.stats();
         var c = transport.counters();
+        if (truth.lastId() != blocks.lastId() || !truth.told()) {
+            return gpuId + " has not told what its cache holds";
+        }
         return s.usedBlocks() == 0 && works.isEmpty() && c.openReceives() + c.openSends() == 0
                 ? ""
                 : gpuId + " holds " + s.usedBlocks() + " blocks, " + works.size() + " works, " + c.openReceives()

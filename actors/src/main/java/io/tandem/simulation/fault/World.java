@@ -2,15 +2,18 @@ package io.tandem.simulation.fault;
 
 import io.tandem.engine.EngineRole;
 import io.tandem.request.RequestMessage;
+import io.tandem.routing.BlockFeedMessage;
+import io.tandem.routing.RegistryMessage;
 import io.tandem.transfer.InMemoryNetwork;
 import io.tandem.transfer.InMemoryNetwork.Fate;
 import io.tandem.transfer.InMemoryNetwork.Link;
 import io.tandem.worker.WorkerMessage;
-import io.tandem.worker.WorkerReport;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.function.Supplier;
 
@@ -21,6 +24,11 @@ final class World {
 
     final VirtualTime time = new VirtualTime();
     final FaultPlan plan;
+    final SimulatedSettings settings;
+
+    /** All that arrived. */
+    final List<SimulatedRequest> requests = new ArrayList<>();
+
     final ControlNetwork control;
     final InMemoryNetwork kv;
     final Membership membership;
@@ -30,12 +38,14 @@ final class World {
     private final SplittableRandom random;
     private final ArrayDeque<String> log = new ArrayDeque<>();
     private final boolean logging;
+    private final Map<String, BlockTruth> truths = new HashMap<>();
     private SimulatedNode acting;
     private boolean calm;
 
     World(FaultPlan plan, boolean logging) {
         this.plan = plan;
         this.logging = logging;
+        settings = SimulatedSettings.of(plan);
         random = new SplittableRandom(plan.seed() ^ 0x5DEECE66DL);
         kv = new InMemoryNetwork(time::nowNanos);
         kv.faults((to, number, bytes) -> transferFate());
@@ -90,13 +100,13 @@ final class World {
 
     // ---- messages
 
-    void toHub(NodeRef hub, RequestMessage message) {
+    <M> void tell(NodeRef<M> to, M message) {
         SimulatedNode from = acting;
         Runnable sending = () -> {
-            if (hub.node().incarnation() == hub.incarnation()) {
-                control.send(from, hub.node(), () -> {
-                    log(() -> from.name() + " -> " + hub.node().name() + " " + text(message));
-                    hub.node().on((RequestMessage.FromWorker) message);
+            if (to.node().incarnation() == to.incarnation()) {
+                control.send(from, to.node(), () -> {
+                    log(() -> from.name() + " -> " + to + " " + text(message));
+                    to.deliver(message);
                 });
             }
         };
@@ -115,12 +125,28 @@ final class World {
         });
     }
 
-    void toRegistries(WorkerNode from, WorkerReport report) {
+    /** Tells every API node. */
+    void toRegistries(SimulatedNode from, RegistryMessage message) {
         for (ApiNode api : apis) {
             if (membership.isMember(api)) {
-                control.send(from, api, () -> api.onReport(report));
+                control.send(from, api, () -> api.on(message));
             }
         }
+    }
+
+    /** Whether the cluster's singleton runs on a node. */
+    boolean supervises(ApiNode api) {
+        return plan.supervised()
+                && apis.stream().filter(membership::isMember).findFirst().orElse(null) == api;
+    }
+
+    /** Prompt and output of a request that a worker takes. */
+    int maxTokens() {
+        return Math.min(SimulatedModel.MAX_TOKENS, plan.kvBlocks() * plan.blockTokens());
+    }
+
+    BlockTruth truth(String gpuId, long epoch) {
+        return truths.computeIfAbsent(gpuId + "@" + epoch, name -> new BlockTruth());
     }
 
     // ---- faults
@@ -241,6 +267,11 @@ final class World {
             case RequestMessage.Tokens m ->
                 "Tokens of " + Arrays.toString(m.requestIds()) + " attempts " + Arrays.toString(m.attempts())
                         + " indices " + Arrays.toString(m.outputIndex());
+            case BlockFeedMessage.Events m ->
+                "Events " + m.id() + " of " + m.gpuId() + "@" + m.epoch() + ", " + m.words().length + " words";
+            case BlockFeedMessage.Snapshot m ->
+                "Snapshot after " + m.lastId() + " of " + m.gpuId() + "@" + m.epoch() + ", part " + m.part() + " of "
+                        + m.parts();
             case RequestMessage.Holding m -> "Holding " + Arrays.toString(m.requestIds());
             case WorkerMessage.Dispatch m ->
                 "Dispatch " + m.kind() + " " + m.target() + " of " + m.spec().tokens().length + " tokens";
