@@ -2,8 +2,10 @@ package io.tandem.routing;
 
 import io.tandem.engine.EngineRole;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.concurrent.atomic.DoubleAdder;
 import java.util.concurrent.atomic.LongAdder;
 
@@ -47,16 +49,20 @@ public final class PredictionErrors {
 
     private static final String[] SIDES = {"over", "under"};
 
-    private final Cell[] cells = new Cell[Figure.values().length * EngineRole.values().length * SIDES.length];
+    private final Map<Figure, Map<EngineRole, Cell[]>> cells = new EnumMap<>(Figure.class);
 
     public PredictionErrors() {
-        for (int i = 0; i < cells.length; i++) {
-            cells[i] = new Cell();
+        for (Figure figure : Figure.values()) {
+            Map<EngineRole, Cell[]> roles = new EnumMap<>(EngineRole.class);
+            for (EngineRole role : EngineRole.values()) {
+                roles.put(role, new Cell[] {new Cell(), new Cell()});
+            }
+            cells.put(figure, roles);
         }
     }
 
-    private static int cell(Figure figure, EngineRole role, int side) {
-        return (figure.ordinal() * EngineRole.values().length + role.ordinal()) * SIDES.length + side;
+    private Cell cell(Figure figure, EngineRole role, int side) {
+        return cells.get(figure).get(role)[side];
     }
 
     /** A prediction came true or did not; one of nothing, or of what cannot be measured, is left out. */
@@ -65,7 +71,7 @@ public final class PredictionErrors {
             return;
         }
         double error = predictedNanos / observedNanos - 1;
-        Cell cell = cells[cell(figure, role, error >= 0 ? 0 : 1)];
+        Cell cell = cell(figure, role, error >= 0 ? 0 : 1);
         int bucket = 0;
         while (bucket < ERRORS.size() && Math.abs(error) > ERRORS.get(bucket)) {
             bucket++;
@@ -80,7 +86,7 @@ public final class PredictionErrors {
         for (Figure figure : Figure.values()) {
             for (EngineRole role : EngineRole.values()) {
                 for (int side = 0; side < SIDES.length; side++) {
-                    Cell cell = cells[cell(figure, role, side)];
+                    Cell cell = cell(figure, role, side);
                     List<Long> counts = new ArrayList<>(cell.buckets.length);
                     for (LongAdder bucket : cell.buckets) {
                         counts.add(bucket.sum());

@@ -8,13 +8,12 @@ import java.io.IOException;
 import org.junit.jupiter.api.Test;
 
 class ExplainTest {
-    private static final String ATTEMPT =
-            "{\"request_id\": \"r1\", \"decisions\": [{\"attempt\": 1, \"reason\": \"least cost\", %s \"plans\": ["
-                    + "{\"chosen\": true, \"predicted_ttft_ms\": 150, \"predicted_itl_ms\": 9},"
-                    + "{\"chosen\": false, \"predicted_ttft_ms\": 700, \"predicted_itl_ms\": 7}]}]}";
-
     private static String text(String observed) throws IOException {
-        return Explain.text(new ObjectMapper().readTree(String.format(ATTEMPT, observed)));
+        String attempt =
+                "{\"request_id\": \"r1\", \"decisions\": [{\"attempt\": 1, \"reason\": \"least cost\", " + observed
+                        + " \"plans\": [{\"chosen\": true, \"predicted_ttft_ms\": 150, \"predicted_itl_ms\": 9},"
+                        + "{\"chosen\": false, \"predicted_ttft_ms\": 700, \"predicted_itl_ms\": 7}]}]}";
+        return Explain.text(new ObjectMapper().readTree(attempt));
     }
 
     @Test

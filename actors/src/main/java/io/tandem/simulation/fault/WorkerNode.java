@@ -402,6 +402,7 @@ final class WorkerNode extends SimulatedNode {
     void onUnreachable(SimulatedNode node) {}
 
     @Override
+    @SuppressWarnings("ReferenceEquality") // a simulated node is its object
     void onRemoved(SimulatedNode node, int itsIncarnation) {
         for (NodeRef<RequestMessage> hub : List.copyOf(watched)) {
             if (hub.node() == node && hub.incarnation() == itsIncarnation) {
