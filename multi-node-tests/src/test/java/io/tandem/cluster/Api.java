@@ -22,20 +22,29 @@ final class Api implements AutoCloseable {
     private final HttpClient http =
             HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
     private final String baseUrl;
+    private final String key;
+
+    /** @param key empty where the server wants none */
+    Api(String host, int port, String key) {
+        baseUrl = "http://" + host + ":" + port;
+        this.key = key;
+    }
 
     Api(int port) {
-        baseUrl = "http://127.0.0.1:" + port;
+        this("127.0.0.1", port, "");
     }
 
     String baseUrl() {
         return baseUrl;
     }
 
+    private HttpRequest.Builder request(String path) {
+        HttpRequest.Builder builder = HttpRequest.newBuilder(URI.create(baseUrl + path));
+        return key.isEmpty() ? builder : builder.header("Authorization", "Bearer " + key);
+    }
+
     HttpResponse<String> get(String path) {
-        return send(HttpRequest.newBuilder(URI.create(baseUrl + path))
-                .timeout(HANG_GUARD)
-                .GET()
-                .build());
+        return send(request(path).timeout(HANG_GUARD).GET().build());
     }
 
     JsonNode getJson(String path) {
@@ -47,7 +56,7 @@ final class Api implements AutoCloseable {
     }
 
     HttpResponse<String> post(String path, byte[] body, String contentType) {
-        return send(HttpRequest.newBuilder(URI.create(baseUrl + path))
+        return send(request(path)
                 .timeout(HANG_GUARD)
                 .header("Content-Type", contentType)
                 .header("X-Tandem-Report", "true")
@@ -85,24 +94,41 @@ final class Api implements AutoCloseable {
         return out;
     }
 
-    /** Opens a streamed completion and hands back the raw stream; closing it is what a client that goes away does. */
-    InputStream openStream(ObjectNode body) {
+    /** A stream, or a refusal. */
+    record Opened(int status, InputStream body) {}
+
+    /**
+     * Opens a streamed completion that answers the request's report too, whatever the status.
+     *
+     * @throws IOException when no answer came: the connection was refused or broke
+     */
+    Opened open(ObjectNode body) throws IOException {
         try {
             HttpResponse<InputStream> response = http.send(
-                    HttpRequest.newBuilder(URI.create(baseUrl + "/v1/completions"))
+                    request("/v1/completions")
                             .header("Content-Type", "application/json")
+                            .header("X-Tandem-Report", "true")
                             .POST(HttpRequest.BodyPublishers.ofString(body.toString()))
                             .build(),
                     HttpResponse.BodyHandlers.ofInputStream());
-            if (response.statusCode() != 200) {
-                throw new AssertionError("status " + response.statusCode());
-            }
-            return response.body();
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
+            return new Opened(response.statusCode(), response.body());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IllegalStateException(e);
+        }
+    }
+
+    /** Opens a streamed completion and hands back the raw stream; closing it is what a client that goes away does. */
+    InputStream openStream(ObjectNode body) {
+        try {
+            Opened opened = open(body);
+            if (opened.status() != 200) {
+                throw new AssertionError("status " + opened.status() + ": "
+                        + new String(opened.body().readAllBytes(), StandardCharsets.UTF_8));
+            }
+            return opened.body();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 

@@ -36,7 +36,7 @@ class DisaggregatedClusterTest {
     @BeforeAll
     static void startCluster() {
         rows = Golden.rows("greedy.jsonl");
-        cluster = ForkedCluster.start(directory, Golden.modelFile(), List.of("prefill"), List.of("decode"));
+        cluster = ForkedCluster.start(directory, Golden.modelFile(), 1, 1);
     }
 
     @AfterAll
@@ -48,7 +48,7 @@ class DisaggregatedClusterTest {
 
     @AfterEach
     void everyBlockIsFree() {
-        cluster.awaitNoBlocksInUse();
+        cluster.awaitNothingHeld();
     }
 
     @Test
@@ -119,8 +119,7 @@ class DisaggregatedClusterTest {
             assertTrue(new String(first, StandardCharsets.UTF_8).startsWith("data: "), "a token arrived first");
             Poll.until("the running request's blocks to show", () -> cluster.blocksInUse() > 0, () -> "none in use");
         }
-        cluster.awaitNoBlocksInUse();
-        cluster.awaitNoActiveRequests();
+        cluster.awaitNothingHeld();
     }
 
     @Test
@@ -155,7 +154,7 @@ class DisaggregatedClusterTest {
                                 "/v1/completions",
                                 Api.completion(model, new int[] {1 << 30}, 4, false)
                                         .toString()));
-        cluster.awaitNoActiveRequests();
+        cluster.awaitNothingHeld();
     }
 
     private static void assertError(int status, HttpResponse<String> response) {

@@ -9,116 +9,319 @@ import java.net.http.HttpResponse;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Collectors;
 
-/** A cluster of forked JVMs: one API node, and a node for each worker. */
+/** A cluster of forked JVMs: API nodes, which are the seeds, and a node for each worker. Nodes can be killed, hung and started again. */
 final class ForkedCluster implements AutoCloseable {
-    private static final String MAIN = "io.tandem.cli.TandemCommand";
+    /** Key of the HTTP API where it does not listen on loopback. */
+    static final String KEY = "key-of-the-test";
 
-    private final Map<String, ForkedNode> nodes = new LinkedHashMap<>();
+    /** Forked nodes with the simulated engine compute nothing: they start in half the time without the second compiler. */
+    static final List<String> SIMULATED_FLAGS = List.of("-XX:TieredStopAtLevel=1");
+
+    /**
+     * What a cluster is made of.
+     *
+     * @param apis names of the API nodes; the first one founds the cluster
+     * @param gpus role of each worker by its id, which is its node's name as well
+     * @param settings HOCON over the quickstart profile
+     * @param flags JVM flags of every node
+     */
+    record Plan(
+            Path model, List<String> apis, Map<String, String> gpus, String settings, List<String> flags, Hosts hosts) {
+        Plan(Path model, List<String> apis, Map<String, String> gpus, String settings) {
+            this(model, apis, gpus, settings, List.of(), Hosts.LOOPBACK);
+        }
+    }
+
+    /** All start at once, perhaps on two busy cores. */
+    private static final int START_GUARD_SECONDS_A_NODE = 40;
+
+    private final Plan plan;
+    private final Path directory;
     private final Map<String, List<String>> argumentsOf = new LinkedHashMap<>();
-    private Path directory;
-    private final Api api;
+    private final Map<String, ForkedNode> nodes = new ConcurrentHashMap<>();
+    private final Map<String, Integer> starts = new ConcurrentHashMap<>();
+    private final Map<String, Api> apis = new LinkedHashMap<>();
+    /** Epoch of a worker that was told to end: as long as it counts as live, its successor has not joined. */
+    private final Map<String, Long> endedEpochs = new ConcurrentHashMap<>();
 
-    private ForkedCluster(int httpPort) {
-        api = new Api(httpPort);
+    private ForkedCluster(Plan plan, Path directory) {
+        this.plan = plan;
+        this.directory = directory;
     }
 
     /**
-     * Starts the nodes and waits until the cluster is ready. Workers are called prefill-0, decode-0, decode-1, ... Every long
-     * prompt is split: the cost policy would leave it to an idle decode worker.
+     * One API node "api", and workers called prefill-0, decode-0, decode-1, ... Every long prompt is split: the cost policy
+     * would leave it to an idle decode worker.
      */
-    static ForkedCluster start(Path directory, Path model, List<String> prefill, List<String> decode) {
-        return start(directory, model, prefill, decode, "tandem.routing.policy = least-loaded");
+    static ForkedCluster start(Path directory, Path model, int prefill, int decode) {
+        Map<String, String> gpus = new LinkedHashMap<>();
+        for (int i = 0; i < prefill; i++) {
+            gpus.put("prefill-" + i, "prefill");
+        }
+        for (int i = 0; i < decode; i++) {
+            gpus.put("decode-" + i, "decode");
+        }
+        return start(directory, new Plan(model, List.of("api"), gpus, "tandem.routing.policy = least-loaded"));
     }
 
-    /** The same with settings of one's own. */
-    static ForkedCluster start(Path directory, Path model, List<String> prefill, List<String> decode, String settings) {
-        Path file = directory.resolve("cluster.conf");
+    /** Starts the nodes and waits until the cluster is whole. */
+    static ForkedCluster start(Path directory, Plan plan) {
+        ForkedCluster cluster = new ForkedCluster(plan, directory);
         try {
-            Files.writeString(file, settings);
+            cluster.prepare(Files.writeString(directory.resolve("cluster.conf"), plan.settings()));
+            cluster.argumentsOf.keySet().forEach(cluster::startNode);
+            cluster.awaitWhole();
+            return cluster;
         } catch (IOException e) {
             throw new UncheckedIOException(e);
-        }
-        int httpPort = freePort();
-        int clusterPort = freePort();
-        ForkedCluster cluster = new ForkedCluster(httpPort);
-        try {
-            List<String> common = List.of(
-                    "--profile",
-                    "quickstart",
-                    "--model",
-                    model.toString(),
-                    "--config",
-                    file.toString(),
-                    "--parent-pid",
-                    Long.toString(ProcessHandle.current().pid()));
-            cluster.start(
-                    "api",
-                    directory,
-                    common,
-                    List.of("--roles", "api", "--port", "" + httpPort, "--cluster-port", "" + clusterPort));
-            cluster.startWorkers("prefill", prefill.size(), directory, common, clusterPort);
-            cluster.startWorkers("decode", decode.size(), directory, common, clusterPort);
-            cluster.awaitReady(prefill.size() + decode.size());
-            return cluster;
         } catch (RuntimeException | Error e) {
             cluster.close();
             throw e;
         }
     }
 
-    private void startWorkers(String role, int count, Path directory, List<String> common, int seedPort) {
-        for (int i = 0; i < count; i++) {
-            String gpu = role + "-" + i;
-            start(gpu, directory, common, List.of("--gpus", gpu + "=" + role, "--seeds", "127.0.0.1:" + seedPort));
+    private void prepare(Path settings) throws IOException {
+        List<Integer> ports = freePorts(2 * plan.apis().size() + plan.gpus().size());
+        Map<String, Integer> portOf = new LinkedHashMap<>();
+        plan.apis().forEach(name -> portOf.put(name, ports.removeLast()));
+        plan.gpus().keySet().forEach(name -> portOf.put(name, ports.removeLast()));
+        String seeds = plan.apis().stream()
+                .map(name -> plan.hosts().address(name) + ":" + portOf.get(name))
+                .collect(Collectors.joining(","));
+        for (String api : plan.apis()) {
+            int port = ports.removeLast();
+            String host = plan.hosts().address(api);
+            apis.put(api, new Api(host, port, plan.hosts() == Hosts.LOOPBACK ? "" : KEY));
+            argumentsOf.put(
+                    api, arguments(api, settings, portOf.get(api), seeds, List.of("--roles", "api", "--port", "" + port)));
+        }
+        plan.gpus()
+                .forEach((gpu, role) -> argumentsOf.put(
+                        gpu, arguments(gpu, settings, portOf.get(gpu), seeds, List.of("--gpus", gpu + "=" + role))));
+    }
+
+    private List<String> arguments(String name, Path settings, int port, String seeds, List<String> more) {
+        List<String> arguments = new ArrayList<>(List.of("node", "--profile", "quickstart"));
+        arguments.addAll(List.of("--model", plan.model().toString(), "--config", settings.toString()));
+        arguments.addAll(
+                List.of("--parent-pid", Long.toString(ProcessHandle.current().pid())));
+        arguments.addAll(List.of("--cluster-port", "" + port, "--seeds", seeds));
+        if (plan.hosts() != Hosts.LOOPBACK) {
+            arguments.addAll(List.of("--host", plan.hosts().address(name), "--insecure-network"));
+        }
+        arguments.addAll(more);
+        return arguments;
+    }
+
+    private static List<Integer> freePorts(int count) throws IOException {
+        List<ServerSocket> probes = new ArrayList<>();
+        try {
+            for (int i = 0; i < count; i++) {
+                probes.add(new ServerSocket(0, 1, InetAddress.getLoopbackAddress()));
+            }
+            return probes.stream().map(ServerSocket::getLocalPort).collect(Collectors.toCollection(ArrayList::new));
+        } finally {
+            for (ServerSocket probe : probes) {
+                probe.close();
+            }
         }
     }
 
-    private void start(String name, Path directory, List<String> common, List<String> more) {
-        List<String> arguments = new ArrayList<>(List.of("node"));
-        arguments.addAll(common);
-        arguments.addAll(more);
-        this.directory = directory;
-        argumentsOf.put(name, arguments);
-        nodes.put(name, ForkedNode.start(name, directory, MAIN, arguments));
+    Collection<String> names() {
+        return argumentsOf.keySet();
     }
 
-    /** SIGTERM, then the same node anew; answers once its worker takes work again. */
-    void restart(String name) {
-        int workers = live().size();
-        stop(name);
-        nodes.put(name, ForkedNode.start(name, directory, MAIN, argumentsOf.get(name)));
-        awaitReady(workers);
+    /** Starts a node by the same command as before. */
+    void startNode(String name) {
+        int start = starts.merge(name, 1, Integer::sum);
+        List<String> flags = new ArrayList<>(plan.flags());
+        // Not in /dev/shm, where a killed node's buffers would stay until another node sweeps them.
+        flags.add("-Dtandem.transfer.directory=" + directory);
+        if (plan.hosts() != Hosts.LOOPBACK) {
+            flags.add("-Dtandem.http.host=" + plan.hosts().address(name));
+        }
+        nodes.put(
+                name,
+                ForkedNode.start(
+                        name + (start == 1 ? "" : "-start" + start),
+                        directory,
+                        plan.hosts().before(name),
+                        flags,
+                        argumentsOf.get(name)));
     }
 
-    /** SIGKILL, then the same node anew. */
-    void killAndRestart(String name) {
-        int workers = live().size();
-        killOwnerOf(name);
-        nodes.put(name, ForkedNode.start(name, directory, MAIN, argumentsOf.get(name)));
-        awaitReady(workers);
+    /** How often the node was started; a request whose API node has another number by now has lost it. */
+    int starts(String name) {
+        return starts.getOrDefault(name, 0);
+    }
+
+    boolean isAlive(String name) {
+        ForkedNode node = nodes.get(name);
+        return node != null && node.isAlive();
+    }
+
+    /** SIGKILL. */
+    void kill(String name) {
+        rememberEpoch(name);
+        nodes.remove(name).kill();
     }
 
     /** SIGTERM: the node drains and leaves. */
     void stop(String name) {
+        rememberEpoch(name);
         nodes.remove(name).stop();
+    }
+
+    private void rememberEpoch(String name) {
+        apis.values().stream()
+                .flatMap(api -> live(api).stream())
+                .filter(worker -> worker.path("gpu_id").asText().equals(name))
+                .forEach(worker ->
+                        endedEpochs.merge(name, worker.path("epoch").asLong(), Math::max));
+    }
+
+    /** SIGSTOP. */
+    void pause(String name) {
+        nodes.get(name).pause();
+    }
+
+    /** SIGCONT. */
+    void goOn(String name) {
+        nodes.get(name).goOn();
+    }
+
+    /** SIGTERM, then the same node anew; answers once its worker takes work again. */
+    void restart(String name) {
+        stop(name);
+        startNode(name);
+        awaitWhole();
+    }
+
+    /** SIGKILL, then the same node anew. */
+    void killAndRestart(String name) {
+        kill(name);
+        startNode(name);
+        awaitWhole();
+    }
+
+    /** Starts the nodes that ended by themselves, as a service manager does; answers how many. */
+    int revive() {
+        List<String> dead = names().stream().filter(n -> !isAlive(n)).toList();
+        dead.forEach(this::startNode);
+        return dead.size();
+    }
+
+    /** Waits until every API node is ready and sees every worker live. */
+    void awaitWhole() {
+        awaitWhole(false);
+    }
+
+    /** The same; nodes that end themselves meanwhile are started again. */
+    void awaitWholeByRevival() {
+        awaitWhole(true);
+    }
+
+    private void awaitWhole(boolean revive) {
+        Poll.until(
+                START_GUARD_SECONDS_A_NODE * argumentsOf.size(),
+                "a ready cluster of " + plan.gpus().size() + " workers",
+                () -> {
+                    if (revive) {
+                        revive();
+                    } else {
+                        failOnDeadNode();
+                    }
+                    return apis.values().stream()
+                            .allMatch(api -> isReady(api) && seesAll(api));
+                },
+                this::tails);
+    }
+
+    private boolean seesAll(Api api) {
+        return live(api).stream()
+                        .filter(w -> w.path("epoch").asLong()
+                                > endedEpochs.getOrDefault(w.path("gpu_id").asText(), Long.MIN_VALUE))
+                        .count()
+                == plan.gpus().size();
+    }
+
+    private void failOnDeadNode() {
+        names().stream().filter(n -> !isAlive(n)).findFirst().ifPresent(n -> {
+            throw new AssertionError("node " + n + " ended\n" + tails());
+        });
+    }
+
+    private static boolean isReady(Api api) {
+        try {
+            return api.get("/ready").statusCode() == 200;
+        } catch (UncheckedIOException e) {
+            return false;
+        }
+    }
+
+    private static List<JsonNode> live(Api api) {
+        List<JsonNode> live = new ArrayList<>();
+        try {
+            for (JsonNode worker : api.getJson("/admin/cluster").path("workers")) {
+                if (worker.path("live").asBoolean()) {
+                    live.add(worker);
+                }
+            }
+        } catch (UncheckedIOException e) {
+            return List.of();
+        }
+        return live;
+    }
+
+    private List<JsonNode> live() {
+        return live(api());
+    }
+
+    /** The first API node. */
+    Api api() {
+        return apis.values().iterator().next();
+    }
+
+    Map<String, Api> apis() {
+        return apis;
+    }
+
+    String model() {
+        return api().getJson("/v1/models").path("data").path(0).path("id").asText();
+    }
+
+    /** Name of the API node where the supervisor runs; empty when it runs elsewhere. */
+    String supervisorNode() {
+        JsonNode status = api().getJson("/admin/cluster");
+        String node = status.path("supervisor").path("node").asText();
+        return plan.apis().stream()
+                .filter(name -> argumentsOf.get(name).contains(node.substring(node.lastIndexOf(':') + 1)))
+                .findFirst()
+                .orElse("");
     }
 
     /** Empties a worker; answers when nothing runs there. */
     void drain(String gpu) {
-        post("/admin/workers/" + gpu + "/drain");
+        post("/admin/workers/" + gpu + "/drain", "{}");
     }
 
     void undrain(String gpu) {
-        post("/admin/workers/" + gpu + "/undrain");
+        post("/admin/workers/" + gpu + "/undrain", "{}");
     }
 
-    private void post(String path) {
-        HttpResponse<String> response = api.post(path, "{}");
+    void setRole(String gpu, String role) {
+        post("/admin/workers/" + gpu + "/role", "{\"role\":\"" + role + "\"}");
+    }
+
+    private void post(String path, String body) {
+        HttpResponse<String> response = api().post(path, body);
         if (response.statusCode() != 200) {
             throw new AssertionError(response.statusCode() + ": " + response.body() + "\n" + tails());
         }
@@ -134,81 +337,40 @@ final class ForkedCluster implements AutoCloseable {
         throw new AssertionError(gpu + " is not live\n" + tails());
     }
 
-    private static int freePort() {
-        try (ServerSocket probe = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-            return probe.getLocalPort();
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
-
-    private void awaitReady(int workers) {
-        Poll.until(
-                "a ready cluster of " + workers + " workers",
-                () -> {
-                    nodes.values().forEach(node -> {
-                        if (!node.isAlive()) {
-                            throw new AssertionError("a node ended\n" + node.tail());
-                        }
-                    });
-                    return ready() && live().size() == workers;
-                },
-                this::tails);
-    }
-
-    private boolean ready() {
-        try {
-            return api.get("/ready").statusCode() == 200;
-        } catch (UncheckedIOException e) {
-            return false;
-        }
-    }
-
-    private List<JsonNode> live() {
-        List<JsonNode> live = new ArrayList<>();
-        for (JsonNode worker : api.getJson("/admin/cluster").path("workers")) {
-            if (worker.path("live").asBoolean()) {
-                live.add(worker);
-            }
-        }
-        return live;
-    }
-
-    Api api() {
-        return api;
-    }
-
-    String model() {
-        return api.getJson("/v1/models").path("data").path(0).path("id").asText();
-    }
-
-    void setRole(String gpu, String role) {
-        HttpResponse<String> response = api.post("/admin/workers/" + gpu + "/role", "{\"role\":\"" + role + "\"}");
-        if (response.statusCode() != 200) {
-            throw new AssertionError(response.statusCode() + ": " + response.body() + "\n" + tails());
-        }
-    }
-
     int blocksInUse() {
         return live().stream()
                 .mapToInt(w -> w.path("stats").path("used_blocks").asInt())
                 .sum();
     }
 
-    void awaitNoBlocksInUse() {
-        Poll.until("all KV blocks to be free", () -> blocksInUse() == 0, () -> live() + "\n" + tails());
+    /** Waits until no worker has a block in use, a sequence, a reservation or a finished prefill, and no API node a request. */
+    void awaitNothingHeld() {
+        Poll.until(
+                "all KV blocks to be free and no sequence anywhere",
+                () -> apis.values().stream().allMatch(api -> activeRequests(api) == 0)
+                        && live().size() == plan.gpus().size()
+                        && live().stream().allMatch(ForkedCluster::holdsNothing),
+                () -> live() + "\n" + tails());
     }
 
-    void awaitNoActiveRequests() {
-        Poll.until("no sequence anywhere", () -> live().stream().allMatch(ForkedCluster::idle), this::tails);
-    }
-
-    private static boolean idle(JsonNode worker) {
+    private static boolean holdsNothing(JsonNode worker) {
         JsonNode s = worker.path("stats");
-        return s.path("running").asInt()
+        return s.path("used_blocks").asInt()
+                        + s.path("running").asInt()
                         + s.path("waiting").asInt()
                         + s.path("reserved").asInt()
+                        + s.path("held").asInt()
                 == 0;
+    }
+
+    private static int activeRequests(Api api) {
+        return api.get("/metrics")
+                .body()
+                .lines()
+                .filter(line -> line.startsWith("tandem_active_requests "))
+                .mapToInt(line -> (int) Double.parseDouble(line.substring(line.indexOf(' ') + 1)))
+                .findFirst()
+                .orElseThrow(() -> new AssertionError("no tandem_active_requests in /metrics"));
     }
 
     /** The decode worker that runs something now. */
@@ -229,20 +391,14 @@ final class ForkedCluster implements AutoCloseable {
         return found[0];
     }
 
-    void killOwnerOf(String gpu) {
-        nodes.remove(gpu).kill();
-    }
-
-    private String tails() {
+    String tails() {
         return nodes.values().stream().map(ForkedNode::tail).collect(Collectors.joining("\n"));
     }
 
-    /** Workers first, the first node last. */
+    /** By SIGKILL: how nodes leave in order is what {@link #stop} is for. */
     @Override
     public void close() {
-        api.close();
-        for (ForkedNode node : new ArrayList<>(nodes.values()).reversed()) {
-            node.close();
-        }
+        apis.values().forEach(Api::close);
+        nodes.values().forEach(ForkedNode::close);
     }
 }

@@ -11,7 +11,9 @@ import java.util.concurrent.TimeUnit;
 
 /** One Tandem node in a JVM of its own, with its output in a file; always reaped by {@link #close()}. */
 final class ForkedNode implements AutoCloseable {
-    private static final long STOP_GUARD_SECONDS = 30;
+    private static final String MAIN = "io.tandem.cli.TandemCommand";
+    private static final long STOP_GUARD_SECONDS = 45;
+    private static final int TAIL_LINES = 60;
 
     private final String name;
     private final Process process;
@@ -23,16 +25,23 @@ final class ForkedNode implements AutoCloseable {
         this.log = log;
     }
 
-    /** Starts {@code mainClass} with this JVM's own class path and flags. */
-    static ForkedNode start(String name, Path directory, String mainClass, List<String> arguments) {
-        List<String> command = new ArrayList<>();
+    /**
+     * Starts the {@code tandem} command with this JVM's own class path and flags.
+     *
+     * @param before what goes before the command, such as {@code ip netns exec NAME}
+     * @param flags JVM flags of this node
+     */
+    static ForkedNode start(
+            String name, Path directory, List<String> before, List<String> flags, List<String> arguments) {
+        List<String> command = new ArrayList<>(before);
         command.add(ProcessHandle.current().info().command().orElse("java"));
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
                 .filter(a -> a.startsWith("--") || a.startsWith("-XX:CompileCommand"))
                 .forEach(command::add);
-        command.addAll(List.of("-XX:+UseSerialGC", "-Xmx512m", "-XX:TieredStopAtLevel=4"));
+        command.addAll(List.of("-XX:+UseSerialGC", "-Xmx512m"));
+        command.addAll(flags);
         command.add("-Djava.io.tmpdir=" + directory);
-        command.addAll(List.of("-cp", System.getProperty("java.class.path"), mainClass));
+        command.addAll(List.of("-cp", System.getProperty("java.class.path"), MAIN));
         command.addAll(arguments);
         Path log = directory.resolve(name + ".log");
         try {
@@ -51,10 +60,6 @@ final class ForkedNode implements AutoCloseable {
         return process.isAlive();
     }
 
-    long pid() {
-        return process.pid();
-    }
-
     /** SIGKILL: no shutdown hook runs. */
     void kill() {
         process.destroyForcibly();
@@ -65,6 +70,33 @@ final class ForkedNode implements AutoCloseable {
     int stop() {
         process.destroy();
         return awaitExit();
+    }
+
+    /** SIGSTOP: the process hangs, its sockets stay open. */
+    void pause() {
+        signal("-STOP");
+    }
+
+    /** SIGCONT. */
+    void goOn() {
+        signal("-CONT");
+    }
+
+    private void signal(String signal) {
+        try {
+            int exit = new ProcessBuilder("kill", signal, Long.toString(process.pid()))
+                    .inheritIO()
+                    .start()
+                    .waitFor();
+            if (exit != 0) {
+                throw new AssertionError("kill " + signal + " of node " + name + " failed: it has ended\n" + tail());
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException(e);
+        }
     }
 
     private int awaitExit() {
@@ -87,8 +119,8 @@ final class ForkedNode implements AutoCloseable {
     String tail() {
         try {
             List<String> lines = Files.readAllLines(log);
-            return "--- " + name + " ---\n"
-                    + String.join("\n", lines.subList(Math.max(0, lines.size() - 60), lines.size()));
+            return "--- " + name + (isAlive() ? "" : ", ended with " + process.exitValue()) + " ---\n"
+                    + String.join("\n", lines.subList(Math.max(0, lines.size() - TAIL_LINES), lines.size()));
         } catch (IOException e) {
             return "--- " + name + ": no output (" + e.getMessage() + ") ---";
         }
@@ -97,7 +129,7 @@ final class ForkedNode implements AutoCloseable {
     @Override
     public void close() {
         if (process.isAlive()) {
-            stop();
+            kill();
         }
     }
 }

@@ -36,7 +36,7 @@ class LiveMoveClusterTest {
 
     @BeforeAll
     static void start() throws IOException {
-        cluster = ForkedCluster.start(directory, Golden.modelFile(), List.of("prefill"), List.of("decode", "decode"));
+        cluster = ForkedCluster.start(directory, Golden.modelFile(), 1, 2);
         streams = new Streams(cluster);
         for (int i = 0; i < REQUESTS; i++) {
             EXPECTED.add(Api.tokenIds(cluster.api().complete(cluster.model(), prompt(i), MAX_TOKENS)));
@@ -76,8 +76,7 @@ class LiveMoveClusterTest {
                     EXPECTED.get(i).length == MAX_TOKENS ? "length" : "stop",
                     answers.get(i).finish());
         }
-        cluster.awaitNoBlocksInUse();
-        cluster.awaitNoActiveRequests();
+        cluster.awaitNothingHeld();
     }
 
     private static long steps(String gpu) {

@@ -7,16 +7,20 @@ import java.util.function.Supplier;
 
 /** Waits for a condition; the limit guards against hangs and is no measure of speed. */
 final class Poll {
-    private static final long HANG_GUARD_SECONDS = 90;
+    private static final int HANG_GUARD_SECONDS = 90;
     private static final long PAUSE_MILLIS = 50;
 
     private Poll() {}
 
     static void until(String what, BooleanSupplier condition, Supplier<String> onTimeout) {
-        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(HANG_GUARD_SECONDS);
+        until(HANG_GUARD_SECONDS, what, condition, onTimeout);
+    }
+
+    static void until(int guardSeconds, String what, BooleanSupplier condition, Supplier<String> onTimeout) {
+        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(guardSeconds);
         while (!condition.getAsBoolean()) {
             if (System.nanoTime() > end) {
-                throw new AssertionError("waited " + HANG_GUARD_SECONDS + " s for " + what + "\n" + onTimeout.get());
+                throw new AssertionError("waited " + guardSeconds + " s for " + what + "\n" + onTimeout.get());
             }
             LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(PAUSE_MILLIS));
         }

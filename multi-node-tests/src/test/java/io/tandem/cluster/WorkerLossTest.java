@@ -27,7 +27,7 @@ class WorkerLossTest {
         Row row = Golden.rows("long.jsonl").getFirst();
         Path model = Golden.modelFile();
         try (ForkedCluster cluster =
-                ForkedCluster.start(directory, model, List.of("prefill"), List.of("decode", "decode"))) {
+                ForkedCluster.start(directory, model, 1, 2)) {
             int maxTokens = 120;
             int[] undisturbed = Api.tokenIds(cluster.api().complete(cluster.model(), row.prompt(), maxTokens));
             List<Integer> streamed = new ArrayList<>();
@@ -46,7 +46,7 @@ class WorkerLossTest {
                     finish = choice.path("finish_reason").asText(finish);
                     if (victim.isEmpty() && streamed.size() >= 10) {
                         victim = cluster.busyDecodeWorker();
-                        cluster.killOwnerOf(victim);
+                        cluster.kill(victim);
                     }
                 }
             }
@@ -54,8 +54,7 @@ class WorkerLossTest {
             assertArrayEquals(
                     undisturbed, streamed.stream().mapToInt(Integer::intValue).toArray());
             assertEquals(undisturbed.length == maxTokens ? "length" : "stop", finish);
-            cluster.awaitNoBlocksInUse();
-            cluster.awaitNoActiveRequests();
+            cluster.awaitNothingHeld();
         }
     }
 }

@@ -1,0 +1,100 @@
+package io.tandem.cluster;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Partitions and packet loss between nodes in network namespaces of their own; docs/benchmarks/faults.md has the command. */
+@Tag("slow")
+@Timeout(value = 30, unit = TimeUnit.MINUTES)
+class NetworkFaultTest {
+    private static final List<String> WORKERS = List.of("prefill-0", "mixed-0", "decode-0", "decode-1");
+    private static final List<String> NODES = List.of("api", "prefill-0", "mixed-0", "decode-0", "decode-1");
+    private static final int CLIENTS = 12;
+    private static final double LOSS = 0.01;
+
+    private static final String SETTINGS = ChaosTest.SETTINGS
+            + """
+            tandem.http.api-keys = [%s]
+            tandem.transfer.mtu-bytes = 1408
+            """
+                    .formatted(ForkedCluster.KEY);
+
+    @TempDir
+    static Path directory;
+
+    private static ForkedCluster start(NetworkSpaces spaces) {
+        Map<String, String> gpus = new LinkedHashMap<>();
+        WORKERS.forEach(w -> gpus.put(w, w.substring(0, w.indexOf('-'))));
+        return ForkedCluster.start(
+                directory,
+                new ForkedCluster.Plan(
+                        ModelFile.path(), List.of("api"), gpus, SETTINGS, ForkedCluster.SIMULATED_FLAGS, spaces));
+    }
+
+    private static VerifiedLoad load(ForkedCluster cluster) {
+        return new VerifiedLoad(cluster, new SimulatedAnswers(ModelFile.path(), 2)::question);
+    }
+
+    @Test
+    void shouldLoseNothingWhenNodesAreCutOff() {
+        try (NetworkSpaces spaces = NetworkSpaces.create(NODES);
+                ForkedCluster cluster = start(spaces)) {
+            VerifiedLoad load = load(cluster);
+            Strikes strikes = new Strikes(cluster, load, 60);
+            load.run(CLIENTS, 0, () -> {
+                strikes.other("decode-0 cut off for 2.5 s", () -> cutOff(spaces, "decode-0", 2_500));
+                strikes.other("prefill-0 cut off for 2.5 s", () -> cutOff(spaces, "prefill-0", 2_500));
+                strikes.other("prefill-0 and decode-1 parted for 2.5 s", () -> {
+                    spaces.part("prefill-0", "decode-1");
+                    pause(2_500);
+                    spaces.join("prefill-0", "decode-1");
+                });
+                strikes.other("decode-0 cut off for 20 s", () -> cutOff(spaces, "decode-0", 20_000));
+            });
+            ChaosTest.check(cluster, load, strikes);
+        }
+    }
+
+    @Test
+    void shouldLoseNothingWhenOnePacketInAHundredIsLost() {
+        try (NetworkSpaces spaces = NetworkSpaces.create(NODES);
+                ForkedCluster cluster = start(spaces)) {
+            VerifiedLoad load = load(cluster);
+            Strikes strikes = new Strikes(cluster, load, 200);
+            long[] packets = new long[1];
+            load.run(CLIENTS, 0, () -> {
+                strikes.other("1 % of the packets lost", () -> {
+                    packets[0] = spaces.packets();
+                    spaces.losePackets(LOSS);
+                    load.awaitAnswers(400);
+                    spaces.loseNoPackets();
+                    packets[0] = spaces.packets() - packets[0];
+                });
+                strikes.other("none lost", () -> load.awaitAnswers(200));
+            });
+            System.out.println(packets[0] + " packets while 1 % were lost");
+            ChaosTest.check(cluster, load, strikes);
+            assertTrue(packets[0] > 1 / LOSS, packets[0] + " packets");
+        }
+    }
+
+    private static void cutOff(NetworkSpaces spaces, String node, int millis) {
+        spaces.cut(node);
+        pause(millis);
+        spaces.mend(node);
+    }
+
+    private static void pause(int millis) {
+        LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(millis));
+    }
+}
