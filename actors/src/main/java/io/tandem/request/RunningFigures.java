@@ -15,12 +15,13 @@ final class RunningFigures {
     private String decodeGpu = "";
     private boolean split;
     private String reason = "";
+    private String takenOverSince = "";
 
     void routed(Route route, boolean hasOutput) {
         prefillGpu = prefillGpu.isEmpty() || !hasOutput ? route.prefillGpu() : prefillGpu;
         decodeGpu = route.decodeGpu();
         split |= route.split();
-        reason = route.reason();
+        reason = takenOverSince.isEmpty() ? route.reason() : takenOverSince + "; then " + route.reason();
     }
 
     void moved(String toGpu) {
@@ -28,6 +29,7 @@ final class RunningFigures {
     }
 
     void goesOnSince(String why) {
+        takenOverSince = why;
         reason = why;
     }
 

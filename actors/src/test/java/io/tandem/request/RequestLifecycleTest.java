@@ -183,6 +183,16 @@ class RequestLifecycleTest {
     }
 
     @Test
+    void shouldReportWhyAnotherWorkerTookOver() {
+        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        token(1, "e", 0);
+        life.onWorkerLost("e", 3);
+        life.onRoute(Optional.of(SPLIT), target(2), 60_000);
+        assertEquals("worker e is lost; then " + SPLIT.reason(), life.figures().reason());
+        assertEquals(1, life.figures().resumes());
+    }
+
+    @Test
     void shouldCancelWhatAWorkerHoldsOfAnEarlierAttempt() {
         life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
         life.onWorkerLost("e", 3);

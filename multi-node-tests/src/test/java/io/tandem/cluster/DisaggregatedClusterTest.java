@@ -11,21 +11,28 @@ import java.io.InputStream;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
+import java.util.function.Function;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.MethodOrderer;
+import org.junit.jupiter.api.Order;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestMethodOrder;
 import org.junit.jupiter.api.io.TempDir;
 
-/** An API node, a prefill worker and a decode worker in three JVMs, with the real model over real Aeron. */
+/**
+ * An API node, a prefill worker and a decode worker in three JVMs, with the real model over real Aeron; in the end another
+ * decode worker joins, and the first one is killed. One cluster for all tests: to start it costs more than they do.
+ */
+@TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 class DisaggregatedClusterTest {
     private static final double FLOAT32_MARGIN = 0.01;
+    private static final int FLIPPED_TOKENS = 40;
+    private static final int LOSS_PROMPT_TOKENS = 200;
+    private static final int LOSS_TOKENS = 80;
 
     @TempDir
     static Path directory;
@@ -53,8 +60,12 @@ class DisaggregatedClusterTest {
 
     @Test
     void shouldAnswerWithTheReferenceTokensThroughPrefillAndDecodeWorkers() {
-        for (Row row : rows.subList(0, 8)) {
-            JsonNode answer = cluster.api().complete(cluster.model(), row.prompt(), row.ids().length);
+        List<Row> some = rows.subList(0, 8);
+        List<JsonNode> answers =
+                Concurrently.map(some, row -> cluster.api().complete(cluster.model(), row.prompt(), row.ids().length));
+        for (int i = 0; i < some.size(); i++) {
+            Row row = some.get(i);
+            JsonNode answer = answers.get(i);
             int steps = row.certainSteps(FLOAT32_MARGIN);
             assertArrayEquals(
                     Arrays.copyOf(row.ids(), steps), Arrays.copyOf(Api.tokenIds(answer), steps), "row " + row.number());
@@ -87,27 +98,20 @@ class DisaggregatedClusterTest {
 
     @Test
     void shouldNotChangeATokenWhenRolesFlipWhileRequestsRun() throws Exception {
-        List<Row> some = rows.subList(8, 16);
-        List<int[]> plain = new ArrayList<>();
-        for (Row row : some) {
-            plain.add(Api.tokenIds(cluster.api().complete(cluster.model(), row.prompt(), 40)));
-        }
-        try (ExecutorService callers = Executors.newVirtualThreadPerTaskExecutor()) {
-            List<Future<int[]>> running = new ArrayList<>();
-            for (Row row : some) {
-                running.add(
-                        callers.submit(() -> Api.tokenIds(cluster.api().complete(cluster.model(), row.prompt(), 40))));
-            }
+        List<Row> some = rows.subList(8, 14);
+        Function<Row, int[]> ask =
+                row -> Api.tokenIds(cluster.api().complete(cluster.model(), row.prompt(), FLIPPED_TOKENS));
+        List<int[]> plain = Concurrently.map(some, ask);
+        List<int[]> flipped = Concurrently.map(some, ask, () -> {
             String[] roles = {"decode", "prefill", "mixed", "prefill"};
             String[] opposite = {"prefill", "decode", "mixed", "decode"};
             for (int i = 0; i < roles.length; i++) {
                 cluster.setRole("prefill-0", roles[i]);
                 cluster.setRole("decode-0", opposite[i]);
             }
-            for (int i = 0; i < some.size(); i++) {
-                assertArrayEquals(
-                        plain.get(i), running.get(i).get(), "row " + some.get(i).number());
-            }
+        });
+        for (int i = 0; i < some.size(); i++) {
+            assertArrayEquals(plain.get(i), flipped.get(i), "row " + some.get(i).number());
         }
     }
 
@@ -155,6 +159,22 @@ class DisaggregatedClusterTest {
                                 Api.completion(model, new int[] {1 << 30}, 4, false)
                                         .toString()));
         cluster.awaitNothingHeld();
+    }
+
+    @Test
+    @Order(Integer.MAX_VALUE)
+    void shouldFinishOnAnotherWorkerWithExactlyTheSameTokensWhenTheFirstIsKilled() {
+        cluster.add("decode-1", "decode");
+        int[] prompt = Arrays.copyOf(Golden.rows("long.jsonl").getLast().prompt(), LOSS_PROMPT_TOKENS);
+        int[] undisturbed = Api.tokenIds(cluster.api().complete(cluster.model(), prompt, LOSS_TOKENS));
+        try (Streams streams = new Streams(cluster)) {
+            Streams.Answer answer = streams.start(prompt, LOSS_TOKENS);
+            Poll.until("some tokens", () -> answer.received() >= 10, () -> answer.received() + " tokens");
+            cluster.kill(cluster.busyDecodeWorker());
+            assertTrue(answer.received() < LOSS_TOKENS, "it was killed before the end");
+            assertArrayEquals(undisturbed, answer.tokens());
+            assertEquals(undisturbed.length == LOSS_TOKENS ? "length" : "stop", answer.finish());
+        }
     }
 
     private static void assertError(int status, HttpResponse<String> response) {

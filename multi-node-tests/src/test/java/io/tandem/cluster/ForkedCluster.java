@@ -21,8 +21,8 @@ final class ForkedCluster implements AutoCloseable {
     /** Key of the HTTP API where it does not listen on loopback. */
     static final String KEY = "key-of-the-test";
 
-    /** Forked nodes with the simulated engine compute nothing: they start in half the time without the second compiler. */
-    static final List<String> SIMULATED_FLAGS = List.of("-XX:TieredStopAtLevel=1");
+    /** Flags of nodes that compute nothing: they start in half the time without the second compiler. */
+    static final List<String> NO_COMPUTE_FLAGS = List.of("-XX:TieredStopAtLevel=1");
 
     /**
      * What a cluster is made of.
@@ -30,7 +30,7 @@ final class ForkedCluster implements AutoCloseable {
      * @param apis names of the API nodes; the first one founds the cluster
      * @param gpus role of each worker by its id, which is its node's name as well
      * @param settings HOCON over the quickstart profile
-     * @param flags JVM flags of every node
+     * @param flags JVM flags of the workers' nodes
      */
     record Plan(
             Path model, List<String> apis, Map<String, String> gpus, String settings, List<String> flags, Hosts hosts) {
@@ -51,9 +51,15 @@ final class ForkedCluster implements AutoCloseable {
     /** Epoch of a worker that was told to end: as long as it counts as live, its successor has not joined. */
     private final Map<String, Long> endedEpochs = new ConcurrentHashMap<>();
 
+    private final Map<String, String> gpus;
+    private final Path settings;
+    private String seeds = "";
+
     private ForkedCluster(Plan plan, Path directory) {
         this.plan = plan;
         this.directory = directory;
+        gpus = new LinkedHashMap<>(plan.gpus());
+        settings = directory.resolve("cluster.conf");
     }
 
     /**
@@ -75,7 +81,8 @@ final class ForkedCluster implements AutoCloseable {
     static ForkedCluster start(Path directory, Plan plan) {
         ForkedCluster cluster = new ForkedCluster(plan, directory);
         try {
-            cluster.prepare(Files.writeString(directory.resolve("cluster.conf"), plan.settings()));
+            Files.writeString(cluster.settings, plan.settings());
+            cluster.prepare();
             cluster.argumentsOf.keySet().forEach(cluster::startNode);
             cluster.awaitWhole();
             return cluster;
@@ -87,27 +94,27 @@ final class ForkedCluster implements AutoCloseable {
         }
     }
 
-    private void prepare(Path settings) throws IOException {
-        List<Integer> ports = freePorts(2 * plan.apis().size() + plan.gpus().size());
+    private void prepare() throws IOException {
+        List<Integer> ports = freePorts(2 * plan.apis().size() + gpus.size());
         Map<String, Integer> portOf = new LinkedHashMap<>();
         plan.apis().forEach(name -> portOf.put(name, ports.removeLast()));
-        plan.gpus().keySet().forEach(name -> portOf.put(name, ports.removeLast()));
-        String seeds = plan.apis().stream()
+        seeds = plan.apis().stream()
                 .map(name -> plan.hosts().address(name) + ":" + portOf.get(name))
                 .collect(Collectors.joining(","));
         for (String api : plan.apis()) {
             int port = ports.removeLast();
             String host = plan.hosts().address(api);
             apis.put(api, new Api(host, port, plan.hosts() == Hosts.LOOPBACK ? "" : KEY));
-            argumentsOf.put(
-                    api, arguments(api, settings, portOf.get(api), seeds, List.of("--roles", "api", "--port", "" + port)));
+            argumentsOf.put(api, arguments(api, portOf.get(api), List.of("--roles", "api", "--port", "" + port)));
         }
-        plan.gpus()
-                .forEach((gpu, role) -> argumentsOf.put(
-                        gpu, arguments(gpu, settings, portOf.get(gpu), seeds, List.of("--gpus", gpu + "=" + role))));
+        gpus.forEach((gpu, role) -> argumentsOf.put(gpu, workerArguments(gpu, role, ports.removeLast())));
     }
 
-    private List<String> arguments(String name, Path settings, int port, String seeds, List<String> more) {
+    private List<String> workerArguments(String gpu, String role, int port) {
+        return arguments(gpu, port, List.of("--gpus", gpu + "=" + role));
+    }
+
+    private List<String> arguments(String name, int port, List<String> more) {
         List<String> arguments = new ArrayList<>(List.of("node", "--profile", "quickstart"));
         arguments.addAll(List.of("--model", plan.model().toString(), "--config", settings.toString()));
         arguments.addAll(
@@ -134,6 +141,18 @@ final class ForkedCluster implements AutoCloseable {
         }
     }
 
+    /** Adds a worker to the cluster, which is then awaited as the others are. */
+    void add(String gpu, String role) {
+        try {
+            gpus.put(gpu, role);
+            argumentsOf.put(gpu, workerArguments(gpu, role, freePorts(1).getFirst()));
+            startNode(gpu);
+            awaitWhole();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
     Collection<String> names() {
         return argumentsOf.keySet();
     }
@@ -141,7 +160,7 @@ final class ForkedCluster implements AutoCloseable {
     /** Starts a node by the same command as before. */
     void startNode(String name) {
         int start = starts.merge(name, 1, Integer::sum);
-        List<String> flags = new ArrayList<>(plan.flags());
+        List<String> flags = new ArrayList<>(apis.containsKey(name) ? NO_COMPUTE_FLAGS : plan.flags());
         // Not in /dev/shm, where a killed node's buffers would stay until another node sweeps them.
         flags.add("-Dtandem.transfer.directory=" + directory);
         if (plan.hosts() != Hosts.LOOPBACK) {
@@ -183,8 +202,7 @@ final class ForkedCluster implements AutoCloseable {
         apis.values().stream()
                 .flatMap(api -> live(api).stream())
                 .filter(worker -> worker.path("gpu_id").asText().equals(name))
-                .forEach(worker ->
-                        endedEpochs.merge(name, worker.path("epoch").asLong(), Math::max));
+                .forEach(worker -> endedEpochs.merge(name, worker.path("epoch").asLong(), Math::max));
     }
 
     /** SIGSTOP. */
@@ -231,15 +249,14 @@ final class ForkedCluster implements AutoCloseable {
     private void awaitWhole(boolean revive) {
         Poll.until(
                 START_GUARD_SECONDS_A_NODE * argumentsOf.size(),
-                "a ready cluster of " + plan.gpus().size() + " workers",
+                "a ready cluster of " + gpus.size() + " workers",
                 () -> {
                     if (revive) {
                         revive();
                     } else {
                         failOnDeadNode();
                     }
-                    return apis.values().stream()
-                            .allMatch(api -> isReady(api) && seesAll(api));
+                    return apis.values().stream().allMatch(api -> isReady(api) && seesAll(api));
                 },
                 this::tails);
     }
@@ -249,7 +266,7 @@ final class ForkedCluster implements AutoCloseable {
                         .filter(w -> w.path("epoch").asLong()
                                 > endedEpochs.getOrDefault(w.path("gpu_id").asText(), Long.MIN_VALUE))
                         .count()
-                == plan.gpus().size();
+                == gpus.size();
     }
 
     private void failOnDeadNode() {
@@ -348,9 +365,13 @@ final class ForkedCluster implements AutoCloseable {
         Poll.until(
                 "all KV blocks to be free and no sequence anywhere",
                 () -> apis.values().stream().allMatch(api -> activeRequests(api) == 0)
-                        && live().size() == plan.gpus().size()
+                        && live().size() == runningWorkers()
                         && live().stream().allMatch(ForkedCluster::holdsNothing),
                 () -> live() + "\n" + tails());
+    }
+
+    private int runningWorkers() {
+        return (int) gpus.keySet().stream().filter(this::isAlive).count();
     }
 
     private static boolean holdsNothing(JsonNode worker) {

@@ -6,11 +6,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.tandem.cluster.Golden.Row;
-import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
@@ -26,6 +26,7 @@ import org.junit.jupiter.api.io.TempDir;
 class LiveMoveClusterTest {
     private static final int MAX_TOKENS = 160;
     private static final int REQUESTS = 4;
+    private static final int PROMPT_TOKENS = 240;
 
     @TempDir
     static Path directory;
@@ -35,12 +36,12 @@ class LiveMoveClusterTest {
     private static final List<int[]> EXPECTED = new ArrayList<>();
 
     @BeforeAll
-    static void start() throws IOException {
+    static void start() {
         cluster = ForkedCluster.start(directory, Golden.modelFile(), 1, 2);
         streams = new Streams(cluster);
-        for (int i = 0; i < REQUESTS; i++) {
-            EXPECTED.add(Api.tokenIds(cluster.api().complete(cluster.model(), prompt(i), MAX_TOKENS)));
-        }
+        List<Integer> all = IntStream.range(0, REQUESTS).boxed().toList();
+        EXPECTED.addAll(Concurrently.map(
+                all, i -> Api.tokenIds(cluster.api().complete(cluster.model(), prompt(i), MAX_TOKENS))));
     }
 
     @AfterAll
@@ -53,7 +54,7 @@ class LiveMoveClusterTest {
 
     private static int[] prompt(int i) {
         Row row = Golden.rows("long.jsonl").getFirst();
-        return Arrays.copyOf(row.prompt(), row.prompt().length - i);
+        return Arrays.copyOf(row.prompt(), PROMPT_TOKENS - i);
     }
 
     private static List<Streams.Answer> load() {

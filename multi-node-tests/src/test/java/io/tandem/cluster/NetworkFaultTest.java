@@ -22,12 +22,10 @@ class NetworkFaultTest {
     private static final int CLIENTS = 12;
     private static final double LOSS = 0.01;
 
-    private static final String SETTINGS = ChaosTest.SETTINGS
-            + """
+    private static final String SETTINGS = ChaosTest.SETTINGS + """
             tandem.http.api-keys = [%s]
             tandem.transfer.mtu-bytes = 1408
-            """
-                    .formatted(ForkedCluster.KEY);
+            """.formatted(ForkedCluster.KEY);
 
     @TempDir
     static Path directory;
@@ -38,7 +36,7 @@ class NetworkFaultTest {
         return ForkedCluster.start(
                 directory,
                 new ForkedCluster.Plan(
-                        ModelFile.path(), List.of("api"), gpus, SETTINGS, ForkedCluster.SIMULATED_FLAGS, spaces));
+                        ModelFile.path(), List.of("api"), gpus, SETTINGS, ForkedCluster.NO_COMPUTE_FLAGS, spaces));
     }
 
     private static VerifiedLoad load(ForkedCluster cluster) {
@@ -73,13 +71,15 @@ class NetworkFaultTest {
             Strikes strikes = new Strikes(cluster, load, 200);
             long[] packets = new long[1];
             load.run(CLIENTS, 0, () -> {
-                strikes.other("1 % of the packets lost", () -> {
-                    packets[0] = spaces.packets();
-                    spaces.losePackets(LOSS);
-                    load.awaitAnswers(400);
-                    spaces.loseNoPackets();
-                    packets[0] = spaces.packets() - packets[0];
-                });
+                strikes.other(
+                        "1 % of the packets lost",
+                        () -> {
+                            packets[0] = spaces.packets();
+                            spaces.losePackets(LOSS);
+                            load.awaitAnswers(400);
+                            spaces.loseNoPackets();
+                            packets[0] = spaces.packets() - packets[0];
+                        });
                 strikes.other("none lost", () -> load.awaitAnswers(200));
             });
             System.out.println(packets[0] + " packets while 1 % were lost");

@@ -123,7 +123,8 @@ final class NetworkSpaces implements Hosts, AutoCloseable {
         try {
             programs = Files.createTempDirectory("tandem-bpf");
             must("mount", "-t", "bpf", "bpf", programs.toString());
-            String program = PacketLossProgram.pin(programs.resolve("loss"), share).toString();
+            String program =
+                    PacketLossProgram.pin(programs.resolve("loss"), share).toString();
             for (String node : numberOf.keySet()) {
                 must("ip", "-n", space(node), "link", "set", "dev", DEVICE, "xdpgeneric", "pinned", program);
                 must("ip", "link", "set", "dev", link(node), "xdpgeneric", "pinned", program);

@@ -45,7 +45,8 @@ final class PacketLossProgram {
             instructions.asByteBuffer().put(code);
             ByteBuffer load = attributes();
             load.putInt(TYPE_XDP).putInt(code.length / INSTRUCTION_BYTES);
-            load.putLong(instructions.address()).putLong(arena.allocateFrom("GPL").address());
+            load.putLong(instructions.address())
+                    .putLong(arena.allocateFrom("GPL").address());
             long program = bpf(arena, LOAD_PROGRAM, load);
             ByteBuffer pin = attributes();
             pin.putLong(arena.allocateFrom(name.toString()).address()).putInt((int) program);

@@ -76,8 +76,7 @@ final class Strikes {
 
     /** Markdown: a row a strike, and one for all. */
     String table() {
-        StringBuilder out = new StringBuilder(
-                """
+        StringBuilder out = new StringBuilder("""
                 | strike | in flight | refused, tried again | asked anew | resumed | resume gap ms p50 / p99 / max | recomputed tokens | largest gap of others ms | whole again s |
                 |---|---|---|---|---|---|---|---|---|
                 """);
@@ -106,8 +105,8 @@ final class Strikes {
         List<VerifiedLoad.Answered> resumed =
                 answers.stream().filter(a -> a.resumes() > 0).toList();
         Quantiles gaps = Quantiles.of(resumed.stream().mapToLong(VerifiedLoad.Answered::gapNanos));
-        Quantiles others = Quantiles.of(
-                answers.stream().filter(a -> a.resumes() == 0).mapToLong(VerifiedLoad.Answered::gapNanos));
+        Quantiles others =
+                Quantiles.of(answers.stream().filter(a -> a.resumes() == 0).mapToLong(VerifiedLoad.Answered::gapNanos));
         out.append(String.format(
                 Locale.ROOT,
                 "| %s | %s | %d | %d | %d | %s | %d | %.0f | %s |%n",

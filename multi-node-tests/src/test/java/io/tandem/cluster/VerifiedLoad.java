@@ -38,9 +38,16 @@ final class VerifiedLoad {
      * @param gapNanos longest pause between two tokens
      * @param gapEndNanos when that pause ended
      * @param broken times its API node was killed under it, so that it was asked anew
+     * @param why the last worker took it over; else why its route was chosen
      */
     record Answered(
-            int resumes, int recomputedTokens, long ttftNanos, long gapNanos, long gapEndNanos, int broken) {}
+            int resumes,
+            int recomputedTokens,
+            long ttftNanos,
+            long gapNanos,
+            long gapEndNanos,
+            int broken,
+            String why) {}
 
     private final ForkedCluster cluster;
     private final List<String> apis;
@@ -189,11 +196,14 @@ final class VerifiedLoad {
             int resumes = reading.report.path("resumes").asInt();
             answered.add(new Answered(
                     resumes,
-                    resumes == 0 ? 0 : recomputed(api, reading.report.path("request_id").asText()),
+                    resumes == 0
+                            ? 0
+                            : recomputed(api, reading.report.path("request_id").asText()),
                     reading.firstAt - reading.openedAt,
                     reading.longestGap,
                     reading.gapEndedAt,
-                    broken));
+                    broken,
+                    reading.report.path("routing_reason").asText().split("; then ")[0]));
         }
     }
 
@@ -201,8 +211,10 @@ final class VerifiedLoad {
     private int recomputed(String api, String requestId) {
         int tokens = 0;
         try {
-            JsonNode decisions =
-                    cluster.apis().get(api).getJson("/admin/requests/" + requestId).path("decisions");
+            JsonNode decisions = cluster.apis()
+                    .get(api)
+                    .getJson("/admin/requests/" + requestId)
+                    .path("decisions");
             for (int i = 1; i < decisions.size(); i++) {
                 for (JsonNode plan : decisions.path(i).path("plans")) {
                     tokens += plan.path("chosen").asBoolean()
