@@ -405,12 +405,12 @@ final class WorkerNode extends SimulatedNode {
     @SuppressWarnings("ReferenceEquality") // a simulated node is its object
     void onRemoved(SimulatedNode node, int itsIncarnation) {
         for (NodeRef<RequestMessage> hub : List.copyOf(watched)) {
-            if (hub.node() == node && hub.incarnation() == itsIncarnation) {
+            if (hub.node().equals(node) && hub.incarnation() == itsIncarnation) {
                 hear(new WorkEvent.HubGone(hub));
             }
         }
         for (NodeRef<BlockFeedMessage> router : List.copyOf(routers)) {
-            if (router.node() == node && router.incarnation() == itsIncarnation) {
+            if (router.node().equals(node) && router.incarnation() == itsIncarnation) {
                 routers.remove(router);
                 blocks.routerGone(router);
             }
