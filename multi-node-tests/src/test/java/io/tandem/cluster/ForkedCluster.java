@@ -104,7 +104,7 @@ final class ForkedCluster implements AutoCloseable {
         for (String api : plan.apis()) {
             int port = ports.removeLast();
             String host = plan.hosts().address(api);
-            apis.put(api, new Api(host, port, plan.hosts() == Hosts.LOOPBACK ? "" : KEY));
+            apis.put(api, new Api(host, port, plan.hosts().equals(Hosts.LOOPBACK) ? "" : KEY));
             argumentsOf.put(api, arguments(api, portOf.get(api), List.of("--roles", "api", "--port", "" + port)));
         }
         gpus.forEach((gpu, role) -> argumentsOf.put(gpu, workerArguments(gpu, role, ports.removeLast())));
@@ -120,7 +120,7 @@ final class ForkedCluster implements AutoCloseable {
         arguments.addAll(
                 List.of("--parent-pid", Long.toString(ProcessHandle.current().pid())));
         arguments.addAll(List.of("--cluster-port", "" + port, "--seeds", seeds));
-        if (plan.hosts() != Hosts.LOOPBACK) {
+        if (!plan.hosts().equals(Hosts.LOOPBACK)) {
             arguments.addAll(List.of("--host", plan.hosts().address(name), "--insecure-network"));
         }
         arguments.addAll(more);
@@ -163,7 +163,7 @@ final class ForkedCluster implements AutoCloseable {
         List<String> flags = new ArrayList<>(apis.containsKey(name) ? NO_COMPUTE_FLAGS : plan.flags());
         // Not in /dev/shm, where a killed node's buffers would stay until another node sweeps them.
         flags.add("-Dtandem.transfer.directory=" + directory);
-        if (plan.hosts() != Hosts.LOOPBACK) {
+        if (!plan.hosts().equals(Hosts.LOOPBACK)) {
             flags.add("-Dtandem.http.host=" + plan.hosts().address(name));
         }
         nodes.put(
