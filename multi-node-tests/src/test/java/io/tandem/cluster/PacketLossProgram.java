@@ -88,7 +88,7 @@ final class PacketLossProgram {
                 Linker.Option.firstVariadicArg(1));
         long number = System.getProperty("os.arch").equals("aarch64") ? SYS_BPF_AARCH64 : SYS_BPF_X86_64;
         MemorySegment union = arena.allocate(ATTRIBUTE_BYTES, Long.BYTES);
-        union.asByteBuffer().put(attributes.array());
+        union.asByteBuffer().put(attributes.rewind());
         long result;
         try {
             result = (long) syscall.invokeExact(number, command, union, (long) ATTRIBUTE_BYTES);
