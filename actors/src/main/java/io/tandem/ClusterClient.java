@@ -150,7 +150,6 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
             throw new GenerationException(
                     Kind.OVERLOADED, settings.maxActive() + " requests are running on this node already");
         }
-        demand.arrived(spec.promptTokens(), accepted);
         long id = lastRequest.incrementAndGet();
         String name = nodeTag + "-" + id;
         Duration timeout = request.timeout().isZero() ? settings.defaultTimeout() : request.timeout();
@@ -457,6 +456,11 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
             reports.put(report.requestId(), report);
         }
         decisions.remove(report.requestId());
+    }
+
+    @Override
+    public void onDispatched(int promptTokens) {
+        demand.arrived(promptTokens, System.nanoTime());
     }
 
     @Override

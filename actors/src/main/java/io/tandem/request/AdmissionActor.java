@@ -131,6 +131,7 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
     private final class Exits implements AdmissionDoor.Exits<RequestHub.Launch> {
         @Override
         public void dispatched(RequestHub.Launch launch, Optional<Routed> route, long queuedNanos) {
+            services.onDispatched(launch.spec().promptTokens());
             GenerationObserver watched = new Watch(
                     launch.requestId(), launch.observer(), getContext().getSelf());
             hub.tell(launch.dispatched(queuedNanos, route, watched));

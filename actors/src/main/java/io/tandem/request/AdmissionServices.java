@@ -16,6 +16,9 @@ public interface AdmissionServices {
     /** Keeps a report for a while. */
     void keep(RequestReport report);
 
+    /** A request of so many prompt tokens was let in: from now on it is work for the GPUs. */
+    void onDispatched(int promptTokens);
+
     /** A request ended before it was sent on. */
     void onRequestOver();
 

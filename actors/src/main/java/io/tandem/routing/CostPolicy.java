@@ -72,7 +72,7 @@ public final class CostPolicy {
 
     /** Empty when no candidate may decode. The caller books the plan by {@link #book}. */
     public Optional<RoutingDecision> decide(Request request, List<Candidate> candidates, long nowNanos) {
-        Candidate decode = decodeChoice(request, candidates);
+        Candidate decode = decodeChoice(request, candidates, nowNanos);
         if (decode == null) {
             return Optional.empty();
         }
@@ -96,14 +96,14 @@ public final class CostPolicy {
         double end = at.prefillEndNanos(uncached, nowNanos);
         double work = Math.max(0, end - wait);
         boolean split = !decode.load().gpuId().equals(at.gpuId());
-        double ownItl = itl(request, decode.load(), 1, expectedContext(request), 0);
+        double ownItl = itl(request, decode.load(), 1, expectedContext(request), 0, nowNanos);
         double ttft = Math.max(0, end) + roomWait(request, decode);
         if (split && settings.firstTokenFromDecode()) {
             ttft += decode.transferNanos() + ownItl;
         }
         int beside = at.decodes();
         double interference = work * beside;
-        double besideItl = beside == 0 ? 0 : itl(request, at, 0, 0, uncached);
+        double besideItl = beside == 0 ? 0 : itl(request, at, 0, 0, uncached, nowNanos);
         double harm = besideItl > request.itlTargetNanos() ? settings.latePenalty() : 1;
         double late = Math.max(0, ttft - settings.ttftHeadroom() * request.ttftTargetNanos());
         double cost = ttft
@@ -128,10 +128,11 @@ public final class CostPolicy {
      * Time between tokens of a worker's decodes, the prompts that delay them included: those of late, or those that wait there
      * spread over the time of an expected output, if that is more.
      */
-    private double itl(Request request, WorkerLoad load, int more, double moreContext, int morePromptTokens) {
+    private double itl(
+            Request request, WorkerLoad load, int more, double moreContext, int morePromptTokens, long nowNanos) {
         double window = expectedOutputTokens * (double) request.itlTargetNanos();
         double coming = load.steps().prefillNanos(load.backlogTokens() + morePromptTokens) / window;
-        double share = Math.min(0.95, Math.max(load.promptShare(), coming));
+        double share = Math.min(0.95, Math.max(load.promptShare(nowNanos), coming));
         return load.decodeStepNanos(more, moreContext) / (1 - share);
     }
 
@@ -143,9 +144,8 @@ public final class CostPolicy {
      * Where the output goes: the fastest of the DECODE GPUs, which have nothing better to do; else the fullest of the others
      * that stays within the ITL headroom and has room; else the one with the least ITL. Null if none may decode.
      */
-    private Candidate decodeChoice(Request request, List<Candidate> candidates) {
+    private Candidate decodeChoice(Request request, List<Candidate> candidates, long nowNanos) {
         double limit = headroom(request, candidates) * request.itlTargetNanos();
-        double most = settings.itlHeadroomMax() * request.itlTargetNanos();
         Candidate dedicated = null;
         Candidate fullest = null;
         Candidate fastest = null;
@@ -154,12 +154,12 @@ public final class CostPolicy {
                 continue;
             }
             if (c.role() == EngineRole.DECODE) {
-                boolean fits = hasRoom(request, c) && within(request, c, most);
-                dedicated = fits && (dedicated == null || faster(request, c, dedicated)) ? c : dedicated;
-            } else if (fits(request, c, limit) && (fullest == null || fuller(request, c, fullest))) {
+                boolean fits = hasRoom(request, c) && within(request, c, limit, nowNanos);
+                dedicated = fits && (dedicated == null || faster(request, c, dedicated, nowNanos)) ? c : dedicated;
+            } else if (fits(request, c, limit, nowNanos) && (fullest == null || fuller(request, c, fullest))) {
                 fullest = c;
             }
-            if (fastest == null || faster(request, c, fastest)) {
+            if (fastest == null || faster(request, c, fastest, nowNanos)) {
                 fastest = c;
             }
         }
@@ -181,11 +181,11 @@ public final class CostPolicy {
         return settings.itlHeadroomMin() + pressure * (settings.itlHeadroomMax() - settings.itlHeadroomMin());
     }
 
-    private boolean fits(Request request, Candidate c, double limit) {
+    private boolean fits(Request request, Candidate c, double limit, long nowNanos) {
         WorkerLoad load = c.load();
         return load.decodes() > 0
                 && hasRoom(request, c)
-                && within(request, c, limit)
+                && within(request, c, limit, nowNanos)
                 && load.steps().prefillNanos(load.backlogTokens()) <= settings.decodeBacklogNanosMax();
     }
 
@@ -203,8 +203,8 @@ public final class CostPolicy {
         return missing / running * expectedOutputTokens * c.load().decodeStepNanos(0, 0);
     }
 
-    private boolean within(Request request, Candidate c, double limit) {
-        return itl(request, c.load(), 1, expectedContext(request), 0) <= limit;
+    private boolean within(Request request, Candidate c, double limit, long nowNanos) {
+        return itl(request, c.load(), 1, expectedContext(request), 0, nowNanos) <= limit;
     }
 
     private boolean fuller(Request request, Candidate a, Candidate b) {
@@ -214,9 +214,9 @@ public final class CostPolicy {
                 || left == right && tie(request, a.load().gpuId(), b.load().gpuId());
     }
 
-    private boolean faster(Request request, Candidate a, Candidate b) {
-        double left = itl(request, a.load(), 1, expectedContext(request), 0);
-        double right = itl(request, b.load(), 1, expectedContext(request), 0);
+    private boolean faster(Request request, Candidate a, Candidate b, long nowNanos) {
+        double left = itl(request, a.load(), 1, expectedContext(request), 0, nowNanos);
+        double right = itl(request, b.load(), 1, expectedContext(request), 0, nowNanos);
         return left < right
                 || left == right && tie(request, a.load().gpuId(), b.load().gpuId());
     }

@@ -8,7 +8,7 @@ import java.time.Duration;
  * How {@link CostPolicy} weighs: {@code tandem.routing.cost}, see reference.conf for ranges and reasons. Times in nanoseconds.
  *
  * @param itlHeadroomMin share of the ITL target up to which decodes are packed on one GPU while no prompt waits, in (0, 1]
- * @param itlHeadroomMax the same while prompts queue; also the limit of a DECODE GPU
+ * @param itlHeadroomMax the same while prompts queue
  * @param pressureShare mean prompt backlog of a GPU, as a share of the TTFT target, at which the headroom is the largest
  * @param ttftHeadroom share of the TTFT target above which predicted TTFT costs {@code latePenalty} times as much
  * @param latePenalty at least 1

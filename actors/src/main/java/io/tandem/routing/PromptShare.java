@@ -18,18 +18,14 @@ public final class PromptShare {
         latestNanos = nowNanos;
     }
 
-    /** In [0, 1], as of the latest step. */
-    public double share() {
-        return share;
-    }
-
     /** In [0, 1]; without a step since the latest one it fades. */
     public double share(long nowNanos) {
         return share * Math.exp(-Math.max(0, nowNanos - latestNanos) / MEMORY_NANOS);
     }
 
     /** Takes over what the worker itself has measured. */
-    void adopt(double measured) {
+    void adopt(double measured, long nowNanos) {
         share = measured;
+        latestNanos = nowNanos;
     }
 }

@@ -142,14 +142,14 @@ public final class WorkerLoad {
         promptShare.stepEnded(prompts, durationNanos, nowNanos);
     }
 
-    /** Share of its time that the worker gave to prompts lately, in [0, 1]. */
-    public double promptShare() {
-        return promptShare.share();
+    /** Share of its time that the worker gave to prompts lately, in [0, 1]; it fades while no step is seen. */
+    public double promptShare(long nowNanos) {
+        return promptShare.share(nowNanos);
     }
 
     /** The worker's own measure of it, for a router that does not see its steps. */
-    public void promptShareReported(double share) {
-        promptShare.adopt(share);
+    public void promptShareReported(double share, long nowNanos) {
+        promptShare.adopt(share, nowNanos);
     }
 
     /**

@@ -77,7 +77,7 @@ final class WorkerLoads {
             own = completed(own, report, entries);
         }
         load.steps().adopt(own, report.facts().stepPromptTokens());
-        load.promptShareReported(report.facts().promptShare());
+        load.promptShareReported(report.facts().promptShare(), nowNanos);
         long asOf = nowNanos - REPORT_DELAY_NANOS - stats.lastStepNanos();
         load.reported(stats.waitingPromptTokens(), stats.decodes(), stats.contextTokens(), asOf, nowNanos);
     }

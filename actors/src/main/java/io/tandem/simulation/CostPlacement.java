@@ -47,11 +47,11 @@ public final class CostPlacement implements Placement {
     public Plan place(Arrival arrival) {
         long now = arrival.nowNanos();
         RoutingDecision.Plan plan = decide(arrival);
-        arrived(plan, now);
         double decodeNanos = outputNanos(plan, arrival.inputTokens());
         if (rejection.isPresent() && rejection.get().refuses(plan, decodeNanos, now)) {
             return Plan.REJECTED;
         }
+        arrived(plan, now);
         return book(arrival, plan);
     }
 
@@ -66,7 +66,7 @@ public final class CostPlacement implements Placement {
                 .plan();
     }
 
-    /** Counts a request as demand. */
+    /** Counts a request that is let in as demand. */
     void arrived(RoutingDecision.Plan plan, long nowNanos) {
         demand.arrived(plan.uncachedTokens(), nowNanos);
     }

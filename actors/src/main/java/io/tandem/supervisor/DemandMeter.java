@@ -12,19 +12,20 @@ public final class DemandMeter {
         window = new DemandWindow(halfLifeNanos);
     }
 
-    /** A request arrives. */
+    /** A request is let in. Refused ones are no demand: when a kind of worker limits, what it serves strains it, and that shows. */
     public synchronized void arrived(int promptTokens, long nowNanos) {
         window.arrived((int) Math.round(promptTokens * (1 - cachedShare)), nowNanos);
     }
 
-    /** A request is over. */
+    /** A request is over; one without output says nothing. */
     public synchronized void finished(int promptTokens, int cachedTokens, int outputTokens, long nowNanos) {
+        if (outputTokens <= 0) {
+            return;
+        }
         if (promptTokens > 0) {
             cachedShare += NEWEST * (Math.min(1.0, cachedTokens / (double) promptTokens) - cachedShare);
         }
-        if (outputTokens > 0) {
-            window.finished(promptTokens, outputTokens, nowNanos);
-        }
+        window.finished(promptTokens, outputTokens, nowNanos);
     }
 
     public synchronized DemandReport report(String node, long nowNanos) {

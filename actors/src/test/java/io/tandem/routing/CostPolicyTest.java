@@ -227,6 +227,9 @@ class CostPolicyTest {
                 policy.decide(request(1, 4000), List.of(only), 0).orElseThrow().plan();
         assertTrue(plan.predictedItlNanos() > 0.9 * alone, "the prompt's time is spread over an output");
         find("g").stepEnded(8192, 0, 1, 5000, 180_000_000, 4_000_000_000L);
-        assertTrue(find("g").promptShare() > 0 && find("g").promptShare() < 1);
+        double share = find("g").promptShare(4_000_000_000L);
+        assertTrue(share > 0 && share < 1);
+        assertTrue(
+                find("g").promptShare(40_000_000_000L) < 0.01 * share, "a GPU that does nothing is not busy for ever");
     }
 }

@@ -21,9 +21,9 @@ class PromptShareTest {
     @Test
     void shouldSettleAtTheShareOfTheStepsThatPromptsTook() {
         steps(1000, 0.3 * STEP);
-        assertEquals(0.3, share.share(), 1e-4);
+        assertEquals(0.3, share.share(now), 1e-4);
         steps(1000, 0);
-        assertTrue(share.share() < 1e-3);
+        assertTrue(share.share(now) < 1e-3);
     }
 
     @Test
@@ -34,12 +34,12 @@ class PromptShareTest {
         assertEquals(Math.exp(-1), faded, 1e-4);
         now += 4_000_000_000L;
         share.stepEnded(0, STEP, now);
-        assertEquals(faded, share.share(), 1e-4);
+        assertEquals(faded, share.share(now), 1e-4);
     }
 
     @Test
     void shouldTakePromptsThatCostNothingForNone() {
         steps(10, -1e9);
-        assertEquals(0, share.share());
+        assertEquals(0, share.share(now));
     }
 }
