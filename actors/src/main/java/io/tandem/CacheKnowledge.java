@@ -1,6 +1,7 @@
 package io.tandem;
 
 import com.typesafe.config.Config;
+import io.tandem.kvcache.BlockHashKey;
 import io.tandem.routing.BlockFeed;
 import io.tandem.routing.BlockFeedActor;
 import io.tandem.routing.BlockFeedMessage;
@@ -25,6 +26,7 @@ final class CacheKnowledge {
     private final RoutingSettings.Index settings;
     private final WorkerDirectory directory;
     private final BlockFeed feed;
+    private final BlockHashKey hashKey;
     private final boolean fromStart;
     private final AtomicBoolean listening;
     private volatile ActorRef<BlockFeedMessage> actor;
@@ -37,6 +39,7 @@ final class CacheKnowledge {
     CacheKnowledge(Config config, WorkerDirectory directory) {
         this.directory = directory;
         settings = RoutingSettings.from(config).index();
+        hashKey = BlockHashKey.from(config);
         NodeSettings node = NodeSettings.from(config);
         feed = new BlockFeed(
                 new PrefixIndex(settings.maxWorkers(), settings.maxBlocks()),
@@ -72,7 +75,8 @@ final class CacheKnowledge {
         }
         for (WorkerDirectory.Entry entry : directory.entries()) {
             if (entry.live() && entry.report().modelFingerprint().equals(modelFingerprint)) {
-                return PromptKeys.of(modelFingerprint, entry.report().facts().blockTokens(), cacheSalt, tokens);
+                return PromptKeys.of(
+                        hashKey, modelFingerprint, entry.report().facts().blockTokens(), cacheSalt, tokens);
             }
         }
         return PromptKeys.NONE;

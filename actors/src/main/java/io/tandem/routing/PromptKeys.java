@@ -1,6 +1,7 @@
 package io.tandem.routing;
 
 import io.tandem.kvcache.BlockHash;
+import io.tandem.kvcache.BlockHashKey;
 import io.tandem.kvcache.BlockKey;
 
 /**
@@ -19,9 +20,15 @@ public record PromptKeys(int blockTokens, long[] hashes) {
      * @param cacheSalt the tenant's; see {@link io.tandem.engine.SequenceSpec}
      */
     public static PromptKeys of(String modelFingerprint, int blockTokens, long cacheSalt, int[] tokens) {
+        return of(BlockHashKey.PUBLIC, modelFingerprint, blockTokens, cacheSalt, tokens);
+    }
+
+    /** @param key of the cluster's block hashes */
+    public static PromptKeys of(
+            BlockHashKey key, String modelFingerprint, int blockTokens, long cacheSalt, int[] tokens) {
         long[] hashes = new long[Math.max(0, (tokens.length - 1) / blockTokens)];
         if (hashes.length > 0) {
-            BlockHash hash = new BlockHash(modelFingerprint, blockTokens);
+            BlockHash hash = BlockHash.of(key, modelFingerprint, blockTokens);
             hash.root(cacheSalt);
             for (int i = 0; i < hashes.length; i++) {
                 hash.next(tokens, i * blockTokens);

@@ -7,6 +7,7 @@ import io.tandem.engine.EngineListener.RefusalReason;
 import io.tandem.engine.EngineLoop;
 import io.tandem.engine.EngineRole;
 import io.tandem.engine.EngineSettings;
+import io.tandem.kvcache.BlockHashKey;
 import io.tandem.kvcache.FindableBlocks;
 import io.tandem.request.RequestMessage;
 import io.tandem.routing.BlockFeedMessage;
@@ -68,6 +69,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private final List<BooleanSupplier> awaited = new ArrayList<>();
     private final EngineSettings engineSettings;
     private final StepTimeRecorder times;
+    private final BlockHashKey hashKey;
     private final List<RoleAwaited> roleAwaited = new ArrayList<>();
     private boolean draining;
     private EngineRole previousRole;
@@ -90,6 +92,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         this.registries = registries;
         settings = WorkerSettings.from(host.config());
         engineSettings = EngineSettings.from(host.config());
+        hashKey = BlockHashKey.from(host.config());
         times = new StepTimeRecorder(
                 RoutingSettings.from(host.config()).prior().newModel(engineSettings.maxBatchTokens()));
         timers.startTimerWithFixedDelay(new Tick(), settings.tick());
@@ -190,7 +193,8 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         EngineRole role = host.gpus().getOrDefault(gpuId, EngineRole.MIXED);
         EnginePublisher publisher =
                 new EnginePublisher(gpuId, works, getContext().getSelf()::tell, signals());
-        Engine engine = new Engine(backend, host.model().fingerprint(), engineSettings, role, publisher);
+        Engine engine = new Engine(
+                backend, host.model().fingerprint(), engineSettings, role, publisher, System::nanoTime, hashKey);
         loop = new EngineLoop(gpuId, engine, engineSettings.commandQueueEntries());
         blocks = new BlockPublisher(
                 new BlockEventLog(gpuId, epoch, settings.keptBlockEventWords(), BlockEventLog.MESSAGE_WORDS),

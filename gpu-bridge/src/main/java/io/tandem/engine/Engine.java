@@ -6,6 +6,7 @@ import io.tandem.compute.ForwardOutput;
 import io.tandem.engine.EngineListener.RefusalReason;
 import io.tandem.kvcache.BlockEvents;
 import io.tandem.kvcache.BlockHash;
+import io.tandem.kvcache.BlockHashKey;
 import io.tandem.kvcache.BlockPool;
 import io.tandem.kvcache.FindableBlocks;
 import io.tandem.kvcache.KvMemory;
@@ -64,17 +65,21 @@ public final class Engine implements AutoCloseable {
             EngineSettings settings,
             EngineRole role,
             EngineListener listener) {
-        this(backend, modelFingerprint, settings, role, listener, System::nanoTime);
+        this(backend, modelFingerprint, settings, role, listener, System::nanoTime, BlockHashKey.PUBLIC);
     }
 
-    /** @param stopwatch measures the steps; nothing else depends on it */
+    /**
+     * @param stopwatch measures the steps; nothing else depends on it
+     * @param hashKey of the cluster's block hashes
+     */
     public Engine(
             ComputeBackend backend,
             String modelFingerprint,
             EngineSettings settings,
             EngineRole role,
             EngineListener listener,
-            LongSupplier stopwatch) {
+            LongSupplier stopwatch,
+            BlockHashKey hashKey) {
         this.backend = backend;
         this.stopwatch = stopwatch;
         this.settings = settings;
@@ -87,7 +92,7 @@ public final class Engine implements AutoCloseable {
                                 backend.kvLayout().blockBytes(), backend.kvMemoryBytes(settings.kvMemoryBytes())));
         blockEvents = new BlockEvents(BLOCK_EVENT_WORDS, listener::onBlockEvents);
         pool = new BlockPool(kv.blocks(), blockEvents);
-        scheduler = new Scheduler(settings, pool, new BlockHash(modelFingerprint, settings.blockTokens()));
+        scheduler = new Scheduler(settings, pool, BlockHash.of(hashKey, modelFingerprint, settings.blockTokens()));
         exports = new LiveExports(pool, scheduler, settings.blockTokens(), listener);
         int batchTokens = Math.min(settings.maxBatchTokens(), backend.maxBatchTokens());
         int vocabSize = backend.model().vocabSize();

@@ -182,8 +182,7 @@ public final class Scheduler {
             }
             pool.retain(block);
             s.blockTable[s.blocks++] = block;
-            s.hashHigh = hash.high();
-            s.hashLow = hash.low();
+            hash.save(s.hashState);
         }
         s.publishedBlocks = s.blocks;
         s.computed = s.blocks * blockTokens;
@@ -293,7 +292,7 @@ public final class Scheduler {
         if (s.publishedBlocks == 0) {
             hash.root(s.spec.cacheSalt());
         } else {
-            hash.resume(s.hashHigh, s.hashLow);
+            hash.restore(s.hashState);
         }
         while (s.publishedBlocks < whole) {
             long parent = s.publishedBlocks == 0 ? 0 : BlockKey.of(hash.high(), hash.low());
@@ -301,8 +300,7 @@ public final class Scheduler {
             pool.publish(s.blockTable[s.publishedBlocks], hash.high(), hash.low(), parent, s.publishedBlocks);
             s.publishedBlocks++;
         }
-        s.hashHigh = hash.high();
-        s.hashLow = hash.low();
+        hash.save(s.hashState);
     }
 
     public int blocksFor(int tokens) {

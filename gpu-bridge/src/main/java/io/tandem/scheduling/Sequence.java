@@ -2,6 +2,7 @@ package io.tandem.scheduling;
 
 import io.tandem.engine.SequenceSpec;
 import io.tandem.engine.SequenceStats;
+import io.tandem.kvcache.BlockHash;
 
 /**
  * One sequence's state on an engine: its tokens, how far its KV reaches, and the blocks that hold it. All memory is made
@@ -63,10 +64,8 @@ public final class Sequence {
     /** Leading blocks that are findable by their hash. */
     public int publishedBlocks;
 
-    /** Chain hash of the last published block. */
-    public long hashHigh;
-
-    public long hashLow;
+    /** The chain hash after the last published block. */
+    final long[] hashState = new long[BlockHash.STATE_WORDS];
 
     /** Prompt blocks reported as whole so far. */
     public int reportedBlocks;

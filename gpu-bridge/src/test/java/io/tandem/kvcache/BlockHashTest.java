@@ -47,7 +47,7 @@ class BlockHashTest {
     @ValueSource(ints = {1, 4, 8, 12, 16, 24, 32, 64, 512})
     void shouldBeTheFirstHalfOfSha256OverParentAndTokens(int blockTokens) throws Exception {
         Random random = new Random(blockTokens);
-        BlockHash hash = new BlockHash("model", blockTokens);
+        BlockHash hash = BlockHash.of("model", blockTokens);
         ByteBuffer root = sha256("model".getBytes(StandardCharsets.UTF_8));
         long high = root.getLong();
         long low = root.getLong() ^ 99;
@@ -69,7 +69,7 @@ class BlockHashTest {
     /** Each token counts, at each place, on both sides of the limit of what is packed. */
     @Test
     void shouldChangeWithEveryToken() {
-        BlockHash hash = new BlockHash("model", 16);
+        BlockHash hash = BlockHash.of("model", 16);
         int[] tokens = new int[16];
         hash.root(0);
         hash.next(tokens, 0);

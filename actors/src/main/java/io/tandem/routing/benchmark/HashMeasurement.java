@@ -1,6 +1,7 @@
 package io.tandem.routing.benchmark;
 
 import io.tandem.kvcache.BlockHash;
+import io.tandem.kvcache.BlockHashKey;
 import io.tandem.kvcache.Xxh3;
 import java.lang.management.ManagementFactory;
 import java.lang.management.ThreadMXBean;
@@ -15,7 +16,13 @@ final class HashMeasurement {
     private static final ThreadMXBean THREADS = ManagementFactory.getThreadMXBean();
 
     /** XXH3 alone, its chain alone, both; and the 128-bit hash that says whether KV is shared. Per second. */
-    record Result(int blockTokens, double localTokens, double chainBlocks, double bothTokens, double blockHashTokens) {}
+    record Result(
+            int blockTokens,
+            double localTokens,
+            double chainBlocks,
+            double bothTokens,
+            double blockHashTokens,
+            double keyedHashTokens) {}
 
     private final int[] tokens;
     private final int[] starts;
@@ -53,16 +60,26 @@ final class HashMeasurement {
             return hashes[0];
         });
         double both = seconds(r -> xxh3.sequence(tokens, starts[r], starts[r + 1] - starts[r], blockTokens, hashes));
-        BlockHash blockHash = new BlockHash("model", blockTokens);
-        double strong = seconds(r -> {
-            blockHash.root(0);
-            for (int b = 0; b < locals[r].length; b++) {
-                blockHash.next(tokens, starts[r] + b * blockTokens);
-            }
-            return blockHash.low();
-        });
+        double strong = seconds(BlockHash.of("model", blockTokens), locals, blockTokens);
+        double keyed =
+                seconds(BlockHash.of(new BlockHashKey(1, 2, "bench"), "model", blockTokens), locals, blockTokens);
         return new Result(
-                blockTokens, tokens.length / local, blocks / chain, tokens.length / both, tokens.length / strong);
+                blockTokens,
+                tokens.length / local,
+                blocks / chain,
+                tokens.length / both,
+                tokens.length / strong,
+                tokens.length / keyed);
+    }
+
+    private double seconds(BlockHash hash, long[][] locals, int blockTokens) {
+        return seconds(r -> {
+            hash.root(0);
+            for (int b = 0; b < locals[r].length; b++) {
+                hash.next(tokens, starts[r] + b * blockTokens);
+            }
+            return hash.low();
+        });
     }
 
     private int longest() {

@@ -5,6 +5,7 @@ import io.tandem.engine.Engine;
 import io.tandem.engine.EngineCommand;
 import io.tandem.engine.EngineRole;
 import io.tandem.engine.EngineTurns;
+import io.tandem.kvcache.BlockHashKey;
 import io.tandem.kvcache.FindableBlocks;
 import io.tandem.request.RequestMessage;
 import io.tandem.routing.BlockFeedMessage;
@@ -123,7 +124,8 @@ final class WorkerNode extends SimulatedNode {
                 SimulatedModel.settings(plan.blockTokens(), plan.kvBlocks(), plan.maxSequences(), plan.prefixCache()),
                 role,
                 publisher,
-                () -> world.time.nowNanos() + stepNanos);
+                () -> world.time.nowNanos() + stepNanos,
+                BlockHashKey.PUBLIC);
         turns = new EngineTurns(engine, 64);
         transport = InMemoryTransport.start(world.kv, transferName());
         book = new WorkBook(
