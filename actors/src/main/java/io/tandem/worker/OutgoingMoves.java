@@ -90,6 +90,14 @@ final class OutgoingMoves {
         return moves.size();
     }
 
+    /** Exports whose blocks a transfer reads now. */
+    List<Long> beingRead() {
+        return moves.values().stream()
+                .filter(m -> m.sending != null)
+                .map(m -> m.exportKey)
+                .toList();
+    }
+
     boolean moving(Work work) {
         return byWork.containsKey(work);
     }

@@ -102,6 +102,7 @@ public final class Work {
 
     /** Whether a transfer touches the work's blocks now. */
     public boolean moving() {
-        return transferring && (kind == WorkerMessage.Kind.RESERVE || sentBlocks > cachedBlocks);
+        boolean receives = kind == WorkerMessage.Kind.RESERVE || kind == WorkerMessage.Kind.MIGRATE;
+        return transferring && (receives || sentBlocks > cachedBlocks);
     }
 }

@@ -9,6 +9,7 @@ import io.tandem.kvcache.KvMemory;
 import io.tandem.request.RequestMessage;
 import io.tandem.request.RequestTarget;
 import io.tandem.transfer.BlockTransport;
+import java.util.List;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import org.apache.pekko.actor.typed.ActorRef;
@@ -192,6 +193,11 @@ public final class WorkBook {
         if (work != null) {
             moves.callOff(work);
         }
+    }
+
+    /** Exports whose blocks a transfer reads now. */
+    public List<Long> exportsBeingRead() {
+        return moves.beingRead();
     }
 
     /** Tells a prefill where its blocks go. */

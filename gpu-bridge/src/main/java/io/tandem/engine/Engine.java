@@ -466,6 +466,11 @@ public final class Engine implements AutoCloseable {
         return sequences.containsKey(key);
     }
 
+    /** Whether blocks are pinned for that export. */
+    public boolean exports(long exportKey) {
+        return exports.isPinned(exportKey);
+    }
+
     /** What the prefix cache holds now. */
     public FindableBlocks findableBlocks() {
         return pool.findableBlocks();

@@ -31,6 +31,10 @@ final class LiveExports {
         this.listener = listener;
     }
 
+    boolean isPinned(long exportKey) {
+        return pinned.containsKey(exportKey);
+    }
+
     void begin(long exportKey, Sequence s) {
         if (!decodes(s) || pinned.containsKey(exportKey)) {
             refuse(exportKey);

@@ -8,7 +8,7 @@ import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 
 /**
- * The key of a cluster's block hashes: {@code tandem.engine.block-hash-secret}, see reference.conf. Nodes with different keys name
+ * The key of a cluster's block hashes: {@code tandem.node.block-hash-secret}, see reference.conf. Nodes with different keys name
  * blocks differently, so they never take each other's.
  *
  * @param first half of the key
@@ -19,7 +19,7 @@ public record BlockHashKey(long first, long second, String mark) {
     /** Nothing is secret. */
     public static final BlockHashKey PUBLIC = new BlockHashKey(0, 0, "");
 
-    private static final String SETTING = "tandem.engine.block-hash-secret";
+    private static final String SETTING = "tandem.node.block-hash-secret";
     private static final int SECRET_CHARS = 32;
 
     public boolean isSecret() {

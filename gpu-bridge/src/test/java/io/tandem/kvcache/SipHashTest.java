@@ -134,7 +134,7 @@ class SipHashTest {
         assertFalse(BlockHashKey.PUBLIC.isSecret());
         String message = assertThrows(IllegalArgumentException.class, () -> BlockHashKey.of("short"))
                 .getMessage();
-        assertTrue(message.contains("tandem.engine.block-hash-secret") && message.contains("32"), message);
+        assertTrue(message.contains("tandem.node.block-hash-secret") && message.contains("32"), message);
         assertFalse(KEY.toString().contains("0123456789abcdef"), KEY.toString());
         assertFalse(KEY.toString().contains(Long.toString(KEY.first())), KEY.toString());
         assertNotEquals(

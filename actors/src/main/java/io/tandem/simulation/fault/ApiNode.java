@@ -155,8 +155,10 @@ final class ApiNode extends SimulatedNode {
         switch (message) {
             case BlockFeedMessage.Events m ->
                 feed.onEvents(m, world.time.nowNanos()).ifPresent(this::fetch);
-            case BlockFeedMessage.Snapshot m ->
+            case BlockFeedMessage.Snapshot m -> {
                 feed.onSnapshot(m, world.time.nowNanos()).ifPresent(this::fetch);
+                known.check(m.gpuId());
+            }
             default -> throw new IllegalArgumentException("not simulated: " + message);
         }
     }

@@ -21,9 +21,12 @@ final class KnownBlocks {
 
     /** Throws when the index says something else than was true. */
     void check() {
-        for (WorkerNode worker : node.world.workers) {
-            feed.heard(worker.gpuId()).filter(BlockFeed.Heard::loaded).ifPresent(h -> check(worker.gpuId(), h));
-        }
+        node.world.workers.forEach(worker -> check(worker.gpuId()));
+    }
+
+    /** Throws when the index says something else of a worker than was true. */
+    void check(String gpuId) {
+        feed.heard(gpuId).filter(BlockFeed.Heard::loaded).ifPresent(h -> check(gpuId, h));
     }
 
     private void check(String gpuId, BlockFeed.Heard heard) {

@@ -431,6 +431,12 @@ final class WorkerNode extends SimulatedNode {
                         gpuId + ": the blocks of work " + work.key() + " were freed under its transfer");
             }
         }
+        for (long export : book.exportsBeingRead()) {
+            if (!engine.exports(export)) {
+                throw new IllegalStateException(
+                        gpuId + ": the blocks of export " + export + " were freed under its transfer");
+            }
+        }
     }
 
     /** Works that are here now. */
