@@ -7,7 +7,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -54,7 +53,7 @@ class NetworkFaultTest {
                 strikes.other("prefill-0 cut off for 2.5 s", () -> cutOff(spaces, "prefill-0", 2_500));
                 strikes.other("prefill-0 and decode-1 parted for 2.5 s", () -> {
                     spaces.part("prefill-0", "decode-1");
-                    pause(2_500);
+                    Poll.pause(2_500);
                     spaces.join("prefill-0", "decode-1");
                 });
                 strikes.other("decode-0 cut off for 20 s", () -> cutOff(spaces, "decode-0", 20_000));
@@ -90,11 +89,7 @@ class NetworkFaultTest {
 
     private static void cutOff(NetworkSpaces spaces, String node, int millis) {
         spaces.cut(node);
-        pause(millis);
+        Poll.pause(millis);
         spaces.mend(node);
-    }
-
-    private static void pause(int millis) {
-        LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(millis));
     }
 }

@@ -18,7 +18,7 @@ import java.util.stream.IntStream;
 /** What the simulated engine answers, computed here, without a cluster: one sequence, one step a token, nothing cached. */
 final class SimulatedAnswers {
     private static final int BLOCK_TOKENS = 16;
-    private static final int MAX_TOKENS = 1024;
+    private static final int MAX_TOKENS = 4096;
     private static final int FAMILIES = 40;
 
     private final ModelConfig model;
@@ -48,7 +48,8 @@ final class SimulatedAnswers {
         return random.ints(count, 100, 40_000).toArray();
     }
 
-    private int[] answer(int[] prompt, int outputTokens) {
+    /** The greedy continuation of that many tokens. */
+    int[] answer(int[] prompt, int outputTokens) {
         ForwardBatch batch = new ForwardBatch(MAX_TOKENS, 1);
         ForwardOutput output = new ForwardOutput(1, model.vocabSize(), false);
         int[] tokens = Arrays.copyOf(prompt, prompt.length + outputTokens);

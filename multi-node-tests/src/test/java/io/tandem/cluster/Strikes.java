@@ -3,8 +3,6 @@ package io.tandem.cluster;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 
 /** What strikes a cluster under load, one thing after the other, and what each cost the clients. */
 final class Strikes {
@@ -56,7 +54,7 @@ final class Strikes {
     void hang(String node, int millis) {
         strike("SIGSTOP " + node + " for " + millis + " ms", () -> {
             cluster.pause(node);
-            LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(millis));
+            Poll.pause(millis);
             cluster.goOn(node);
         });
     }

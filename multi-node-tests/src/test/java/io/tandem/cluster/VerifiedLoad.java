@@ -6,6 +6,7 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.UncheckedIOException;
+import java.net.ConnectException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -180,7 +181,7 @@ final class VerifiedLoad {
                         + new String(opened.body().readAllBytes(), StandardCharsets.UTF_8));
             }
             return opened;
-        } catch (java.net.ConnectException e) {
+        } catch (ConnectException e) {
             return null;
         }
     }
