@@ -38,14 +38,14 @@ DEVICE void loadKvTile(u32 target, const PagedKv& kv, int part, int token, int e
 
 /** The same by one warp for the 16 tokens of one KV block, of which the first live count. */
 template <int DP>
-DEVICE void loadKvBlock(u32 target, const PagedKv& kv, int block, int part, int live, int lane) {
+DEVICE void loadKvBlock(u32 target, const PagedKv& kv, int block, int part, int live, int lane, u64 policy) {
     constexpr int VECTORS = DP / 8;
     const byte* source = kvAddress(kv.base, block, kv.blockBytes, kv.layerOffset, part, kv.head, kv.G, kv.D, 0);
 #pragma unroll
     for (int i = 0; i < KV_BLOCK_TOKENS * VECTORS / WARP; i++) {
         int index = lane + i * WARP, r = index / VECTORS, v = index % VECTORS;
         bool exists = r < live && v * 8 < kv.D;
-        copyAsync16(tileAddress<DP>(target, r, v), exists ? source + r * kv.D * 2 + v * 16 : kv.base, exists ? 16 : 0);
+        copyAsync16(tileAddress<DP>(target, r, v), exists ? source + r * kv.D * 2 + v * 16 : kv.base, exists ? 16 : 0, policy);
     }
 }
 

@@ -28,32 +28,46 @@ DEVICE u32 flashPlace(u32 base, int row, int v) {
     return base + v / 8 * FlashShape<DP>::PANEL_BYTES + row * 128 + ((v % 8 ^ (row & 7)) << 4);
 }
 
+/** A thread's part in loading tiles: one 16-byte vector of every ROWS-th token. */
 template <int DP>
 struct FlashLoader {
     typedef FlashShape<DP> Shape;
+    static constexpr int BLOCKS = FLASH_TOKENS / KV_BLOCK_TOKENS;  // KV blocks of a tile
     const PagedKv& kv;
     int end;
     int v, row;
+    u32 place, blockBytes;
+    const byte* source;  // of keys, in block 0
 
     DEVICE FlashLoader(const PagedKv& kv, int end)
-        : kv(kv), end(end), v(threadIdx.x % Shape::VECTORS), row(threadIdx.x / Shape::VECTORS) {}
+        : kv(kv), end(end), v(threadIdx.x % Shape::VECTORS), row(threadIdx.x / Shape::VECTORS) {
+        place = flashPlace<DP>(0, row, v);
+        blockBytes = kv.blockBytes;
+        source = kv.base + kv.layerOffset + ((long)kv.head * KV_BLOCK_TOKENS + row % KV_BLOCK_TOKENS) * kv.D * 2 + v * 16;
+    }
+
+    /** A tile's KV blocks, one a lane: load hands them round. */
+    DEVICE int blocks(int tile) const {
+        int block = tile * BLOCKS + (threadIdx.x & 31) % BLOCKS;
+        return block * KV_BLOCK_TOKENS < end ? kv.table[block] : 0;
+    }
 
     /** The rows of tokens at or beyond end become zeros. */
-    DEVICE void load(u32 target, int part, int tile) const {
-        const byte* source = kv.base + kv.layerOffset + ((long)part * kv.G + kv.head) * KV_BLOCK_TOKENS * kv.D * 2 + v * 16;
+    DEVICE void load(u32 target, int part, int tile, int blocks) const {
+        const byte* from = source + (part ? (long)kv.G * KV_BLOCK_TOKENS * kv.D * 2 : 0);
         int first = tile * FLASH_TOKENS + row;
-        int blocks[Shape::LOADS];
+        target += place;
+        bool whole = (tile + 1) * FLASH_TOKENS <= end && kv.D == DP;
 #pragma unroll
         for (int i = 0; i < Shape::LOADS; i++) {
-            int token = first + i * Shape::ROWS;
-            blocks[i] = token < end ? kv.table[token / KV_BLOCK_TOKENS] : 0;
-        }
-#pragma unroll
-        for (int i = 0; i < Shape::LOADS; i++) {
-            int token = first + i * Shape::ROWS;
-            bool exists = token < end && v * 8 < kv.D;
-            const byte* from = source + blocks[i] * kv.blockBytes + token % KV_BLOCK_TOKENS * kv.D * 2;
-            copyAsync16(flashPlace<DP>(target, row + i * Shape::ROWS, v), exists ? from : kv.base, exists ? 16 : 0);
+            u32 block = __shfl_sync(~0u, blocks, (row + i * Shape::ROWS) / KV_BLOCK_TOKENS);
+            const byte* at = from + (u64)block * blockBytes;
+            if (whole) {
+                copyAsync16(target + i * Shape::ROWS * 128, at);
+            } else {
+                bool exists = first + i * Shape::ROWS < end && v * 8 < kv.D;
+                copyAsync16(target + i * Shape::ROWS * 128, exists ? at : kv.base, exists ? 16 : 0);
+            }
         }
     }
 };
@@ -141,7 +155,21 @@ struct FlashRows {
             }
     }
 
+    /**
+     * A store that never happens, on what the softmax ends with: without it ptxas moves the softmax behind the wait for the
+     * values, and the tensor cores stand idle meanwhile.
+     */
+    DEVICE void settle(u32 anywhere) {
+        asm volatile(
+            "{ .reg .pred never; setp.lt.f32 never, %0, 0f00000000; @never st.volatile.shared.f32 [%1], %0; }" ::"f"(
+                fminf(sum[0], sum[1])),
+            "r"(anywhere)
+            : "memory");
+    }
+
+    /** Most tiles leave the maximum as it was. */
     DEVICE void rescaleOut() {
+        if (!__any_sync(~0u, rescale[0] != 1.f || rescale[1] != 1.f)) return;
 #pragma unroll
         for (int j = 0; j < DP / 8; j++)
 #pragma unroll
@@ -181,11 +209,14 @@ DEVICE void flashTask(const PrefillTask& task, const PagedKv& kv, bf16* out, con
             flashPlace<DP>(queries, r, loader.v),
             exists ? q + ((long)(task.firstRow + r) * H + task.head) * kv.D + loader.v * 8 : q, exists ? 16 : 0);
     }
-    loader.load(keys, 0, 0);
+    int blocks = loader.blocks(0), nextBlocks = loader.blocks(1);  // of a tile's values and of the keys after it
+    loader.load(keys, 0, 0, blocks);
     copyCommit();
-    loader.load(values, 1, 0);
-    if (tiles > 1) loader.load(keys + Shape::TILE_BYTES, 0, 1);
+    loader.load(values, 1, 0, blocks);
+    if (tiles > 1) loader.load(keys + Shape::TILE_BYTES, 0, 1, nextBlocks);
     copyCommit();
+    blocks = nextBlocks;
+    nextBlocks = loader.blocks(2);
     int firstRow = (threadIdx.x >> 5) * 16, firstPosition = task.position + firstRow;
     u32 ownQueries = queries + threadIdx.x / 128 * 64 * 128;
     FlashRows<DP> rows;
@@ -206,13 +237,16 @@ DEVICE void flashTask(const PrefillTask& task, const PagedKv& kv, bf16* out, con
         __syncthreads();  // tile's values and the next keys are here; this tile's keys and the last values are done with
         rows.startScores(ownQueries, keys + other * Shape::TILE_BYTES);
         rows.startValues(values + own * Shape::TILE_BYTES);
-        loader.load(values + other * Shape::TILE_BYTES, 1, tile + 1);
-        if (tile + 2 < tiles) loader.load(keys + own * Shape::TILE_BYTES, 0, tile + 2);
+        loader.load(values + other * Shape::TILE_BYTES, 1, tile + 1, blocks);
+        if (tile + 2 < tiles) loader.load(keys + own * Shape::TILE_BYTES, 0, tile + 2, nextBlocks);
         copyCommit();
+        blocks = nextBlocks;
+        nextBlocks = loader.blocks(tile + 3);
         warpgroupWait<1>();
         int firstToken = (tile + 1) * FLASH_TOKENS;
         if (firstToken + FLASH_TOKENS - 1 > firstPosition) rows.mask(firstToken, firstPosition);
         rows.softmax(task.scale);
+        rows.settle(queries);
         warpgroupWait<0>();
         rows.rescaleOut();
         rows.packWeights();

@@ -109,6 +109,41 @@ DEVICE void copyAsync16(u32 target, const void* source, int bytes) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(source), "r"(bytes) : "memory");
 }
 
+DEVICE void copyAsync16(u32 target, const void* source) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(target), "l"(source) : "memory");
+}
+
+/** For what a pass reads once: the first to leave the L2, so that activations and code stay. */
+DEVICE u64 readOnce() {
+    u64 policy = 0x12f0000000000000ull;
+    return policy;
+}
+
+/**
+ * x, but in a way that the compiler cannot tell to be the same for all threads. ptxas 13.0 encodes a copy with a policy and an
+ * address in the uniform registers wrongly (illegal instruction).
+ */
+DEVICE u32 threadsOwn(u32 x) {
+    u32 r;
+    asm volatile("{ .reg .b32 t; mov.u32 t, %%laneid; prmt.b32 %0, %1, t, 0x3210; }" : "=r"(r) : "r"(x));
+    return r;
+}
+
+DEVICE void copyAsync16(u32 target, const void* source, int bytes, u64 policy) {
+    asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;" ::"r"(target), "l"(source), "r"(bytes), "l"(policy)
+                 : "memory");
+}
+
+/** Fetches a line of 128 bytes from memory into the L2, in the background. */
+DEVICE void prefetchLine(const void* p) { asm volatile("prefetch.global.L2 [%0];" ::"l"(p)); }
+
+DEVICE void storeShared4(u32 target, u32 value) { asm volatile("st.shared.u32 [%0], %1;" ::"r"(target), "r"(value) : "memory"); }
+
+DEVICE void storeShared16(u32 target, const Vec8& v) {
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(target), "r"(v.pair[0]), "r"(v.pair[1]), "r"(v.pair[2]), "r"(v.pair[3])
+                 : "memory");
+}
+
 DEVICE void copyCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
 template <int PENDING>

@@ -11,8 +11,9 @@
 constexpr int SKINNY_THREADS = 256;
 constexpr int SKINNY_WARPS = SKINNY_THREADS / WARP;
 constexpr int GRANULE = 16;
+constexpr int PREFETCH_BYTES = 48 << 10;  // of weights that a waiting block has the L2 fetch, beyond what its ring holds
 
-template <int COLUMNS_, int R_, int DEPTH_, int STAGES_>
+template <int COLUMNS_, int R_, int DEPTH_, int STAGES_, bool ONE_PASS_ = false>
 struct SkinnyShape {
     static constexpr int COLUMNS = COLUMNS_;  // rows of a in one go, padded
     static constexpr int R = R_;              // granules of a pass at most
@@ -20,17 +21,22 @@ struct SkinnyShape {
     static constexpr int STAGES = STAGES_;
     static constexpr int ROWS = R * GRANULE;
     static constexpr int PITCH = DEPTH * 2 + 16;  // 16 bytes of padding keep ldmatrix free of bank conflicts
+    static constexpr int WEIGHT_BYTES = ROWS * DEPTH * 2;
     static constexpr int STAGE_BYTES = (ROWS + COLUMNS) * PITCH;
     static constexpr int SUM_PITCH = ROWS + 4;
     static constexpr int SUM_FLOATS = SKINNY_WARPS * COLUMNS * SUM_PITCH;
-    static constexpr int SHARED_BYTES = STAGES * STAGE_BYTES + SUM_FLOATS * 4;
+    // The sums of the only pass take the place of the ring, which is done with.
+    static constexpr bool ONE_PASS = ONE_PASS_;
+    static constexpr int SHARED_BYTES = STAGES * STAGE_BYTES + (ONE_PASS ? 0 : SUM_FLOATS * 4);
+    static_assert(!ONE_PASS || SUM_FLOATS * 4 <= STAGES * STAGE_BYTES, "the sums fit");
     static constexpr int STEPS = DEPTH / 16 / SKINNY_WARPS;  // k-steps of 16 a warp takes of a stage
     static_assert(STEPS * 16 * SKINNY_WARPS == DEPTH, "the warps share a stage's depth evenly");
 };
 
 #if __CUDA_ARCH__ >= 900  // beside it, one block of attention_decode fits an SM
-typedef SkinnyShape<8, 4, 256, 3> Skinny8;
-typedef SkinnyShape<8, 2, 256, 6> Skinny8Short;  // when no block has more than two granules: as many bytes under way
+typedef SkinnyShape<8, 2, 256, 7, true> Skinny8By2;  // when no block has more than two granules
+typedef SkinnyShape<8, 3, 256, 5, true> Skinny8By3;  // as many bytes under way: 100 KiB fill the memory's latency
+typedef SkinnyShape<8, 4, 128, 7, true> Skinny8By4;
 #else  // 99 KiB, so that every GPU from 8.0 on can run it
 typedef SkinnyShape<8, 4, 128, 4> Skinny8;
 typedef SkinnyShape<16, 4, 128, 3> Skinny16;
@@ -68,6 +74,7 @@ struct SkinnyProduct {
     int N, K;
     bool gated;
     u32 ring;
+    u64 policy;
 
     /** Row of w at row r of a granule: with a gate, a granule is 8 gate rows and their 8 up rows. */
     DEVICE int weightRow(int granule, int r) const {
@@ -85,7 +92,16 @@ struct SkinnyProduct {
             if (r >= rowsHere) break;
             int n = weightRow(first + r / GRANULE, r % GRANULE);
             bool exists = n < N && k0 + v * 8 < K;
-            copyAsync16(target + r * S::PITCH + v * 16, exists ? w + (long)n * K + k0 + v * 8 : w, exists ? 16 : 0);
+            copyAsync16(target + r * S::PITCH + v * 16, exists ? w + (long)n * K + k0 + v * 8 : w, exists ? 16 : 0, policy);
+        }
+    }
+
+    /** Has the L2 fetch what loadWeights will load. */
+    DEVICE void prefetchWeights(const SkinnyCursor& at) const {
+        constexpr int LINES = S::DEPTH / 64;
+        for (int index = threadIdx.x; index < at.size * GRANULE * LINES; index += SKINNY_THREADS) {
+            int r = index / LINES, n = weightRow(at.begin + r / GRANULE, r % GRANULE), k = at.chunk * S::DEPTH + index % LINES * 64;
+            if (n < N && k < K) prefetchLine(w + (long)n * K + k);
         }
     }
 
@@ -142,6 +158,7 @@ struct SkinnyProduct {
     DEVICE void finish(
         float (&sums)[S::R][S::COLUMNS / 8][4], float* scratch, const SkinnyCursor& at, const Epilogue& epilogue) const {
         int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+        if (S::ONE_PASS) __syncthreads();  // the ring's last stage is read
         float* own = scratch + warp * S::COLUMNS * S::SUM_PITCH + (lane & 3) * 2 * S::SUM_PITCH + (lane >> 2);
 #pragma unroll
         for (int r = 0; r < S::R; r++)
@@ -203,11 +220,15 @@ DEVICE void skinnyGemm(GEMM_PARAMETERS) {
     byte* shared = dynamicShared;
     letSuccessorStart();
     Epilogue epilogue{c, bias, residual, N, flags};
-    SkinnyProduct<S> product{a, w, 0, 0, N, K, epilogue.gated(), sharedAddress(shared)};
-    float* scratch = reinterpret_cast<float*>(shared + S::STAGES * S::STAGE_BYTES);
+    SkinnyProduct<S> product{a, w, 0, 0, N, K, epilogue.gated(), sharedAddress(shared), readOnce()};
+    float* scratch = reinterpret_cast<float*>(shared + (S::ONE_PASS ? 0 : S::STAGES * S::STAGE_BYTES));
     SkinnyCursor loading = skinnyShare<S>(N, K);
     for (int s = 0; s < S::STAGES - 1; s++) {
         if (!loading.done()) product.loadWeights(loading, s);
+        loading.advance();
+    }
+    for (int s = 0; s < PREFETCH_BYTES / S::WEIGHT_BYTES && !loading.done(); s++) {
+        product.prefetchWeights(loading);
         loading.advance();
     }
     waitForPredecessor();

@@ -75,6 +75,7 @@ struct WideProduct {
     int live, N, K;
     bool gated;
     u32 ring;
+    u64 policy;
     // Where this thread loads from: vector threadIdx.x % 16 of every 16th row of the tile.
     const bf16* rows[WIDE_ROWS / WIDE_STRIDE];
     int loadedTile;
@@ -99,12 +100,18 @@ struct WideProduct {
                 rows[i] = n < 0 ? nullptr : w + (long)n * K;
             }
         }
-        u32 target = place(ring + stage * S::STAGE_BYTES + v / 8 * S::PANEL_BYTES, row, v % 8);
+        u32 target = threadsOwn(place(ring + stage * S::STAGE_BYTES + v / 8 * S::PANEL_BYTES, row, v % 8));
 #pragma unroll
         for (int i = 0; i < WIDE_ROWS / WIDE_STRIDE; i++) {
             bool exists = rows[i] != nullptr && k < K;
-            copyAsync16(target + i * WIDE_STRIDE * 128, exists ? rows[i] + k : w, exists ? 16 : 0);
+            copyAsync16(target + i * WIDE_STRIDE * 128, exists ? rows[i] + k : w, exists ? 16 : 0, policy);
         }
+    }
+
+    /** Has the L2 fetch what loadWeights will load: a line of each row and panel a thread. */
+    DEVICE void prefetchWeights(const WideCursor& at) const {
+        int n = weightRow(at.tile, threadIdx.x % WIDE_ROWS), k = at.chunk * WIDE_DEPTH + threadIdx.x / WIDE_ROWS * 64;
+        if (n >= 0 && k < K) prefetchLine(w + (long)n * K + k);
     }
 
     /** Rows of a beyond the live ones stay as they are in shared memory: their columns are never stored. */
@@ -213,11 +220,15 @@ template <class S>
 DEVICE void wideGemm(GEMM_PARAMETERS) {
     letSuccessorStart();
     Epilogue epilogue{c, bias, residual, N, flags};
-    WideProduct<S> product{a, w, 0, N, K, epilogue.gated(), (sharedAddress(dynamicShared) + 1023) & ~1023u, {}, -1};
+    WideProduct<S> product{a, w, 0, N, K, epilogue.gated(), (sharedAddress(dynamicShared) + 1023) & ~1023u, readOnce(), {}, -1};
     WideDeal deal(N, K);
     WideCursor loading(deal), at(deal);
     for (int s = 0; s < S::STAGES - 1; s++) {
         if (!loading.done()) product.loadWeights(loading, s);
+        loading.advance();
+    }
+    for (int s = 0; s < PREFETCH_BYTES / (WIDE_PANELS * WIDE_WEIGHT_BYTES) && !loading.done(); s++) {
+        product.prefetchWeights(loading);
         loading.advance();
     }
     waitForPredecessor();
@@ -270,7 +281,7 @@ typedef WideShape<8, 4> Wide8;
 constexpr int larger(int x, int y) { return x > y ? x : y; }
 
 constexpr int SKINNY8_SHARED_BYTES =
-    larger(Wide8::SHARED_BYTES, larger(Skinny8::SHARED_BYTES, Skinny8Short::SHARED_BYTES));
+    larger(larger(Wide8::SHARED_BYTES, Skinny8By2::SHARED_BYTES), larger(Skinny8By3::SHARED_BYTES, Skinny8By4::SHARED_BYTES));
 
 PROPERTY(gemm_skinny_8, threads, WIDE_THREADS);
 PROPERTY(gemm_skinny_8, blocksPerSm, 1);
@@ -283,9 +294,11 @@ PROPERTY(gemm_skinny_8, sharedBytes, SKINNY8_SHARED_BYTES);
 KERNEL(WIDE_THREADS, 2) gemm_skinny_8(GEMM_PARAMETERS) {
     int granules = (N + GRANULE - 1) / GRANULE, blocks = gridDim.x;
     if (granules <= 2 * blocks) {
-        skinnyGemm<Skinny8Short>(GEMM_ARGUMENTS);
+        skinnyGemm<Skinny8By2>(GEMM_ARGUMENTS);
+    } else if (granules <= 3 * blocks) {
+        skinnyGemm<Skinny8By3>(GEMM_ARGUMENTS);
     } else if (granules <= 4 * blocks) {
-        skinnyGemm<Skinny8>(GEMM_ARGUMENTS);
+        skinnyGemm<Skinny8By4>(GEMM_ARGUMENTS);
     } else {
         wideGemm<Wide8>(GEMM_ARGUMENTS);
     }

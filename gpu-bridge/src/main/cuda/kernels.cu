@@ -1,4 +1,5 @@
 // All kernels of io.tandem.compute.cuda in one module; KERNELS.md is their interface.
+#include "attention_cluster.cuh"
 #include "attention_decode.cuh"
 #include "attention_prefill.cuh"
 #include "elementwise.cuh"

@@ -31,8 +31,9 @@ DEVICE void rotate(HeadPart& part, const float* cosine, const float* sine, int i
 }
 
 /** Angles in double, reduced to one turn, so that far positions keep the accuracy of near ones. */
+template <int THREADS>
 DEVICE void fillAngles(float* cosine, float* sine, const double* frequencies, int position, int half, float magnitude) {
-    for (int i = threadIdx.x; i < half; i += ROPE_THREADS) {
+    for (int i = threadIdx.x; i < half; i += THREADS) {
         double turns = position * frequencies[i] * 0.31830988618379067154;
         float reduced = (float)(turns - 2.0 * rint(0.5 * turns));
         float s, c;
@@ -64,10 +65,11 @@ DEVICE void loadHead(HeadTask& task, const bf16* source, const bf16* bias, int h
     }
 }
 
-/** Norm when there is one, rotation unless it is a value, and the write. */
+/** Norm when there is one, rotation unless it is a value; write(i, pair) stores elements i and i + 1 of the head. */
+template <class Write>
 DEVICE void finishHead(
-    HeadTask& task, const bf16* norm, bool rotated, const float* cosine, const float* sine, bf16* target, int half,
-    float eps) {
+    HeadTask& task, const bf16* norm, bool rotated, const float* cosine, const float* sine, int half, float eps,
+    const Write& write) {
     int lane = threadIdx.x & 31;
     float scale = 1.f;
     if (norm != nullptr) {
@@ -88,8 +90,8 @@ DEVICE void finishHead(
             for (int e = 0; e < 4; e++) part.x[e] *= scale * toFloat(norm[i + (e & 1) + (e & 2 ? half : 0)]);
         }
         if (rotated) rotate(part, cosine, sine, i);
-        *reinterpret_cast<u32*>(target + i) = packBf16(part.x[0], part.x[1]);
-        *reinterpret_cast<u32*>(target + half + i) = packBf16(part.x[2], part.x[3]);
+        write(i, packBf16(part.x[0], part.x[1]));
+        write(half + i, packBf16(part.x[2], part.x[3]));
     }
 }
 
@@ -105,25 +107,25 @@ qkv_rope_write(
     float ropeMagnitude) {
     __shared__ float cosine[ROPE_MAX_HALF], sine[ROPE_MAX_HALF];
     letSuccessorStart();
-    waitForPredecessor();
     int token = blockIdx.x;
-    if (token >= liveRows(count, gridDim.x)) return;
+    bool live = token < liveRows(count, gridDim.x);
     int half = D / 2, warp = threadIdx.x >> 5, heads = H + 2 * G;
-    int position = positions[token];
-    int block = blockTables[(long)tokenSequence[token] * maxBlocks + position / KV_BLOCK_TOKENS];
-    bool anglesReady = false;
-    for (int first = warp; first < heads || !anglesReady; first += ROPE_HEADS * ROPE_WARPS) {
+    int position = 0, block = 0;
+    if (live) {  // what a pass is about, and the angles that follow from it, are there before its first kernel
+        position = positions[token];
+        block = blockTables[(long)tokenSequence[token] * maxBlocks + position / KV_BLOCK_TOKENS];
+        fillAngles<ROPE_THREADS>(cosine, sine, inverseFrequencies, position, half, ropeMagnitude);
+        __syncthreads();
+    }
+    waitForPredecessor();
+    if (!live) return;
+    for (int first = warp; first < heads; first += ROPE_HEADS * ROPE_WARPS) {
         HeadTask tasks[ROPE_HEADS];
 #pragma unroll
         for (int t = 0; t < ROPE_HEADS; t++) {
             tasks[t].head = first + t * ROPE_WARPS;
             if (tasks[t].head < heads)
                 loadHead(tasks[t], qkv + ((long)token * heads + tasks[t].head) * D, bias ? bias + tasks[t].head * D : nullptr, half);
-        }
-        if (!anglesReady) {  // while the loads are under way
-            fillAngles(cosine, sine, inverseFrequencies, position, half, ropeMagnitude);
-            __syncthreads();
-            anglesReady = true;
         }
 #pragma unroll
         for (int t = 0; t < ROPE_HEADS; t++) {
@@ -134,7 +136,9 @@ qkv_rope_write(
                                    : (bf16*)kvAddress(
                                        kvBase, block, blockBytes, layerOffset, isValue, head - H - (isValue ? G : 0), G, D,
                                        position % KV_BLOCK_TOKENS);
-            finishHead(tasks[t], isQuery ? qNorm : isValue ? nullptr : kNorm, !isValue, cosine, sine, target, half, eps);
+            finishHead(
+                tasks[t], isQuery ? qNorm : isValue ? nullptr : kNorm, !isValue, cosine, sine, half, eps,
+                [&](int i, u32 pair) { *reinterpret_cast<u32*>(target + i) = pair; });
         }
     }
 }

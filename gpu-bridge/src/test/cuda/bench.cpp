@@ -206,6 +206,9 @@ struct Pool {
     }
 };
 
+/** Two blocks a multiprocessor. */
+static int decodeSplits(int multiprocessors, int G, int S) { return std::clamp((2 * multiprocessors + G * S - 1) / (G * S), 1, 64); }
+
 static void attentions(Bench& b) {
     const int H = 32, G = 8, D = 128, layers = 8;
     Buffer workspace(b.driver(), b.kernels().property("workspace.bytes"));
@@ -214,7 +217,7 @@ static void attentions(Bench& b) {
         auto [S, context] = shape;
         Pool pool(b, S, context, layers);
         auto q = b.randomBuffer((std::size_t)S * H * D * 2), out = b.randomBuffer((std::size_t)S * H * D * 2);
-        int splits = std::clamp((2 * b.driver().multiprocessors() + G * S - 1) / (G * S), 1, 64);
+        int splits = decodeSplits(b.driver().multiprocessors(), G, S);
         double us = b.microseconds(layers * 2, [&](int i) {
             b.kernels().launch(
                 "attention_decode", splits, G, S, (Address)out, (Address)q, (Address)pool.kv, (Address)pool.tables,
@@ -309,7 +312,7 @@ static void steps(Bench& b) {
     workspace.zero();
     auto frequencies = Buffer::of(b.driver(), std::vector<double>(D / 2, 0.01));
     auto& k = b.kernels();
-    for (auto shape : {std::pair{1, 1280}, {8, 1280}, {16, 1280}, {32, 1280}, {64, 1280}, {128, 1280}, {16, 8448}}) {
+    for (auto shape : {std::pair{1, 1280}, {2, 1280}, {8, 1280}, {16, 1280}, {32, 1280}, {64, 1280}, {128, 1280}, {16, 8448}}) {
         auto [S, context] = shape;
         Pool pool(b, S, context, layers);
         std::vector<int> order(S), last(S, context - 1);
@@ -323,60 +326,75 @@ static void steps(Bench& b) {
         rows.zero();
         std::string gemm = skinny(S);
         unsigned blocks = b.driver().multiprocessors() * k.property(gemm + ".blocksPerSm", 1);
-        int splits = std::clamp((2 * b.driver().multiprocessors() + G * S - 1) / (G * S), 1, 64);
-        auto product = [&](Address c, Address a, Address w, Address added, int N, int K, int flags) {
-            k.launch(gemm, blocks, 1, 1, c, a, w, (Address)0, added, (Address)workspace, (Address)0, S, N, K, flags);
+        int splits = decodeSplits(b.driver().multiprocessors(), G, S);
+        int clusterSplits = k.property("attention_decode_cluster.splits", 1 << 20);
+        struct {
+            bool fused = true, cluster = true;
+            std::string without;
+        } how;
+        struct Weight {
+            Address at;
+            int N, K, flags;
         };
-        std::string without;
-        auto has = [&](const char* part) { return without.find(part) == std::string::npos; };
+        auto product = [&](Address c, Address a, Weight w, Address added) {
+            k.launch(gemm, blocks, 1, 1, c, a, w.at, (Address)0, added, (Address)workspace, (Address)0, S, w.N, w.K, w.flags);
+        };
+        auto has = [&](const char* part) { return how.without.find(part) == std::string::npos; };
         auto step = [&](int) {
             k.launch("embed_gather", S, 1, 1, (Address)residual, (Address)head, (Address)ids, (Address)0, (Address)0, E, V);
-            Address w = weights;
+            Weight headWeight{head, V, E, 1};
             for (int l = 0; l < layers; l++) {
                 long layerOffset = pool.blockBytes / layers * l;
+                Address at = (Address)weights + (qkvBytes + oBytes + guBytes + downBytes) * l;
+                Weight qkvWeight{at, 6144, E, 0}, o{at + qkvBytes, E, E, 0}, gateUp{o.at + oBytes, 2 * I, E, 2};
+                Weight down{gateUp.at + guBytes, E, I, 0};
                 if (has("norm")) k.launch("rmsnorm", S, 1, 1, (Address)x, (Address)residual, (Address)norms, (Address)0, E, 1e-5f);
-                product(qkv, x, w, 0, 6144, E, 0);
-                w += qkvBytes;
-                if (has("rope")) k.launch("qkv_rope_write", S, 1, 1, (Address)q, (Address)pool.kv, (Address)qkv, (Address)0, (Address)0, (Address)0,
-                         (Address)frequencies, (Address)positions, (Address)sequence, (Address)pool.tables, (Address)0, H, G, D,
-                         pool.maxBlocks, pool.blockBytes, layerOffset, 1e-5f, 1.f);
-                if (has("attention")) k.launch("attention_decode", splits, G, S, (Address)att, (Address)q, (Address)pool.kv, (Address)pool.tables,
-                         (Address)pool.contexts, (Address)workspace, (Address)0, H, G, D, pool.maxBlocks, pool.blockBytes,
-                         layerOffset, 0.0883883f);
-                product(residual, att, w, residual, E, E, 0);
-                w += oBytes;
+                product(qkv, x, qkvWeight, 0);
+                if (how.fused) {
+                    bool cluster = how.cluster && G * S * clusterSplits <= b.driver().multiprocessors();
+                    if (has("attention"))
+                        k.launch(cluster ? "attention_decode_cluster" : "attention_decode_rope", cluster ? clusterSplits : splits, G, S, (Address)att, (Address)pool.kv, (Address)qkv, (Address)0, (Address)0,
+                                 (Address)0, (Address)frequencies, (Address)pool.tables, (Address)pool.contexts, (Address)workspace,
+                                 (Address)0, H, G, D, pool.maxBlocks, pool.blockBytes, layerOffset, 0.0883883f, 1e-5f, 1.f);
+                } else {
+                    k.launch("qkv_rope_write", S, 1, 1, (Address)q, (Address)pool.kv, (Address)qkv, (Address)0, (Address)0, (Address)0,
+                             (Address)frequencies, (Address)positions, (Address)sequence, (Address)pool.tables, (Address)0, H, G, D,
+                             pool.maxBlocks, pool.blockBytes, layerOffset, 1e-5f, 1.f);
+                    k.launch("attention_decode", splits, G, S, (Address)att, (Address)q, (Address)pool.kv, (Address)pool.tables,
+                             (Address)pool.contexts, (Address)workspace, (Address)0, H, G, D, pool.maxBlocks, pool.blockBytes,
+                             layerOffset, 0.0883883f);
+                }
+                product(residual, att, o, residual);
                 if (has("norm")) k.launch("rmsnorm", S, 1, 1, (Address)x, (Address)residual, (Address)norms, (Address)0, E, 1e-5f);
-                product(act, x, w, 0, 2 * I, E, 2);
-                w += guBytes;
-                product(residual, act, w, residual, E, I, 0);
-                w += downBytes;
+                product(act, x, gateUp, 0);
+                product(residual, act, down, residual);
             }
             k.launch("rmsnorm", S, 1, 1, (Address)x, (Address)residual, (Address)norms, (Address)0, E, 1e-5f);
-            product(logits, x, head, 0, V, E, 1);
+            product(logits, x, headWeight, 0);
             k.launch("sample_max", k.property("sampling.chunks"), S, 1, (Address)tokens, (Address)0, (Address)logits, (Address)rows,
                      (Address)0, (Address)0, (Address)0, (Address)sampling, (Address)0, V);
         };
         double bytes = weights.bytes() + head.bytes() + 131072.0 * context * S;
-        for (bool overlap : {false, true}) {
-            k.dependentLaunch = overlap;
+        std::string at = "batch " + std::to_string(S) + " ctx " + std::to_string(context);
+        auto measure = [&](const std::string& name) {
             double us = b.microseconds(1, step, 9);
-            b.row(overlap ? "decode step pdl" : "decode step", "batch " + std::to_string(S) + " ctx " + std::to_string(context), us, bytes,
-                  2.0 * S * (bytes / 2));
-        }
-        // What each small kernel costs within the overlapped step: the step without it.
-        for (auto part : {"norm", "rope", "attention", "norm rope attention"}) {
-            if (S > 8) break;
-            without = part;
-            double us = b.microseconds(1, step, 9);
-            b.row(std::string("decode step pdl without ") + part, "batch " + std::to_string(S) + " ctx " + std::to_string(context), us,
-                  has("attention") ? bytes : (double)(weights.bytes() + head.bytes()), 0);
-        }
-        if (S == 1) {
-            without = "";
-            splits = 17;
-            double us = b.microseconds(1, step, 9);
-            b.row("decode step pdl", "batch 1 with 17 splits", us, bytes, 0);
-        }
+            b.row(name, at, us, has("attention") ? bytes : (double)(weights.bytes() + head.bytes()), 0);
+        };
+        k.dependentLaunch = false;
+        measure("decode step");
+        k.dependentLaunch = true;
+        measure("decode step pdl");
+        // What a part costs or gains within the overlapped step: the step without it.
+        how.without = "norm";
+        measure("decode step pdl without norm");
+        how.without = "norm attention";
+        measure("decode step pdl without norm attention");
+        how.without = "";
+        how.cluster = false;
+        if (S <= 2) measure("decode step pdl, no cluster");
+        how.fused = false;
+        measure("decode step pdl, rope apart");
+        how.fused = true;
         k.dependentLaunch = false;
     }
 }

@@ -98,6 +98,67 @@ static void decode(Fixture& f, int H, int G, int D, std::vector<int> lengths, in
     }
 }
 
+/** The fused form: queries, and each sequence's newest key and value, come from the product's row. */
+static void decodeRope(Fixture& f, const std::string& kernel, int H, int G, int D, std::vector<int> lengths, int splits, int live, bool extras) {
+    float scale = 1 / std::sqrt((float)D);
+    auto p = paged(f, lengths, G, D);
+    int width = (H + 2 * G) * D;
+    auto qkv = f.normal((std::size_t)p.S * width, 1.5f), bias = f.normal(width), qNorm = f.normal(D), kNorm = f.normal(D);
+    RopeReference reference(D, 1e-6, extras ? 1.25 : 1);
+    std::vector<double> expected, expectedRows;
+    std::vector<std::size_t> fresh;  // elements of kv that the kernel writes
+    for (int s = 0; s < live; s++) {
+        int context = lengths[s];
+        auto head = [&](int h, const std::vector<bf16>* norm) {
+            return reference.head(&qkv[(std::size_t)s * width + h * D], extras ? &bias[h * D] : nullptr,
+                                  norm && extras ? norm->data() : nullptr, norm != nullptr, context - 1);
+        };
+        for (int g = 0; g < G && context > 0; g++)
+            for (int part = 0; part < 2; part++) {
+                auto x = head(H + part * G + g, part ? nullptr : &kNorm);
+                std::size_t at = kvRow(p, s, part, g, context - 1) - p.kv.data();
+                for (int d = 0; d < D; d++) {
+                    p.kv[at + d] = toBf16(x[d]);
+                    fresh.push_back(at + d);
+                    expectedRows.push_back(x[d]);
+                }
+            }
+        for (int h = 0; h < H; h++) {
+            std::vector<bf16> q;
+            for (double x : head(h, &qNorm)) q.push_back(toBf16(x));
+            attend(p, s, h / (H / G), q.data(), context, scale, expected);
+        }
+    }
+    for (auto at : fresh) p.kv[at] = 0xffff;
+    Buffer out(f.driver, (std::size_t)p.S * H * D * 2), workspace(f.driver, f.kernels.property("workspace.bytes"));
+    workspace.zero();
+    auto qkvAt = Buffer::of(f.driver, qkv), kvAt = Buffer::of(f.driver, p.kv), tables = Buffer::of(f.driver, p.tables);
+    auto biasAt = Buffer::of(f.driver, bias), qNormAt = Buffer::of(f.driver, qNorm), kNormAt = Buffer::of(f.driver, kNorm);
+    auto frequencies = Buffer::of(f.driver, reference.frequencies);
+    for (int s = live; s < p.S; s++) lengths[s] = s % 2 ? 1234567890 : -5;
+    auto context = Buffer::of(f.driver, lengths), count = Buffer::of(f.driver, std::vector<int>{live});
+    std::string name = kernel + shape(H, G, D) + " splits=" + std::to_string(splits);
+    Address none = 0;
+    for (int repeat = 0; repeat < 2; repeat++) {
+        out.poison();
+        f.kernels.launch(
+            kernel, splits, G, p.S, (Address)out, (Address)kvAt, (Address)qkvAt, extras ? (Address)biasAt : none,
+            extras ? (Address)qNormAt : none, extras ? (Address)kNormAt : none, (Address)frequencies, (Address)tables,
+            (Address)context, (Address)workspace, (Address)count, H, G, D, p.maxBlocks, p.blockBytes, p.layerOffset, scale,
+            1e-6f, (float)reference.magnitude);
+        f.driver.synchronize();
+        f.compare(name, out.read<bf16>(), expected, 8e-3);
+    }
+    auto stored = kvAt.read<bf16>();
+    std::vector<bf16> rows;
+    for (auto at : fresh) {
+        rows.push_back(stored[at]);
+        stored[at] = 0xffff;
+    }
+    f.compare(name + " new rows", rows, expectedRows, 4e-3);
+    f.report(name + " other rows", stored == p.kv, "as they were");
+}
+
 static void prefill(Fixture& f, int H, int G, int D, std::vector<int> prefixes, std::vector<int> lengths, int firstRow, int live) {
     float scale = 1 / std::sqrt((float)D);
     std::vector<int> total, starts{firstRow};
@@ -141,6 +202,24 @@ void checkAttention(Fixture& f) {
         decode(f, 4, 4, 80, {50, 1000}, 64, 2);
         decode(f, 2, 1, 8, {31}, 2, 1);
         decode(f, 14, 2, 64, {260}, 3, 1);
+    }
+    if (f.wants("attention_decode_rope")) {
+        decodeRope(f, "attention_decode_rope", 32, 8, 128, {1024, 17, 1, 0, 700, 16}, 16, 6, false);
+        decodeRope(f, "attention_decode_rope", 32, 8, 128, {100, 300, 33}, 1, 1, true);
+        decodeRope(f, "attention_decode_rope", 9, 3, 64, {65, 16, 15, 333}, 8, 4, true);
+        decodeRope(f, "attention_decode_rope", 16, 1, 256, {129, 2}, 4, 2, false);
+        decodeRope(f, "attention_decode_rope", 4, 4, 80, {50, 1000}, 64, 2, false);
+        decodeRope(f, "attention_decode_rope", 2, 1, 8, {31}, 2, 1, true);
+        decodeRope(f, "attention_decode_rope", 14, 2, 64, {260, 641}, 3, 2, true);
+    }
+    int cluster = f.kernels.property("attention_decode_cluster.splits", 0);
+    if (f.wants("attention_decode_cluster") && cluster > 0) {
+        decodeRope(f, "attention_decode_cluster", 32, 8, 128, {1024, 17, 1, 0, 700, 16}, cluster, 6, false);
+        decodeRope(f, "attention_decode_cluster", 32, 8, 128, {1281}, cluster, 1, true);
+        decodeRope(f, "attention_decode_cluster", 9, 3, 64, {65, 16, 15, 333}, cluster, 3, true);
+        decodeRope(f, "attention_decode_cluster", 15, 1, 128, {40, 129}, cluster, 2, true);
+        decodeRope(f, "attention_decode_cluster", 4, 4, 80, {50, 1000}, cluster, 2, false);
+        decodeRope(f, "attention_decode_cluster", 16, 1, 8, {31}, cluster, 1, true);
     }
     if (f.wants("attention_prefill")) {
         prefill(f, 8, 2, 128, {0, 37, 0}, {130, 65, 1}, 0, 3);

@@ -92,10 +92,9 @@ static std::size_t kvElement(int block, int blockElements, int layer, int part, 
 
 static void rope(Fixture& f, int T, int live, int H, int G, int D, bool withBias, bool withNorms, float magnitude) {
     const int S = 3, maxBlocks = 5000 / 16, layers = 2, layer = 1, blocks = 64;
-    int width = (H + 2 * G) * D, half = D / 2, blockElements = layers * 2 * G * 16 * D;
+    int width = (H + 2 * G) * D, blockElements = layers * 2 * G * 16 * D;
     auto qkv = f.normal((std::size_t)T * width), bias = f.normal(width), qNorm = f.normal(D), kNorm = f.normal(D);
-    std::vector<double> frequencies(half);
-    for (int i = 0; i < half; i++) frequencies[i] = std::pow(500000.0, -2.0 * i / D);
+    RopeReference reference(D, 1e-6, magnitude);
     std::vector<int> positions(T), sequence(T), tables(S * maxBlocks);
     for (auto& b : tables) b = f.uniform(0, blocks - 1);
     for (int t = 0; t < T; t++) {
@@ -107,21 +106,9 @@ static void rope(Fixture& f, int T, int live, int H, int G, int D, bool withBias
     std::vector<std::size_t> kvIndices;
     for (int t = 0; t < live; t++)
         for (int h = 0; h < H + 2 * G; h++) {
-            std::vector<double> x(D);
-            double square = 0;
-            for (int d = 0; d < D; d++) {
-                x[d] = toFloat(qkv[(std::size_t)t * width + h * D + d]) + (withBias ? toFloat(bias[h * D + d]) : 0);
-                square += x[d] * x[d];
-            }
             bool isValue = h >= H + G;
-            if (withNorms && !isValue)
-                for (int d = 0; d < D; d++) x[d] *= toFloat((h < H ? qNorm : kNorm)[d]) / std::sqrt(square / D + 1e-6);
-            for (int i = 0; i < half && !isValue; i++) {
-                double angle = positions[t] * frequencies[i], c = std::cos(angle) * magnitude, s = std::sin(angle) * magnitude;
-                double low = x[i], high = x[half + i];
-                x[i] = low * c - high * s;
-                x[half + i] = high * c + low * s;
-            }
+            const bf16* norm = withNorms && !isValue ? (h < H ? qNorm : kNorm).data() : nullptr;
+            auto x = reference.head(&qkv[(std::size_t)t * width + h * D], withBias ? &bias[h * D] : nullptr, norm, !isValue, positions[t]);
             for (int d = 0; d < D; d++) {
                 if (h < H) {
                     expectedQ.push_back(x[d]);
@@ -136,7 +123,7 @@ static void rope(Fixture& f, int T, int live, int H, int G, int D, bool withBias
     q.poison();
     kv.poison();
     auto qkvAt = Buffer::of(f.driver, qkv), biasAt = Buffer::of(f.driver, bias), qNormAt = Buffer::of(f.driver, qNorm);
-    auto kNormAt = Buffer::of(f.driver, kNorm), frequenciesAt = Buffer::of(f.driver, frequencies);
+    auto kNormAt = Buffer::of(f.driver, kNorm), frequenciesAt = Buffer::of(f.driver, reference.frequencies);
     auto positionsAt = Buffer::of(f.driver, positions), sequenceAt = Buffer::of(f.driver, sequence);
     auto tablesAt = Buffer::of(f.driver, tables), count = Buffer::of(f.driver, std::vector<int>{live});
     Address none = 0;

@@ -182,6 +182,8 @@ class Kernels {
         void* f;
         driver.call("cuModuleGetFunction", &f, module, name.c_str());
         if (shared > 48 * 1024) driver.call("cuFuncSetAttribute", f, 8, (int)shared);
+        // All of it as shared memory: a kernel that starts while another runs finds what that one leaves.
+        driver.call("cuFuncSetAttribute", f, 9, 100);
         return functions[name] = f;
     }
 

@@ -83,6 +83,34 @@ struct Fixture {
     static float value(float v) { return v; }
 };
 
+/** What rope.cuh makes of one head, in double: bias, norm when given, rotation when asked for. */
+struct RopeReference {
+    std::vector<double> frequencies;
+    double eps, magnitude;
+
+    RopeReference(int D, double eps, double magnitude) : frequencies(D / 2), eps(eps), magnitude(magnitude) {
+        for (int i = 0; i < D / 2; i++) frequencies[i] = std::pow(500000.0, -2.0 * i / D);
+    }
+
+    std::vector<double> head(const bf16* in, const bf16* bias, const bf16* norm, bool rotated, int position) const {
+        int half = frequencies.size(), D = 2 * half;
+        std::vector<double> x(D);
+        double square = 0;
+        for (int d = 0; d < D; d++) {
+            x[d] = toFloat(in[d]) + (bias ? toFloat(bias[d]) : 0);
+            square += x[d] * x[d];
+        }
+        for (int d = 0; d < D && norm; d++) x[d] *= toFloat(norm[d]) / std::sqrt(square / D + eps);
+        for (int i = 0; i < half && rotated; i++) {
+            double angle = position * frequencies[i], c = std::cos(angle) * magnitude, s = std::sin(angle) * magnitude;
+            double low = x[i], high = x[half + i];
+            x[i] = low * c - high * s;
+            x[half + i] = high * c + low * s;
+        }
+        return x;
+    }
+};
+
 void checkElementwise(Fixture& f);
 void checkGemm(Fixture& f);
 void checkAttention(Fixture& f);

@@ -11,6 +11,7 @@ import io.tandem.model.ModelConfig;
  */
 final class ForwardKernels {
     private static final int MAX_SPLITS = 64;
+    private static final int MAX_CLUSTER_HEAD_DIM = 128;
     /** Columns that a block of {@code silu_mul} takes. */
     private static final int SILU_COLUMNS = 2048;
 
@@ -30,6 +31,9 @@ final class ForwardKernels {
     private final float scale;
     private final int prefillTile;
     private final int samplingChunks;
+    /** Blocks of a cluster for attention, 0 = none on this device or for this model's heads. */
+    private final int clusterSplits;
+
     private long kvBase;
 
     ForwardKernels(
@@ -59,6 +63,12 @@ final class ForwardKernels {
         scale = (float) (1 / Math.sqrt(config.headDim()));
         prefillTile = kernels.figure(KernelName.ATTENTION_PREFILL, "tileM");
         samplingChunks = kernels.figure("sampling.chunks");
+        int groupHeads = config.heads() / config.kvHeads();
+        boolean fits = kernels.has(KernelName.ATTENTION_DECODE_CLUSTER)
+                && config.headDim() <= MAX_CLUSTER_HEAD_DIM
+                && groupHeads * (config.headDim() + 2)
+                        <= kernels.figure(KernelName.ATTENTION_DECODE_CLUSTER, "headFloats");
+        clusterSplits = fits ? kernels.figure(KernelName.ATTENTION_DECODE_CLUSTER, "splits") : 0;
     }
 
     /** Where the KV blocks begin. */
@@ -111,12 +121,16 @@ final class ForwardKernels {
             Layer layer = weights.layers[i];
             norm(a.normed(), a.residual(), layer.attentionNorm(), count, tokens);
             products.multiply(qkv, a.qkv(), a.normed(), layer.qkv(), false, count, tokens, 0);
-            ropeAndWrite(layer, i, decodesOnly, tokens);
-            if (decodes > 0) {
-                attendOne(i, decodesOnly, decodes);
-            }
-            if (prefills > 0) {
-                attendMany(i, decodes, prefills, prefillTokens);
+            if (decodesOnly) {
+                ropeAndAttend(layer, i, decodes);
+            } else {
+                ropeAndWrite(layer, i, tokens);
+                if (decodes > 0) {
+                    attendOne(i, decodes);
+                }
+                if (prefills > 0) {
+                    attendMany(i, decodes, prefills, prefillTokens);
+                }
             }
             products.multiply(output, a.residual(), a.attended(), layer.output(), true, count, tokens, 0);
             norm(a.normed(), a.residual(), layer.mlpNorm(), count, tokens);
@@ -135,7 +149,7 @@ final class ForwardKernels {
                 .on(rows);
     }
 
-    private void ropeAndWrite(Layer layer, int index, boolean decodesOnly, int tokens) {
+    private void ropeAndWrite(Layer layer, int index, int tokens) {
         kernels.call(KernelName.QKV_ROPE_WRITE)
                 .address(a.queries())
                 .address(kvBase)
@@ -144,8 +158,8 @@ final class ForwardKernels {
                 .address(layer.queryNorm())
                 .address(layer.keyNorm())
                 .address(weights.frequencies)
-                .address(inputs.positions(decodesOnly))
-                .address(inputs.tokenSequences(decodesOnly))
+                .address(inputs.positions())
+                .address(inputs.tokenSequences())
                 .address(inputs.blockTables(0))
                 .address(inputs.tokenCount())
                 .number(config.heads())
@@ -159,12 +173,40 @@ final class ForwardKernels {
                 .on(tokens);
     }
 
-    private void attendOne(int layer, boolean decodesOnly, int sequences) {
-        int splits = Math.clamp(
-                (2L * multiprocessors + (long) config.kvHeads() * sequences - 1)
-                        / ((long) config.kvHeads() * sequences),
-                1,
-                MAX_SPLITS);
+    /** Blocks that share the context of a sequence and KV head: enough of them to have two on each multiprocessor. */
+    private int splits(int sequences) {
+        long pairs = (long) config.kvHeads() * sequences;
+        return Math.clamp((2L * multiprocessors + pairs - 1) / pairs, 1, MAX_SPLITS);
+    }
+
+    /** The two in one, for passes of one token a sequence: by clusters of blocks where all of them find room at once. */
+    private void ropeAndAttend(Layer layer, int index, int sequences) {
+        boolean clustered = clusterSplits > 0 && (long) config.kvHeads() * sequences * clusterSplits <= multiprocessors;
+        kernels.call(clustered ? KernelName.ATTENTION_DECODE_CLUSTER : KernelName.ATTENTION_DECODE_ROPE)
+                .address(a.attended())
+                .address(kvBase)
+                .address(a.qkv())
+                .address(layer.qkvBias())
+                .address(layer.queryNorm())
+                .address(layer.keyNorm())
+                .address(weights.frequencies)
+                .address(inputs.blockTables(0))
+                .address(inputs.contextLengths())
+                .address(a.workspace())
+                .address(inputs.tokenCount())
+                .number(config.heads())
+                .number(config.kvHeads())
+                .number(config.headDim())
+                .number(inputs.maxBlocks())
+                .wide(layout.blockBytes())
+                .wide(index * layout.layerBytes())
+                .real(scale)
+                .real(config.normEps())
+                .real(1)
+                .on(clustered ? clusterSplits : splits(sequences), config.kvHeads(), sequences);
+    }
+
+    private void attendOne(int layer, int sequences) {
         kernels.call(KernelName.ATTENTION_DECODE)
                 .address(a.attended())
                 .address(a.queries())
@@ -172,7 +214,7 @@ final class ForwardKernels {
                 .address(inputs.blockTables(0))
                 .address(inputs.contextLengths())
                 .address(a.workspace())
-                .address(decodesOnly ? inputs.tokenCount() : inputs.decodeCount())
+                .address(inputs.decodeCount())
                 .number(config.heads())
                 .number(config.kvHeads())
                 .number(config.headDim())
@@ -180,7 +222,7 @@ final class ForwardKernels {
                 .wide(layout.blockBytes())
                 .wide(layer * layout.layerBytes())
                 .real(scale)
-                .on(splits, config.kvHeads(), sequences);
+                .on(splits(sequences), config.kvHeads(), sequences);
     }
 
     private void attendMany(int layer, int first, int sequences, int tokens) {
@@ -204,7 +246,7 @@ final class ForwardKernels {
     }
 
     private void mlp(Layer layer, long count, int tokens) {
-        if (tokens <= Products.SKINNY_ROWS) {
+        if (products.isSkinny(tokens)) {
             products.multiply(gateUp, a.gated(), a.normed(), layer.gateUp(), false, count, tokens, Products.SILU_MUL);
         } else {
             products.multiply(gateUp, a.gateUp(), a.normed(), layer.gateUp(), false, count, tokens, 0);

@@ -59,6 +59,11 @@ final class KernelCatalog {
         return ptx;
     }
 
+    /** Whether this target has a kernel. */
+    boolean has(KernelName kernel) {
+        return number(kernel.kernel + ".threads", 0) > 0;
+    }
+
     int number(String key) {
         return number(key, Integer.MIN_VALUE);
     }

@@ -10,6 +10,9 @@ enum KernelName {
     QKV_ROPE_WRITE,
     SILU_MUL,
     ATTENTION_DECODE,
+    ATTENTION_DECODE_ROPE,
+    /** Capability 9.0 only. */
+    ATTENTION_DECODE_CLUSTER,
     ATTENTION_PREFILL,
     GEMM_SKINNY_8,
     GEMM_SKINNY_16,

@@ -5,6 +5,7 @@ import io.tandem.compute.cuda.CudaDriver.Stream;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;
 
@@ -34,7 +35,8 @@ final class Kernels implements AutoCloseable {
         this.catalog = catalog;
         this.stream = stream;
         this.mayOverlap = mayOverlap && catalog.target().equals("sm_90a");
-        List<KernelName> ids = List.of(KernelName.values());
+        List<KernelName> ids =
+                Arrays.stream(KernelName.values()).filter(catalog::has).toList();
         String[] names = ids.stream().map(id -> id.kernel).toArray(String[]::new);
         int[] sharedBytes = ids.stream()
                 .mapToInt(id -> catalog.number(id.kernel + ".sharedBytes", 0))
@@ -49,6 +51,11 @@ final class Kernels implements AutoCloseable {
             array.setAtIndex(ValueLayout.JAVA_LONG, i, values.address() + 8L * i);
         }
         pointers = array.address();
+    }
+
+    /** Whether the device has this kernel. */
+    boolean has(KernelName id) {
+        return loaded.containsKey(id);
     }
 
     /** A figure of {@code kernels.properties}. */

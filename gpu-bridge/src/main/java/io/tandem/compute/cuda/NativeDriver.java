@@ -222,6 +222,13 @@ final class NativeDriver implements CudaDriver {
                             function,
                             CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
                             dynamicSharedBytes[i]));
+            // An SM divides its memory between shared memory and L1 while it is idle: with all of it shared, a kernel
+            // that
+            // starts early finds room beside the one that runs.
+            check(
+                    "shared memory of " + names[i],
+                    JCudaDriver.cuFuncSetAttribute(
+                            function, CUfunction_attribute.CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT, 100));
             kernels[i] = function;
         }
         return kernels;

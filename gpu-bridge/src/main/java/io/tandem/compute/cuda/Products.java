@@ -11,8 +11,10 @@ final class Products {
     /** w holds gate rows, then up rows; c is silu(gate) times up. Few rows only. */
     static final int SILU_MUL = 2;
 
-    /** Rows that the skinny kernels take at most. */
-    static final int SKINNY_ROWS = 128;
+    /** Rows that the skinny kernels take at most; beyond the smaller number cuBLASLt is faster where the host has it. */
+    private static final int SKINNY_ROWS = 128;
+
+    private static final int SKINNY_ROWS_BEFORE_LT = 64;
 
     /** Rows beyond are rounded up to a multiple of this for cuBLASLt, so that plans can be kept. */
     static final int ROW_STEP = 64;
@@ -88,7 +90,7 @@ final class Products {
      * @param flags {@link #FLOAT_OUTPUT} when the weight says so, {@link #SILU_MUL}
      */
     void multiply(Weight w, long c, long a, long address, boolean accumulate, long count, int rows, int flags) {
-        if (rows > SKINNY_ROWS && lt.isPresent()) {
+        if (lt.isPresent() && !isSkinny(rows)) {
             Plan plan = plan(w, rows);
             lt.get().multiply(plan, c, a, address, accumulate, ltWorkspace, driver.handle(stream));
             return;
@@ -111,6 +113,11 @@ final class Products {
         } else {
             kernels.on(skinnyBlocks[skinny]);
         }
+    }
+
+    /** Whether a product of so many rows is one of ours for few rows, which can do {@link #SILU_MUL}. */
+    boolean isSkinny(int rows) {
+        return rows <= (lt.isPresent() ? SKINNY_ROWS_BEFORE_LT : SKINNY_ROWS);
     }
 
     private static int skinny(int rows) {

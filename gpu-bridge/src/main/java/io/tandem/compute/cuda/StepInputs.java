@@ -33,8 +33,6 @@ final class StepInputs {
     private final int contextStarts;
     private final int logitRows;
     private final int decodeIds;
-    private final int decodePositions;
-    private final int decodeSequences;
     private final int tokenIds;
     private final int positions;
     private final int tokenSequences;
@@ -59,9 +57,7 @@ final class StepInputs {
         contextStarts = queryStarts + s;
         logitRows = contextStarts + s;
         decodeIds = logitRows + s;
-        decodePositions = decodeIds + s;
-        decodeSequences = decodePositions + s;
-        tokenIds = decodeSequences + s;
+        tokenIds = decodeIds + s;
         positions = tokenIds + t;
         tokenSequences = positions + t;
         ints = tokenSequences + t;
@@ -145,14 +141,14 @@ final class StepInputs {
         private void tokens(ForwardBatch batch) {
             boolean few = decodesOnly();
             int ids = few ? decodeIds : tokenIds;
-            int at = few ? decodePositions : positions;
-            int owners = few ? decodeSequences : tokenSequences;
             for (int s = 0; s < batch.sequences; s++) {
                 int end = batch.tokenStart[s] + batch.tokenCount[s];
                 for (int t = batch.tokenStart[s]; t < end; t++) {
                     put(ids + t, batch.tokenIds[t]);
-                    put(at + t, batch.positions[t]);
-                    put(owners + t, s);
+                    if (!few) {
+                        put(positions + t, batch.positions[t]);
+                        put(tokenSequences + t, s);
+                    }
                 }
             }
         }
@@ -250,12 +246,14 @@ final class StepInputs {
         return at(decodesOnly ? decodeIds : tokenIds);
     }
 
-    long positions(boolean decodesOnly) {
-        return at(decodesOnly ? decodePositions : positions);
+    /** Not sent with a pass of decodes only: a position is the context's length less one there. */
+    long positions() {
+        return at(positions);
     }
 
-    long tokenSequences(boolean decodesOnly) {
-        return at(decodesOnly ? decodeSequences : tokenSequences);
+    /** Likewise: token and sequence are the same there. */
+    long tokenSequences() {
+        return at(tokenSequences);
     }
 
     long blockTables(int sequence) {

@@ -16,6 +16,7 @@ final class HostDevice {
         "qkv_rope_write",
         "silu_mul",
         "attention_decode",
+        "attention_decode_rope",
         "attention_prefill",
         "gemm_skinny_8",
         "gemm_skinny_16",

@@ -2,6 +2,7 @@ package io.tandem.compute.cuda;
 
 import io.tandem.sampling.Sampler;
 import io.tandem.sampling.SamplingParams;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
@@ -20,6 +21,7 @@ final class HostKernels {
             case "qkv_rope_write" -> qkvRopeWrite(p, gridX);
             case "silu_mul" -> siluMul(p, gridY);
             case "attention_decode" -> attentionDecode(p, gridZ);
+            case "attention_decode_rope" -> attentionDecodeRope(p, gridZ);
             case "attention_prefill" -> attentionPrefill(p);
             case "sample_max" -> sample(p, gridY, false);
             case "sample_draw" -> sample(p, gridY, true);
@@ -164,6 +166,28 @@ final class HostKernels {
     private static void attentionDecode(long[] p, int sequences) {
         for (int s = 0; s < live(p[6], sequences); s++) {
             attend(p[0], p[1], s, p[2], p[3] + 4 * s * p[10], number(p[4], s), p, 7);
+        }
+    }
+
+    private static void attentionDecodeRope(long[] p, int sequences) {
+        try (Arena arena = Arena.ofConfined()) {
+            long q = arena.allocate(2L * sequences * p[11] * p[13], 16).address();
+            long positions = arena.allocate(4L * sequences, 4).address();
+            long owners = arena.allocate(4L * sequences, 4).address();
+            for (int s = 0; s < live(p[10], sequences); s++) {
+                number(positions, s, number(p[8], s) - 1);
+                number(owners, s, s);
+            }
+            qkvRopeWrite(
+                    new long[] {
+                        q, p[1], p[2], p[3], p[4], p[5], p[6], positions, owners, p[7], p[10], p[11], p[12], p[13],
+                        p[14], p[15], p[16], p[18], p[19]
+                    },
+                    sequences);
+            attentionDecode(
+                    new long[] {p[0], q, p[1], p[7], p[8], p[9], p[10], p[11], p[12], p[13], p[14], p[15], p[16], p[17]
+                    },
+                    sequences);
         }
     }
 
