@@ -5,13 +5,6 @@
 
 #if __CUDA_ARCH__ >= 900
 
-constexpr int DECODE_CLUSTER = 8;  // the splits of a sequence and KV head; each reads the others' shared memory
-
-PROPERTY(attention_decode_cluster, threads, DECODE_THREADS);
-PROPERTY(attention_decode_cluster, sharedBytes, DECODE_SHARED_BYTES);
-PROPERTY(attention_decode_cluster, splits, DECODE_CLUSTER);
-PROPERTY(attention_decode_cluster, headFloats, DECODE_QUERY_BYTES / 4);
-
 /** Every thread of the cluster arrives; what they wrote to shared memory is visible. */
 DEVICE void clusterBarrier() {
     asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
@@ -29,21 +22,22 @@ DEVICE float peerFloat(u32 address, int block) {
 }
 
 /** This block's share of the outputs, from the parts of all blocks of the cluster: [heads][D] sums, then max, then sum. */
+template <int CLUSTER>
 DEVICE void joinCluster(const DecodeTask& task, int D, u32 part) {
     int outputs = task.heads * D;
-    for (int i = task.split * DECODE_THREADS + threadIdx.x; i < outputs; i += DECODE_CLUSTER * DECODE_THREADS) {
+    for (int i = task.split * DECODE_THREADS + threadIdx.x; i < outputs; i += CLUSTER * DECODE_THREADS) {
         u32 maxima = part + (outputs + i / D) * 4;
-        float max[DECODE_CLUSTER], sum[DECODE_CLUSTER], value[DECODE_CLUSTER], top = MASKED, total = 0, result = 0;
+        float max[CLUSTER], sum[CLUSTER], value[CLUSTER], top = MASKED, total = 0, result = 0;
 #pragma unroll
-        for (int b = 0; b < DECODE_CLUSTER; b++) {
+        for (int b = 0; b < CLUSTER; b++) {
             max[b] = peerFloat(maxima, b);
             sum[b] = peerFloat(maxima + task.heads * 4, b);
             value[b] = peerFloat(part + i * 4, b);
         }
 #pragma unroll
-        for (int b = 0; b < DECODE_CLUSTER; b++) top = fmaxf(top, max[b]);
+        for (int b = 0; b < CLUSTER; b++) top = fmaxf(top, max[b]);
 #pragma unroll
-        for (int b = 0; b < DECODE_CLUSTER; b++) {
+        for (int b = 0; b < CLUSTER; b++) {
             float weight = exp2Fast(max[b] - top);
             total += weight * sum[b];
             result += weight * value[b];
@@ -52,7 +46,7 @@ DEVICE void joinCluster(const DecodeTask& task, int D, u32 part) {
     }
 }
 
-template <int DP>
+template <int DP, int CLUSTER>
 DEVICE void clusterTask(const DecodeTask& task, const PagedKv& kv, const NewToken& token, NewTokenShared& fresh) {
     u32 queries = sharedAddress(dynamicShared);
     DecodeStream<DP> stream(
@@ -78,18 +72,18 @@ DEVICE void clusterTask(const DecodeTask& task, const PagedKv& kv, const NewToke
     __syncthreads();
     joinWarps<DP>(parked, task, kv.D, reinterpret_cast<float*>(dynamicShared));
     clusterBarrier();
-    joinCluster(task, kv.D, queries);
+    joinCluster<CLUSTER>(task, kv.D, queries);
     clusterBarrier();  // nobody leaves while another still reads from it
 }
 
-/**
- * attention_decode_rope for one or two sequences: a cluster of blocks a sequence and KV head, whose parts meet in their shared
- * memory. While it waits for the product it runs through its code once, which streams of weights have driven from the caches.
- */
-extern "C" __global__ void __cluster_dims__(DECODE_CLUSTER, 1, 1) __launch_bounds__(DECODE_THREADS, 2) attention_decode_cluster(
-    bf16* out, byte* kvBase, const bf16* qkv, const bf16* bias, const bf16* qNorm, const bf16* kNorm,
-    const double* inverseFrequencies, const int* blockTables, const int* contextLengths, byte* workspace, const int* count,
-    int H, int G, int D, int maxBlocks, long blockBytes, long layerOffset, float scale, float eps, float ropeMagnitude) {
+#define CLUSTER_PARAMETERS                                                                                             \
+    bf16 *out, byte *kvBase, const bf16 *qkv, const bf16 *bias, const bf16 *qNorm, const bf16 *kNorm,                  \
+        const double *inverseFrequencies, const int *blockTables, const int *contextLengths, byte *workspace,          \
+        const int *count, int H, int G, int D, int maxBlocks, long blockBytes, long layerOffset, float scale, float eps, \
+        float ropeMagnitude
+
+template <int CLUSTER>
+DEVICE void clusterAttention(CLUSTER_PARAMETERS) {
     __shared__ NewTokenShared fresh;
     letSuccessorStart();
     int sequence = blockIdx.z, group = blockIdx.y;
@@ -100,7 +94,7 @@ extern "C" __global__ void __cluster_dims__(DECODE_CLUSTER, 1, 1) __launch_bound
     DecodeTask task;
     task.sequence = sequence;
     task.split = blockIdx.x;
-    task.splits = DECODE_CLUSTER;
+    task.splits = CLUSTER;
     task.heads = H / G;
     task.context = contextLengths[sequence];
     task.scale = scale * LOG2E;
@@ -109,10 +103,30 @@ extern "C" __global__ void __cluster_dims__(DECODE_CLUSTER, 1, 1) __launch_bound
     PagedKv kv{kvBase, blockTables + (long)sequence * maxBlocks, blockBytes, layerOffset, group, G, D};
     NewToken token{qkv + (long)sequence * (H + 2 * G) * D, bias, qNorm, kNorm, inverseFrequencies, eps, ropeMagnitude, H, group, kvBase};
     if (D <= 64) {
-        clusterTask<64>(task, kv, token, fresh);
+        clusterTask<64, CLUSTER>(task, kv, token, fresh);
     } else {
-        clusterTask<128>(task, kv, token, fresh);
+        clusterTask<128, CLUSTER>(task, kv, token, fresh);
     }
 }
+
+/**
+ * attention_decode_rope for few sequences: a cluster of blocks a sequence and KV head, whose parts meet in their shared
+ * memory. While it waits for the product it runs through its code once, which streams of weights have driven from the caches.
+ */
+#define CLUSTER_KERNEL(SPLITS)                                                                                         \
+    PROPERTY(attention_decode_cluster_##SPLITS, threads, DECODE_THREADS);                                              \
+    PROPERTY(attention_decode_cluster_##SPLITS, sharedBytes, DECODE_SHARED_BYTES);                                     \
+    PROPERTY(attention_decode_cluster_##SPLITS, splits, SPLITS);                                                       \
+    PROPERTY(attention_decode_cluster_##SPLITS, headFloats, DECODE_QUERY_BYTES / 4);                                   \
+    extern "C" __global__ void __cluster_dims__(SPLITS, 1, 1) __launch_bounds__(DECODE_THREADS, 2)                     \
+        attention_decode_cluster_##SPLITS(CLUSTER_PARAMETERS) {                                                        \
+        clusterAttention<SPLITS>(                                                                                      \
+            out, kvBase, qkv, bias, qNorm, kNorm, inverseFrequencies, blockTables, contextLengths, workspace, count, H, \
+            G, D, maxBlocks, blockBytes, layerOffset, scale, eps, ropeMagnitude);                                      \
+    }
+
+CLUSTER_KERNEL(2)
+CLUSTER_KERNEL(4)
+CLUSTER_KERNEL(8)
 
 #endif

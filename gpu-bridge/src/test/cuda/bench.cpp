@@ -312,7 +312,7 @@ static void steps(Bench& b) {
     workspace.zero();
     auto frequencies = Buffer::of(b.driver(), std::vector<double>(D / 2, 0.01));
     auto& k = b.kernels();
-    for (auto shape : {std::pair{1, 1280}, {2, 1280}, {8, 1280}, {16, 1280}, {32, 1280}, {64, 1280}, {128, 1280}, {16, 8448}}) {
+    for (auto shape : {std::pair{1, 1280}, {2, 1280}, {4, 1280}, {8, 1280}, {16, 1280}, {32, 1280}, {64, 1280}, {128, 1280}, {16, 8448}}) {
         auto [S, context] = shape;
         Pool pool(b, S, context, layers);
         std::vector<int> order(S), last(S, context - 1);
@@ -327,7 +327,11 @@ static void steps(Bench& b) {
         std::string gemm = skinny(S);
         unsigned blocks = b.driver().multiprocessors() * k.property(gemm + ".blocksPerSm", 1);
         int splits = decodeSplits(b.driver().multiprocessors(), G, S);
-        int clusterSplits = k.property("attention_decode_cluster.splits", 1 << 20);
+        int clusterSplits = 8;
+        while (clusterSplits > 1
+               && (clusterSplits * G * S > b.driver().multiprocessors()
+                   || k.property("attention_decode_cluster_" + std::to_string(clusterSplits) + ".splits", 0) == 0))
+            clusterSplits /= 2;
         struct {
             bool fused = true, cluster = true;
             std::string without;
@@ -351,9 +355,9 @@ static void steps(Bench& b) {
                 if (has("norm")) k.launch("rmsnorm", S, 1, 1, (Address)x, (Address)residual, (Address)norms, (Address)0, E, 1e-5f);
                 product(qkv, x, qkvWeight, 0);
                 if (how.fused) {
-                    bool cluster = how.cluster && G * S * clusterSplits <= b.driver().multiprocessors();
+                    bool cluster = how.cluster && clusterSplits > 1;
                     if (has("attention"))
-                        k.launch(cluster ? "attention_decode_cluster" : "attention_decode_rope", cluster ? clusterSplits : splits, G, S, (Address)att, (Address)pool.kv, (Address)qkv, (Address)0, (Address)0,
+                        k.launch(cluster ? "attention_decode_cluster_" + std::to_string(clusterSplits) : "attention_decode_rope", cluster ? clusterSplits : splits, G, S, (Address)att, (Address)pool.kv, (Address)qkv, (Address)0, (Address)0,
                                  (Address)0, (Address)frequencies, (Address)pool.tables, (Address)pool.contexts, (Address)workspace,
                                  (Address)0, H, G, D, pool.maxBlocks, pool.blockBytes, layerOffset, 0.0883883f, 1e-5f, 1.f);
                 } else {
@@ -391,7 +395,7 @@ static void steps(Bench& b) {
         measure("decode step pdl without norm attention");
         how.without = "";
         how.cluster = false;
-        if (S <= 2) measure("decode step pdl, no cluster");
+        if (clusterSplits > 1) measure("decode step pdl, no cluster");
         how.fused = false;
         measure("decode step pdl, rope apart");
         how.fused = true;

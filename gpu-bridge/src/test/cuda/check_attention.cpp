@@ -212,14 +212,15 @@ void checkAttention(Fixture& f) {
         decodeRope(f, "attention_decode_rope", 2, 1, 8, {31}, 2, 1, true);
         decodeRope(f, "attention_decode_rope", 14, 2, 64, {260, 641}, 3, 2, true);
     }
-    int cluster = f.kernels.property("attention_decode_cluster.splits", 0);
-    if (f.wants("attention_decode_cluster") && cluster > 0) {
-        decodeRope(f, "attention_decode_cluster", 32, 8, 128, {1024, 17, 1, 0, 700, 16}, cluster, 6, false);
-        decodeRope(f, "attention_decode_cluster", 32, 8, 128, {1281}, cluster, 1, true);
-        decodeRope(f, "attention_decode_cluster", 9, 3, 64, {65, 16, 15, 333}, cluster, 3, true);
-        decodeRope(f, "attention_decode_cluster", 15, 1, 128, {40, 129}, cluster, 2, true);
-        decodeRope(f, "attention_decode_cluster", 4, 4, 80, {50, 1000}, cluster, 2, false);
-        decodeRope(f, "attention_decode_cluster", 16, 1, 8, {31}, cluster, 1, true);
+    for (int splits : {2, 4, 8}) {
+        std::string name = "attention_decode_cluster_" + std::to_string(splits);
+        if (!f.wants(name) || f.kernels.property(name + ".splits", 0) == 0) continue;
+        decodeRope(f, name, 32, 8, 128, {1024, 17, 1, 0, 700, 16}, splits, 6, false);
+        decodeRope(f, name, 32, 8, 128, {1281}, splits, 1, true);
+        decodeRope(f, name, 9, 3, 64, {65, 16, 15, 333}, splits, 3, true);
+        decodeRope(f, name, 15, 1, 128, {40, 129}, splits, 2, true);
+        decodeRope(f, name, 4, 4, 80, {50, 1000}, splits, 2, false);
+        decodeRope(f, name, 16, 1, 8, {31}, splits, 1, true);
     }
     if (f.wants("attention_prefill")) {
         prefill(f, 8, 2, 128, {0, 37, 0}, {130, 65, 1}, 0, 3);

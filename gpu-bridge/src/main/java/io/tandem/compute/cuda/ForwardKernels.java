@@ -12,6 +12,11 @@ import io.tandem.model.ModelConfig;
 final class ForwardKernels {
     private static final int MAX_SPLITS = 64;
     private static final int MAX_CLUSTER_HEAD_DIM = 128;
+    private static final KernelName[] CLUSTERS = {
+        KernelName.ATTENTION_DECODE_CLUSTER_8,
+        KernelName.ATTENTION_DECODE_CLUSTER_4,
+        KernelName.ATTENTION_DECODE_CLUSTER_2
+    };
     /** Columns that a block of {@code silu_mul} takes. */
     private static final int SILU_COLUMNS = 2048;
 
@@ -31,8 +36,6 @@ final class ForwardKernels {
     private final float scale;
     private final int prefillTile;
     private final int samplingChunks;
-    /** Blocks of a cluster for attention, 0 = none on this device or for this model's heads. */
-    private final int clusterSplits;
 
     private long kvBase;
 
@@ -63,12 +66,6 @@ final class ForwardKernels {
         scale = (float) (1 / Math.sqrt(config.headDim()));
         prefillTile = kernels.figure(KernelName.ATTENTION_PREFILL, "tileM");
         samplingChunks = kernels.figure("sampling.chunks");
-        int groupHeads = config.heads() / config.kvHeads();
-        boolean fits = kernels.has(KernelName.ATTENTION_DECODE_CLUSTER)
-                && config.headDim() <= MAX_CLUSTER_HEAD_DIM
-                && groupHeads * (config.headDim() + 2)
-                        <= kernels.figure(KernelName.ATTENTION_DECODE_CLUSTER, "headFloats");
-        clusterSplits = fits ? kernels.figure(KernelName.ATTENTION_DECODE_CLUSTER, "splits") : 0;
     }
 
     /** Where the KV blocks begin. */
@@ -179,10 +176,27 @@ final class ForwardKernels {
         return Math.clamp((2L * multiprocessors + pairs - 1) / pairs, 1, MAX_SPLITS);
     }
 
+    /**
+     * The kernel for attention of so many sequences by the largest clusters of blocks that all find room on the device at once;
+     * null when none do, or the device or the model's heads do not allow it.
+     */
+    private KernelName cluster(int sequences) {
+        int partFloats = config.heads() / config.kvHeads() * (config.headDim() + 2);
+        for (KernelName kernel : CLUSTERS) {
+            if (kernels.has(kernel)
+                    && config.headDim() <= MAX_CLUSTER_HEAD_DIM
+                    && partFloats <= kernels.figure(kernel, "headFloats")
+                    && (long) config.kvHeads() * sequences * kernels.figure(kernel, "splits") <= multiprocessors) {
+                return kernel;
+            }
+        }
+        return null;
+    }
+
     /** The two in one, for passes of one token a sequence: by clusters of blocks where all of them find room at once. */
     private void ropeAndAttend(Layer layer, int index, int sequences) {
-        boolean clustered = clusterSplits > 0 && (long) config.kvHeads() * sequences * clusterSplits <= multiprocessors;
-        kernels.call(clustered ? KernelName.ATTENTION_DECODE_CLUSTER : KernelName.ATTENTION_DECODE_ROPE)
+        KernelName cluster = cluster(sequences);
+        kernels.call(cluster != null ? cluster : KernelName.ATTENTION_DECODE_ROPE)
                 .address(a.attended())
                 .address(kvBase)
                 .address(a.qkv())
@@ -203,7 +217,7 @@ final class ForwardKernels {
                 .real(scale)
                 .real(config.normEps())
                 .real(1)
-                .on(clustered ? clusterSplits : splits(sequences), config.kvHeads(), sequences);
+                .on(cluster != null ? kernels.figure(cluster, "splits") : splits(sequences), config.kvHeads(), sequences);
     }
 
     private void attendOne(int layer, int sequences) {

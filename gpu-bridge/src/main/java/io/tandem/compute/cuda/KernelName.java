@@ -2,7 +2,7 @@ package io.tandem.compute.cuda;
 
 import java.util.Locale;
 
-/** The kernels that this package launches; KERNELS.md says what each does. */
+/** The kernels that this package launches; KERNELS.md says what each does. Those with clusters are for capability 9.0 only. */
 enum KernelName {
     EMBED_GATHER,
     GATHER_ROWS,
@@ -11,8 +11,9 @@ enum KernelName {
     SILU_MUL,
     ATTENTION_DECODE,
     ATTENTION_DECODE_ROPE,
-    /** Capability 9.0 only. */
-    ATTENTION_DECODE_CLUSTER,
+    ATTENTION_DECODE_CLUSTER_2,
+    ATTENTION_DECODE_CLUSTER_4,
+    ATTENTION_DECODE_CLUSTER_8,
     ATTENTION_PREFILL,
     GEMM_SKINNY_8,
     GEMM_SKINNY_16,
