@@ -217,7 +217,10 @@ final class ForwardKernels {
                 .real(scale)
                 .real(config.normEps())
                 .real(1)
-                .on(cluster != null ? kernels.figure(cluster, "splits") : splits(sequences), config.kvHeads(), sequences);
+                .on(
+                        cluster != null ? kernels.figure(cluster, "splits") : splits(sequences),
+                        config.kvHeads(),
+                        sequences);
     }
 
     private void attendOne(int layer, int sequences) {
