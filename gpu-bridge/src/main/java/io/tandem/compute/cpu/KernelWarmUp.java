@@ -2,21 +2,23 @@ package io.tandem.compute.cpu;
 
 import io.tandem.kvcache.KvLayout;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 
 /**
  * Gets the vector kernels compiled before a whole model runs through them. Not compiled, a vector operation costs a
  * microsecond and more, so a forward pass would keep all cores busy for seconds, away from the very compiler it waits for.
- * Here one thread runs each kernel on a few rows and then leaves the core to the compiler for as long again, until a round
- * takes next to nothing.
+ * Here one thread runs each kernel on a few rows and then leaves the core to the compiler for as long again, until rounds get
+ * no faster.
  */
 final class KernelWarmUp {
-    /** A round of compiled kernels takes some 50 microseconds, one that is not takes 50 milliseconds. */
-    private static final long COMPILED_ROUND_NANOS = TimeUnit.MICROSECONDS.toNanos(500);
+    /** A round of compiled kernels takes this much less than the first one of others. */
+    private static final int COMPILED_FACTOR = 50;
 
-    /** Rounds that fast before all is taken for compiled. */
-    private static final int FAST_ROUNDS = 20;
+    /** Rounds without a better one before all is taken for compiled; the second figure when nothing was to be gained. */
+    private static final int SAME_ROUNDS = 30;
+
+    private static final int SAME_ROUNDS_MAX = 300;
+    private static final double BETTER = 0.9;
 
     private static final int CONTEXT = 20;
     private static final int ROWS = 8;
@@ -46,24 +48,33 @@ final class KernelWarmUp {
     void run(long untilNanos) {
         int[] table = new int[layout.blocksFor(CONTEXT)];
         try (CpuKvMemory kv = new CpuKvMemory(layout, 1)) {
-            int fast = 0;
-            while (fast < FAST_ROUNDS && System.nanoTime() < untilNanos) {
-                long start = System.nanoTime();
-                for (PackedMatrix matrix : matrices) {
-                    for (int kernel = 0; kernel < PRODUCTS && System.nanoTime() < untilNanos; kernel++) {
-                        product(kernel, matrix);
-                    }
+            double first = 0;
+            double best = Double.MAX_VALUE;
+            int same = 0;
+            while (!(same >= SAME_ROUNDS && best * COMPILED_FACTOR < first) && same < SAME_ROUNDS_MAX) {
+                long took = round(kv, table, untilNanos);
+                if (System.nanoTime() >= untilNanos) {
+                    return;
                 }
-                for (int kernel = 0; kernel < OTHERS && System.nanoTime() < untilNanos; kernel++) {
-                    other(kernel, kv, table);
-                }
-                long took = System.nanoTime() - start;
-                fast = took < COMPILED_ROUND_NANOS ? fast + 1 : 0;
-                if (fast == 0) {
-                    LockSupport.parkNanos(this, Math.min(took, untilNanos - System.nanoTime()));
-                }
+                first = first == 0 ? took : first;
+                same = took < BETTER * best ? 0 : same + 1;
+                best = Math.min(best, took);
+                LockSupport.parkNanos(this, Math.min(took, untilNanos - System.nanoTime()));
             }
         }
+    }
+
+    private long round(CpuKvMemory kv, int[] table, long untilNanos) {
+        long start = System.nanoTime();
+        for (PackedMatrix matrix : matrices) {
+            for (int kernel = 0; kernel < PRODUCTS && System.nanoTime() < untilNanos; kernel++) {
+                product(kernel, matrix);
+            }
+        }
+        for (int kernel = 0; kernel < OTHERS && System.nanoTime() < untilNanos; kernel++) {
+            other(kernel, kv, table);
+        }
+        return System.nanoTime() - start;
     }
 
     private static final int PRODUCTS = 5;

@@ -11,8 +11,8 @@ import jdk.incubator.vector.VectorSpecies;
  * ... in float32, one lane an output feature. The kernel for one row decodes weights as it goes; the kernels for many rows
  * decode a panel once; both decode by the same operations, so a row's result is the same bits in any batch.
  *
- * <p>Two rules keep the compiler from boxing vectors (20 times slower): no lane conversions, whose library code is too deep
- * to inline several times in one loop, and few operations a method. So an integer q becomes a float by putting its bits
+ * <p>Three rules keep the compiler from boxing vectors (20 times slower): no lane conversions, whose library code is too deep
+ * to inline several times in one loop, few operations a method, and what returns a vector is in {@link PackedLanes}. So an integer q becomes a float by putting its bits
  * into the mantissa of 1: {@code 1 + q/16}, with the scale and offset adapted.
  *
  * <p>A panel is 32 features on every machine; a kernel takes two vectors of it, so narrower hardware makes more passes and
@@ -27,8 +27,6 @@ final class PackedKernels {
     private static final int ONE = 0x3f800000;
     private static final int NIBBLE = 0x780000;
     private static final int BYTE = 0x7f8000;
-    /** 2^112: moves the exponent of a float16's bits, placed as a float32, to where it belongs. */
-    private static final float HALF_BIAS = 5.192296858534828e33f;
 
     /** Floats of scratch for the sums of a tile: 8 rows of a panel. */
     static final int SUMS = 8 * PANEL;
@@ -64,71 +62,32 @@ final class PackedKernels {
 
     private static void decodeFloats(long group, int cols, float[] out, int to) {
         for (int k = 0; k < cols; k++) {
-            floats(group + 64L * k).intoArray(out, k * PANEL + to);
+            PackedLanes.floats(group + 64L * k).intoArray(out, k * PANEL + to);
         }
     }
 
-    private static IntVector words(long address) {
-        return IntVector.fromMemorySegment(INTS, Matrix.MEMORY, address, LE);
-    }
-
-    private static FloatVector floats(long address) {
-        return FloatVector.fromMemorySegment(FLOATS, Matrix.MEMORY, address, LE);
-    }
-
-    private static IntVector ints(int value) {
-        return IntVector.broadcast(INTS, value);
-    }
-
-    private static FloatVector zero() {
-        return FloatVector.zero(FLOATS);
-    }
-
-    /** Float16 in the upper half of each word, as float32; exact for all finite values. */
-    private static FloatVector upperHalves(IntVector words) {
-        return words.lanewise(VectorOperators.ASHR, 3)
-                .and(0x8fffe000)
-                .reinterpretAsFloats()
-                .mul(HALF_BIAS);
-    }
-
-    /** Scale of {@code 1 + q/16}. */
-    private static FloatVector nibbleScale(IntVector scales) {
-        return upperHalves(scales.lanewise(VectorOperators.LSHL, 16)).mul(16f);
-    }
-
-    /** Offset that goes with it: m - 16 d. */
-    private static FloatVector nibbleOffset(IntVector scales, FloatVector scale) {
-        return upperHalves(scales).sub(scale);
-    }
-
-    /** {@code 1 + q/16} of the nibble in bits 0 to 3. */
-    private static FloatVector nibble(IntVector words, IntVector mask, IntVector one) {
-        return words.lanewise(VectorOperators.LSHL, 19).and(mask).or(one).reinterpretAsFloats();
-    }
-
     private static void rowNibbles(long groupA, long groupB, int cols, float[] x, int at, float[] sums, int to) {
-        IntVector mask = ints(NIBBLE);
-        IntVector one = ints(ONE);
-        FloatVector sumA = zero();
+        IntVector mask = PackedLanes.ints(NIBBLE);
+        IntVector one = PackedLanes.ints(ONE);
+        FloatVector sumA = PackedLanes.zero();
         FloatVector sumB = sumA;
         long a = groupA;
         long b = groupB;
         int k = at;
         for (int block = 0; block < cols; block += 32) {
-            IntVector scalesA = words(a);
-            IntVector scalesB = words(b);
-            FloatVector dA = nibbleScale(scalesA);
-            FloatVector dB = nibbleScale(scalesB);
-            FloatVector mA = nibbleOffset(scalesA, dA);
-            FloatVector mB = nibbleOffset(scalesB, dB);
+            IntVector scalesA = PackedLanes.words(a);
+            IntVector scalesB = PackedLanes.words(b);
+            FloatVector dA = PackedLanes.nibbleScale(scalesA);
+            FloatVector dB = PackedLanes.nibbleScale(scalesB);
+            FloatVector mA = PackedLanes.nibbleOffset(scalesA, dA);
+            FloatVector mB = PackedLanes.nibbleOffset(scalesB, dB);
             for (int w = 1; w <= 4; w++) {
-                IntVector qA = words(a + 64L * w);
-                IntVector qB = words(b + 64L * w);
+                IntVector qA = PackedLanes.words(a + 64L * w);
+                IntVector qB = PackedLanes.words(b + 64L * w);
                 for (int i = 0; i < 8; i++) {
                     FloatVector v = FloatVector.broadcast(FLOATS, x[k++]);
-                    sumA = nibble(qA, mask, one).fma(dA, mA).fma(v, sumA);
-                    sumB = nibble(qB, mask, one).fma(dB, mB).fma(v, sumB);
+                    sumA = PackedLanes.nibble(qA, mask, one).fma(dA, mA).fma(v, sumA);
+                    sumB = PackedLanes.nibble(qB, mask, one).fma(dB, mB).fma(v, sumB);
                     qA = qA.lanewise(VectorOperators.LSHR, 4);
                     qB = qB.lanewise(VectorOperators.LSHR, 4);
                 }
@@ -141,18 +100,18 @@ final class PackedKernels {
     }
 
     private static void decodeNibbles(long group, int cols, float[] out, int to) {
-        IntVector mask = ints(NIBBLE);
-        IntVector one = ints(ONE);
+        IntVector mask = PackedLanes.ints(NIBBLE);
+        IntVector one = PackedLanes.ints(ONE);
         long a = group;
         int at = to;
         for (int block = 0; block < cols; block += 32) {
-            IntVector scales = words(a);
-            FloatVector d = nibbleScale(scales);
-            FloatVector m = nibbleOffset(scales, d);
+            IntVector scales = PackedLanes.words(a);
+            FloatVector d = PackedLanes.nibbleScale(scales);
+            FloatVector m = PackedLanes.nibbleOffset(scales, d);
             for (int w = 1; w <= 4; w++) {
-                IntVector q = words(a + 64L * w);
+                IntVector q = PackedLanes.words(a + 64L * w);
                 for (int i = 0; i < 8; i++) {
-                    nibble(q, mask, one).fma(d, m).intoArray(out, at);
+                    PackedLanes.nibble(q, mask, one).fma(d, m).intoArray(out, at);
                     q = q.lanewise(VectorOperators.LSHR, 4);
                     at += PANEL;
                 }
@@ -161,31 +120,26 @@ final class PackedKernels {
         }
     }
 
-    /** {@code 1 + u/256} of the byte in bits 0 to 7; the scale is 256 d, the offset -384 d. */
-    private static FloatVector lowByte(IntVector words, IntVector mask, IntVector one) {
-        return words.lanewise(VectorOperators.LSHL, 15).and(mask).or(one).reinterpretAsFloats();
-    }
-
     private static void rowBytes(long groupA, long groupB, int cols, float[] x, int at, float[] sums, int to) {
-        IntVector mask = ints(BYTE);
-        IntVector one = ints(ONE);
-        FloatVector sumA = zero();
+        IntVector mask = PackedLanes.ints(BYTE);
+        IntVector one = PackedLanes.ints(ONE);
+        FloatVector sumA = PackedLanes.zero();
         FloatVector sumB = sumA;
         long a = groupA;
         long b = groupB;
         int k = at;
         for (int block = 0; block < cols; block += 32) {
-            FloatVector dA = floats(a).mul(256f);
-            FloatVector dB = floats(b).mul(256f);
+            FloatVector dA = PackedLanes.floats(a).mul(256f);
+            FloatVector dB = PackedLanes.floats(b).mul(256f);
             FloatVector mA = dA.mul(-1.5f);
             FloatVector mB = dB.mul(-1.5f);
             for (int w = 1; w <= 8; w++) {
-                IntVector qA = words(a + 64L * w);
-                IntVector qB = words(b + 64L * w);
+                IntVector qA = PackedLanes.words(a + 64L * w);
+                IntVector qB = PackedLanes.words(b + 64L * w);
                 for (int i = 0; i < 4; i++) {
                     FloatVector v = FloatVector.broadcast(FLOATS, x[k++]);
-                    sumA = lowByte(qA, mask, one).fma(dA, mA).fma(v, sumA);
-                    sumB = lowByte(qB, mask, one).fma(dB, mB).fma(v, sumB);
+                    sumA = PackedLanes.lowByte(qA, mask, one).fma(dA, mA).fma(v, sumA);
+                    sumB = PackedLanes.lowByte(qB, mask, one).fma(dB, mB).fma(v, sumB);
                     qA = qA.lanewise(VectorOperators.LSHR, 8);
                     qB = qB.lanewise(VectorOperators.LSHR, 8);
                 }
@@ -198,17 +152,17 @@ final class PackedKernels {
     }
 
     private static void decodeBytes(long group, int cols, float[] out, int to) {
-        IntVector mask = ints(BYTE);
-        IntVector one = ints(ONE);
+        IntVector mask = PackedLanes.ints(BYTE);
+        IntVector one = PackedLanes.ints(ONE);
         long a = group;
         int at = to;
         for (int block = 0; block < cols; block += 32) {
-            FloatVector d = floats(a).mul(256f);
+            FloatVector d = PackedLanes.floats(a).mul(256f);
             FloatVector m = d.mul(-1.5f);
             for (int w = 1; w <= 8; w++) {
-                IntVector q = words(a + 64L * w);
+                IntVector q = PackedLanes.words(a + 64L * w);
                 for (int i = 0; i < 4; i++) {
-                    lowByte(q, mask, one).fma(d, m).intoArray(out, at);
+                    PackedLanes.lowByte(q, mask, one).fma(d, m).intoArray(out, at);
                     q = q.lanewise(VectorOperators.LSHR, 8);
                     at += PANEL;
                 }
@@ -217,26 +171,18 @@ final class PackedKernels {
         }
     }
 
-    private static FloatVector first(IntVector pairs) {
-        return pairs.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats();
-    }
-
-    private static FloatVector second(IntVector pairs) {
-        return pairs.and(0xffff0000).reinterpretAsFloats();
-    }
-
     private static void rowPairs(long groupA, long groupB, int cols, float[] x, int at, float[] sums, int to) {
-        FloatVector sumA = zero();
+        FloatVector sumA = PackedLanes.zero();
         FloatVector sumB = sumA;
         for (int k = 0; k < cols; k += 2) {
-            IntVector qA = words(groupA + 32L * k);
-            IntVector qB = words(groupB + 32L * k);
+            IntVector qA = PackedLanes.words(groupA + 32L * k);
+            IntVector qB = PackedLanes.words(groupB + 32L * k);
             FloatVector v = FloatVector.broadcast(FLOATS, x[at + k]);
-            sumA = first(qA).fma(v, sumA);
-            sumB = first(qB).fma(v, sumB);
+            sumA = PackedLanes.first(qA).fma(v, sumA);
+            sumB = PackedLanes.first(qB).fma(v, sumB);
             v = FloatVector.broadcast(FLOATS, x[at + k + 1]);
-            sumA = second(qA).fma(v, sumA);
-            sumB = second(qB).fma(v, sumB);
+            sumA = PackedLanes.second(qA).fma(v, sumA);
+            sumB = PackedLanes.second(qB).fma(v, sumB);
         }
         sumA.intoArray(sums, to);
         sumB.intoArray(sums, to + WIDTH);
@@ -244,19 +190,19 @@ final class PackedKernels {
 
     private static void decodePairs(long group, int cols, float[] out, int to) {
         for (int k = 0; k < cols; k += 2) {
-            IntVector q = words(group + 32L * k);
-            first(q).intoArray(out, k * PANEL + to);
-            second(q).intoArray(out, (k + 1) * PANEL + to);
+            IntVector q = PackedLanes.words(group + 32L * k);
+            PackedLanes.first(q).intoArray(out, k * PANEL + to);
+            PackedLanes.second(q).intoArray(out, (k + 1) * PANEL + to);
         }
     }
 
     private static void rowFloats(long groupA, long groupB, int cols, float[] x, int at, float[] sums, int to) {
-        FloatVector sumA = zero();
+        FloatVector sumA = PackedLanes.zero();
         FloatVector sumB = sumA;
         for (int k = 0; k < cols; k++) {
             FloatVector v = FloatVector.broadcast(FLOATS, x[at + k]);
-            sumA = floats(groupA + 64L * k).fma(v, sumA);
-            sumB = floats(groupB + 64L * k).fma(v, sumB);
+            sumA = PackedLanes.floats(groupA + 64L * k).fma(v, sumA);
+            sumB = PackedLanes.floats(groupB + 64L * k).fma(v, sumB);
         }
         sumA.intoArray(sums, to);
         sumB.intoArray(sums, to + WIDTH);
@@ -264,7 +210,7 @@ final class PackedKernels {
 
     /** One row against the two vectors of a decoded panel from {@code lane} on. */
     static void tile1(float[] panel, int lane, int cols, float[] x, int at, float[] sums) {
-        FloatVector sumA = zero();
+        FloatVector sumA = PackedLanes.zero();
         FloatVector sumB = sumA;
         for (int k = 0; k < cols; k++) {
             FloatVector v = FloatVector.broadcast(FLOATS, x[at + k]);
@@ -278,7 +224,7 @@ final class PackedKernels {
 
     /** Four rows against the two vectors from {@code lane} on; sums[row * 32 + feature]. */
     static void tile4(float[] panel, int lane, int cols, float[] x, int at, float[] sums) {
-        FloatVector a0 = zero();
+        FloatVector a0 = PackedLanes.zero();
         FloatVector b0 = a0;
         FloatVector a1 = a0;
         FloatVector b1 = a0;
@@ -317,7 +263,7 @@ final class PackedKernels {
 
     /** Eight rows against the two vectors from {@code lane} on; sums[row * 32 + feature]. */
     static void tile8(float[] panel, int lane, int cols, float[] x, int at, float[] sums) {
-        FloatVector a0 = zero();
+        FloatVector a0 = PackedLanes.zero();
         FloatVector b0 = a0;
         FloatVector a1 = a0;
         FloatVector b1 = a0;
