@@ -11,6 +11,20 @@ import java.util.concurrent.TimeUnit;
 final class JavaProcess {
     private static final long STOP_SECONDS = 30;
 
+    /** Kernels are compiled early, all else late, as {@code ./tandem node} has it. */
+    private static final List<String> PATIENT = List.of(
+            "-XX:Tier4InvocationThreshold=50000",
+            "-XX:Tier4MinInvocationThreshold=6000",
+            "-XX:Tier4CompileThreshold=150000",
+            "-XX:Tier4BackEdgeThreshold=400000",
+            early("PackedKernels"),
+            early("VectorKernels"),
+            early("VectorAttention"));
+
+    private static String early(String kernels) {
+        return "-XX:CompileCommand=CompileThresholdScaling,io.tandem.compute.cpu." + kernels + "::*,0.01";
+    }
+
     private JavaProcess() {}
 
     /**
@@ -24,8 +38,10 @@ final class JavaProcess {
         command.add(ProcessHandle.current().info().command().orElse("java"));
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
                 .filter(a -> a.startsWith("--") || a.startsWith("-XX:-Omit") || a.startsWith("-XX:CompileCommand"))
+                .filter(a -> !a.contains("CompileThresholdScaling"))
                 .forEach(command::add);
         command.addAll(List.of("-XX:+UseSerialGC", "-Xmx320m", "-Xlog:disable", "-Xlog:all=error:stderr"));
+        command.addAll(PATIENT);
         command.addAll(flags);
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), TandemCommand.class.getName(), "node"));
         command.addAll(options);
