@@ -18,7 +18,6 @@ final class KernelWarmUp {
     private static final int SAME_ROUNDS = 30;
 
     private static final int SAME_ROUNDS_MAX = 300;
-    private static final double BETTER = 0.9;
 
     private static final int CONTEXT = 20;
     private static final int ROWS = 8;
@@ -48,8 +47,8 @@ final class KernelWarmUp {
     void run(long untilNanos) {
         int[] table = new int[layout.blocksFor(CONTEXT)];
         try (CpuKvMemory kv = new CpuKvMemory(layout, 1)) {
-            double first = 0;
-            double best = Double.MAX_VALUE;
+            long first = 0;
+            long best = Long.MAX_VALUE / COMPILED_FACTOR;
             int same = 0;
             while (!(same >= SAME_ROUNDS && best * COMPILED_FACTOR < first) && same < SAME_ROUNDS_MAX) {
                 long took = round(kv, table, untilNanos);
@@ -57,7 +56,7 @@ final class KernelWarmUp {
                     return;
                 }
                 first = first == 0 ? took : first;
-                same = took < BETTER * best ? 0 : same + 1;
+                same = took < best - best / 10 ? 0 : same + 1;
                 best = Math.min(best, took);
                 LockSupport.parkNanos(this, Math.min(took, untilNanos - System.nanoTime()));
             }

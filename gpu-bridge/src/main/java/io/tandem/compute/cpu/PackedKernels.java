@@ -1,6 +1,5 @@
 package io.tandem.compute.cpu;
 
-import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
@@ -20,10 +19,8 @@ import jdk.incubator.vector.VectorSpecies;
  */
 final class PackedKernels {
     private static final VectorSpecies<Float> FLOATS = VectorUnit.FLOATS;
-    private static final VectorSpecies<Integer> INTS = VectorUnit.INTS;
     private static final int WIDTH = VectorUnit.WIDTH;
     private static final int PANEL = PackedMatrix.PANEL;
-    private static final ByteOrder LE = ByteOrder.LITTLE_ENDIAN;
     private static final int ONE = 0x3f800000;
     private static final int NIBBLE = 0x780000;
     private static final int BYTE = 0x7f8000;
