@@ -17,12 +17,13 @@ final class JavaProcess {
             "-XX:Tier4MinInvocationThreshold=6000",
             "-XX:Tier4CompileThreshold=150000",
             "-XX:Tier4BackEdgeThreshold=400000",
-            early("PackedKernels"),
-            early("VectorKernels"),
-            early("VectorAttention"));
+            early("jdk.incubator.vector.*"),
+            early("io.tandem.compute.cpu.PackedKernels"),
+            early("io.tandem.compute.cpu.VectorKernels"),
+            early("io.tandem.compute.cpu.VectorAttention"));
 
-    private static String early(String kernels) {
-        return "-XX:CompileCommand=CompileThresholdScaling,io.tandem.compute.cpu." + kernels + "::*,0.01";
+    private static String early(String classes) {
+        return "-XX:CompileCommand=CompileThresholdScaling," + classes + "::*,0.01";
     }
 
     private JavaProcess() {}
