@@ -95,6 +95,8 @@ public final class EngineTurns {
         try {
             return engine.hasWork() && stepOrFail(nowNanos);
         } catch (DeviceLostException e) {
+            // What waits in the queue would never be told otherwise.
+            drainCommands(nowNanos);
             engine.failAll(e.getMessage(), nowNanos);
             refreshStats();
             throw e;
