@@ -1,13 +1,20 @@
 package io.tandem.transfer;
 
 import java.lang.foreign.MemorySegment;
+import java.time.Duration;
+import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.Supplier;
 
 /** The API in front of the two agents: bounds and book-keeping that need no agent's thread. */
 class AgentTransport implements BlockTransport {
-    private final TransferEndpoint endpoint;
+    private static final long CLOSE_POLL_NANOS = 1_000_000;
+
+    private volatile TransferEndpoint endpoint;
     private final TransferLimits limits;
     private final Counters counters;
     private final ConcurrentHashMap<LeaseId, SendLease> sends;
@@ -42,8 +49,17 @@ class AgentTransport implements BlockTransport {
     @Override
     public final OpenResult openReceive(
             LeaseId lease, MemorySegment[] slots, int least, long deadlineNanos, ReceiveListener listener) {
-        if (least < 0 || least > slots.length) {
-            throw new IllegalArgumentException("least must be 0 to " + slots.length + ", not " + least);
+        for (int i = 0; i < slots.length; i++) {
+            requireBlock("slots[" + i + "]", slots[i]);
+        }
+        return openReceive(lease, ReceiveTarget.of(slots), least, deadlineNanos, listener);
+    }
+
+    @Override
+    public final OpenResult openReceive(
+            LeaseId lease, ReceiveTarget target, int least, long deadlineNanos, ReceiveListener listener) {
+        if (least < 0 || least > target.blocks()) {
+            throw new IllegalArgumentException("least must be 0 to " + target.blocks() + ", not " + least);
         }
         if (closed.get()) {
             return OpenResult.CLOSED;
@@ -51,14 +67,11 @@ class AgentTransport implements BlockTransport {
         if (receives.size() >= limits.maxLeases()) {
             return OpenResult.TOO_MANY_LEASES;
         }
-        for (int i = 0; i < slots.length; i++) {
-            requireBlock("slots[" + i + "]", slots[i]);
-        }
-        ReceiveLease opened = new ReceiveLease(lease, slots, least, deadlineNanos, listener);
+        ReceiveLease opened = new ReceiveLease(lease, target, least, deadlineNanos, listener);
         if (receives.putIfAbsent(lease.id(), opened) != null) {
             return OpenResult.DUPLICATE;
         }
-        if (slots.length == 0 && !receiver.offerEmpty(opened)) {
+        if (target.blocks() == 0 && !receiver.offerEmpty(opened)) {
             receives.remove(lease.id(), opened);
             return OpenResult.TOO_MANY_LEASES;
         }
@@ -77,6 +90,25 @@ class AgentTransport implements BlockTransport {
     @Override
     public final OpenResult openSend(
             LeaseId lease, TransferEndpoint to, int blocks, long deadlineNanos, SendListener listener) {
+        return openSend(lease, to, blocks, deadlineNanos, listener, null);
+    }
+
+    @Override
+    public final OpenResult openDirectSend(
+            LeaseId lease, TransferEndpoint to, int blocks, long deadlineNanos, SendListener listener) {
+        PoolExports.Link link = sender.exports().open(to);
+        return link == null
+                ? OpenResult.NO_DIRECT_PATH
+                : openSend(lease, to, blocks, deadlineNanos, listener, link);
+    }
+
+    private OpenResult openSend(
+            LeaseId lease,
+            TransferEndpoint to,
+            int blocks,
+            long deadlineNanos,
+            SendListener listener,
+            PoolExports.Link link) {
         if (closed.get()) {
             return OpenResult.CLOSED;
         }
@@ -86,7 +118,7 @@ class AgentTransport implements BlockTransport {
         if (!canReach(to)) {
             return OpenResult.UNREACHABLE;
         }
-        SendLease opened = new SendLease(lease, lastSender.incrementAndGet(), to, blocks, deadlineNanos, listener);
+        SendLease opened = new SendLease(lease, lastSender.incrementAndGet(), to, blocks, deadlineNanos, listener, link);
         if (sends.putIfAbsent(lease, opened) != null) {
             return OpenResult.DUPLICATE;
         }
@@ -104,7 +136,7 @@ class AgentTransport implements BlockTransport {
     }
 
     /** The agents read and write by address, from their own threads. */
-    private static void requireBlock(String name, MemorySegment memory) {
+    static void requireBlock(String name, MemorySegment memory) {
         if (!memory.isNative() || memory.byteSize() == 0 || memory.byteSize() > Integer.MAX_VALUE) {
             throw new IllegalArgumentException(
                     name + " must be off-heap memory of 1 to 2147483647 bytes, not " + memory);
@@ -117,6 +149,22 @@ class AgentTransport implements BlockTransport {
 
     @Override
     public final SendResult send(LeaseId lease, int slot, MemorySegment source) {
+        return send(lease, slot, source, 0, source.byteSize());
+    }
+
+    @Override
+    public final SendResult send(LeaseId lease, int slot, MemorySegment source, long offset, long bytes) {
+        requireBlock("source", source);
+        Objects.checkFromIndexSize(offset, bytes, source.byteSize());
+        return queue(lease, false, slot, () -> SendLease.Block.piece(slot, source, offset, bytes));
+    }
+
+    @Override
+    public final SendResult offer(LeaseId lease, int slot, int block, long blockBytes, long sum) {
+        return queue(lease, true, slot, () -> SendLease.Block.offered(slot, block, blockBytes, sum));
+    }
+
+    private SendResult queue(LeaseId lease, boolean direct, int slot, Supplier<SendLease.Block> block) {
         if (closed.get()) {
             return SendResult.CLOSED;
         }
@@ -124,13 +172,42 @@ class AgentTransport implements BlockTransport {
         if (opened == null) {
             return SendResult.NO_SUCH_LEASE;
         }
-        requireBlock("source", source);
+        if (direct != (opened.link != null)) {
+            throw new IllegalArgumentException(lease + (direct ? " sends by stream" : " offers blocks") + " only");
+        }
         if (slot < 0 || slot >= opened.blocks) {
             throw new IllegalArgumentException(
                     "slot must be 0 to " + (opened.blocks - 1) + " for " + lease + ", not " + slot);
         }
-        SendLease.Block block = new SendLease.Block(slot, source, source.asByteBuffer());
-        return opened.queue.offer(block) ? SendResult.QUEUED : SendResult.BACK_PRESSURED;
+        return opened.queue.offer(block.get()) ? SendResult.QUEUED : SendResult.BACK_PRESSURED;
+    }
+
+    @Override
+    public final void enableDirect(DirectPath path, long epoch) {
+        sender.exports().enable(path, epoch);
+        receiver.imports().enable(path);
+        endpoint = endpoint.withDirect(path.name());
+    }
+
+    @Override
+    public final String directRefusal(TransferEndpoint to) {
+        return sender.exports().refusal(to);
+    }
+
+    @Override
+    public final List<String> describePeers() {
+        return sender.exports().describe();
+    }
+
+    @Override
+    public final boolean endDirect(Duration patience) {
+        PoolExports exports = sender.exports();
+        exports.beginClose();
+        long end = System.nanoTime() + patience.toNanos();
+        while (exports.awaited() && !closed.get() && System.nanoTime() - end < 0) {
+            LockSupport.parkNanos(CLOSE_POLL_NANOS);
+        }
+        return exports.freed();
     }
 
     @Override

@@ -4,8 +4,10 @@ import io.tandem.transfer.wire.AbortTransferEncoder;
 import io.tandem.transfer.wire.BlockChunkEncoder;
 import io.tandem.transfer.wire.MessageHeaderDecoder;
 import io.tandem.transfer.wire.MessageHeaderEncoder;
+import io.tandem.transfer.wire.OfferBlockEncoder;
 import io.tandem.transfer.wire.OpenTransferEncoder;
 import io.tandem.transfer.wire.Outcome;
+import io.tandem.transfer.wire.PoolAnswerDecoder;
 import io.tandem.transfer.wire.TransferResultDecoder;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -60,6 +62,9 @@ final class BlockSender implements Agent {
     private final OpenTransferEncoder openTransfer = new OpenTransferEncoder();
     private final BlockChunkEncoder chunk = new BlockChunkEncoder();
     private final AbortTransferEncoder abort = new AbortTransferEncoder();
+    private final OfferBlockEncoder offerBlock = new OfferBlockEncoder();
+    private final PoolAnswerDecoder answer = new PoolAnswerDecoder();
+    private final PoolExports exports;
     private final MessageHeaderDecoder headerIn = new MessageHeaderDecoder();
     private final TransferResultDecoder result = new TransferResultDecoder();
     private final Channels.MessageHandler onReply = this::onReply;
@@ -82,6 +87,13 @@ final class BlockSender implements Agent {
         this.counters = counters;
         this.open = open;
         commands = new ManyToOneConcurrentArrayQueue<>(limits.queueEntries());
+        exports = new PoolExports(
+                replyTo.hostId(), replyTo, replyStreamId, limits.maxPeers() / 2, connectTimeoutNanos, clock);
+    }
+
+    /** Who may read this side's pool. */
+    PoolExports exports() {
+        return exports;
     }
 
     /** Queues a lease that is already in {@link #open}; false when the queue is full. */
@@ -93,8 +105,9 @@ final class BlockSender implements Agent {
     public int doWork() {
         int work = channels.doWork() + commands.drain(Runnable::run, POLL_LIMIT);
         work += channels.inbound().poll(onReply, POLL_LIMIT);
+        long now = clock.getAsLong();
+        work += exports.doWork(this, now);
         if (!active.isEmpty()) {
-            long now = clock.getAsLong();
             for (int i = active.size() - 1; i >= 0; i--) {
                 if (i < active.size()) {
                     work += turn(active.get(i), now);
@@ -122,7 +135,7 @@ final class BlockSender implements Agent {
         }
     }
 
-    private Peer peer(TransferEndpoint to) {
+    Peer peer(TransferEndpoint to) {
         String channel = to.channels().getFirst();
         String key = to.wire() + " " + channel + " " + to.streamId();
         Peer known = peers.get(key);
@@ -168,17 +181,20 @@ final class BlockSender implements Agent {
             fail(lease, TransferFailure.NOT_CONNECTED, 0);
             return 1;
         }
-        if (now - lease.deadlineNanos >= 0) {
-            if (!lease.opened || sendAbort(lease) != 0) {
-                fail(lease, TransferFailure.DEADLINE, 0);
+        if (lease.ending != null) {
+            if (now - lease.endingSinceNanos > resultTimeoutNanos) {
+                fail(lease, lease.ending, 0);
             }
+            return 0;
+        }
+        if (now - lease.deadlineNanos >= 0) {
+            endEarly(lease, TransferFailure.DEADLINE, !lease.opened, now);
             return 1;
         }
         if (lease.aborting) {
             // A receiver that was told nothing, or cannot be told now, frees by its own deadline.
-            if (!lease.opened || lease.disconnectedSinceNanos != 0 || sendAbort(lease) != 0) {
-                fail(lease, TransferFailure.ABORTED_BY_SENDER, 0);
-            }
+            boolean untold = !lease.opened || lease.disconnectedSinceNanos != 0 && lease.link == null;
+            endEarly(lease, TransferFailure.ABORTED_BY_SENDER, untold, now);
             return 1;
         }
         if (lease.disconnectedSinceNanos != 0) {
@@ -195,6 +211,17 @@ final class BlockSender implements Agent {
             awaitResult(lease, now);
         }
         return chunks;
+    }
+
+    /** Tells the receiver. One that fetches may be at it still: the lease ends when it has answered, or is gone. */
+    private void endEarly(SendLease lease, TransferFailure failure, boolean untold, long now) {
+        int told = untold ? -1 : sendAbort(lease);
+        if (told > 0 && lease.link != null) {
+            lease.ending = failure;
+            lease.endingSinceNanos = now;
+        } else if (told != 0) {
+            fail(lease, failure, 0);
+        }
     }
 
     /** A stream that broke and came back may have lost the end of a transfer, or its answer: neither side would ever know. */
@@ -246,6 +273,7 @@ final class BlockSender implements Agent {
                 .senderId(lease.senderId)
                 .blocks(lease.blocks)
                 .replyStreamId(replyStreamId)
+                .link(lease.link == null ? 0 : lease.link.id)
                 .replyWire(replyTo.wire())
                 .replyChannel(channel);
         stream.commit();
@@ -270,14 +298,17 @@ final class BlockSender implements Agent {
     private boolean sendChunk(SendLease lease, long now) {
         if (lease.current == null) {
             lease.current = lease.queue.poll();
-            lease.sentOfCurrent = 0;
             if (lease.current == null) {
                 return false;
             }
+            lease.sentOfCurrent = lease.current.from();
         }
         SendLease.Block block = lease.current;
+        if (lease.link != null) {
+            return sendOffer(lease, block, now);
+        }
         long size = block.memory().byteSize();
-        int bytes = (int) Math.min(size - lease.sentOfCurrent, lease.peer.stream.maxPayload() - CHUNK_HEADER);
+        int bytes = (int) Math.min(block.end() - lease.sentOfCurrent, lease.peer.stream.maxPayload() - CHUNK_HEADER);
         if (!claimed(lease, CHUNK_HEADER + bytes)) {
             return false;
         }
@@ -301,17 +332,48 @@ final class BlockSender implements Agent {
         lease.sentOfCurrent += bytes;
         lease.bytesSent += bytes;
         counters.bytesSent.lazySet(counters.bytesSent.get() + bytes);
+        if (lease.sentOfCurrent == block.end()) {
+            lease.current = null;
+        }
         if (lease.sentOfCurrent == size) {
             lease.blocksSent++;
-            lease.current = null;
             Listeners.tell(() -> lease.listener.onBlockSent(lease.id, block.slot()));
             counters.blocksSent.lazySet(counters.blocksSent.get() + 1);
         }
         return true;
     }
 
+    private boolean sendOffer(SendLease lease, SendLease.Block block, long now) {
+        if (!claimed(lease, HEADER + OfferBlockEncoder.BLOCK_LENGTH)) {
+            return false;
+        }
+        Channels.Outbound stream = lease.peer.stream;
+        offerBlock
+                .wrapAndApplyHeader(stream.buffer(), stream.offset(), header)
+                .leaseId(lease.id.id())
+                .epoch(lease.id.epoch())
+                .link(lease.link.id)
+                .sum(block.sum())
+                .blockBytes(block.end())
+                .slot(block.slot())
+                .block(block.poolBlock());
+        stream.commit();
+        lease.firstByteNanos = lease.firstByteNanos == 0 ? now : lease.firstByteNanos;
+        lease.current = null;
+        lease.blocksSent++;
+        lease.bytesSent += block.end();
+        counters.directBlocksSent.lazySet(counters.directBlocksSent.get() + 1);
+        return true;
+    }
+
     private void onReply(DirectBuffer buffer, int offset, int length) {
         headerIn.wrap(buffer, offset);
+        if (headerIn.templateId() == PoolAnswerDecoder.TEMPLATE_ID
+                && headerIn.schemaId() == PoolAnswerDecoder.SCHEMA_ID
+                && length >= HEADER + PoolAnswerDecoder.BLOCK_LENGTH) {
+            exports.answered(answer.wrapAndApplyHeader(buffer, offset, headerIn));
+            return;
+        }
         if (length < HEADER + TransferResultDecoder.BLOCK_LENGTH
                 || headerIn.templateId() != TransferResultDecoder.TEMPLATE_ID
                 || headerIn.schemaId() != TransferResultDecoder.SCHEMA_ID) {
@@ -323,13 +385,18 @@ final class BlockSender implements Agent {
             return;
         }
         Outcome outcome = result.outcome();
-        if (outcome == Outcome.COMPLETE) {
+        if (lease.ending != null) {
+            fail(lease, lease.ending, 0);
+        } else if (outcome == Outcome.COMPLETE) {
             if (lease.blocksSent == lease.blocks && result.bytes() == lease.bytesSent) {
                 acknowledge(lease);
             } else {
                 fail(lease, TransferFailure.PROTOCOL_ERROR, 0);
             }
         } else {
+            if (outcome == Outcome.NO_DIRECT_PATH && lease.link != null) {
+                exports.unknownThere(lease.link);
+            }
             fail(lease, Outcomes.failure(outcome), result.checksumFailures());
         }
     }

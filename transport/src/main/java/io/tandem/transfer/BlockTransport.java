@@ -1,6 +1,8 @@
 package io.tandem.transfer;
 
 import java.lang.foreign.MemorySegment;
+import java.time.Duration;
+import java.util.List;
 
 /**
  * Moves KV blocks between workers: reserve at the receiver, stream from the sender, acknowledge by length and checksum.
@@ -31,6 +33,10 @@ public interface BlockTransport extends AutoCloseable {
     OpenResult openReceive(
             LeaseId lease, MemorySegment[] slots, int least, long deadlineNanos, ReceiveListener listener);
 
+    /** The same for a receiver that takes memory for the stream only when the blocks come that way. */
+    OpenResult openReceive(
+            LeaseId lease, ReceiveTarget target, int least, long deadlineNanos, ReceiveListener listener);
+
     /** Ends a receive from this side; the sender is told. No more bytes are written once the listener was called. */
     void abortReceive(LeaseId lease);
 
@@ -49,8 +55,53 @@ public interface BlockTransport extends AutoCloseable {
      */
     SendResult send(LeaseId lease, int slot, MemorySegment source);
 
+    /**
+     * Queues a piece of a block. The pieces of a slot come in order and without gaps, those of different slots in any order.
+     *
+     * @param source the whole block; the piece is there and stays unchanged until the listener's terminal call
+     * @param offset where the piece begins
+     * @param bytes length of the piece
+     */
+    SendResult send(LeaseId lease, int slot, MemorySegment source, long offset, long bytes);
+
     /** Ends a send from this side; the receiver is told. */
     void abortSend(LeaseId lease);
+
+    /**
+     * Lets blocks go past the stream between this worker and others on its host that can do the same. Once, before the first
+     * lease.
+     *
+     * @param epoch this worker's incarnation
+     */
+    void enableDirect(DirectPath path, long epoch);
+
+    /**
+     * Opens a lease to offer blocks of this worker's pool on. The first question for a receiver answers NO_DIRECT_PATH and begins
+     * to open a way there; the stream serves until then.
+     */
+    OpenResult openDirectSend(
+            LeaseId lease, TransferEndpoint to, int blocks, long deadlineNanos, SendListener listener);
+
+    /**
+     * Offers a block on such a lease; it must stay unchanged until the listener's terminal call.
+     *
+     * @param block its number in the pool
+     * @param sum of its bytes, by the direct path's checksum
+     */
+    SendResult offer(LeaseId lease, int slot, int block, long blockBytes, long sum);
+
+    /** Why blocks to a receiver do not take the direct path; empty when they do. */
+    String directRefusal(TransferEndpoint to);
+
+    /** Every peer this side has sent to, with the way that blocks take there and the reason; for people. */
+    List<String> describePeers();
+
+    /**
+     * Has all peers close this worker's pool and waits until they have.
+     *
+     * @return false when one has not, or went without a word: the pool must not be freed while this process lives
+     */
+    boolean endDirect(Duration patience);
 
     TransportCounters counters();
 
@@ -63,7 +114,9 @@ public interface BlockTransport extends AutoCloseable {
         TOO_MANY_LEASES,
         DUPLICATE,
         UNREACHABLE,
-        CLOSED
+        CLOSED,
+        /** Blocks take the stream. */
+        NO_DIRECT_PATH
     }
 
     /** Answer to queueing a block. */
@@ -101,5 +154,7 @@ public interface BlockTransport extends AutoCloseable {
             long leasesFailed,
             int openReceives,
             int openSends,
-            long backPressured) {}
+            long backPressured,
+            long directBlocksSent,
+            long directBlocksReceived) {}
 }

@@ -12,6 +12,8 @@ final class Counters {
     final AtomicLong checksumFailures = new AtomicLong();
     final AtomicLong leasesFailed = new AtomicLong();
     final AtomicLong backPressured = new AtomicLong();
+    final AtomicLong directBlocksSent = new AtomicLong();
+    final AtomicLong directBlocksReceived = new AtomicLong();
 
     TransportCounters read(int openReceives, int openSends) {
         return new TransportCounters(
@@ -23,6 +25,8 @@ final class Counters {
                 leasesFailed.get(),
                 openReceives,
                 openSends,
-                backPressured.get());
+                backPressured.get(),
+                directBlocksSent.get(),
+                directBlocksReceived.get());
     }
 }

@@ -55,6 +55,11 @@ public final class InMemoryTransport extends AgentTransport {
         return new InMemoryTransport(endpoint, counters, sends, receives, sender, receiver);
     }
 
+    /** For tests of what the wire cannot be made to say. */
+    BlockReceiver receiver() {
+        return receiver;
+    }
+
     /** One duty cycle of both agents, on the caller's thread; listeners are called from here. Not for two threads at once. */
     public int deliver() {
         return sender.doWork() + receiver.doWork();

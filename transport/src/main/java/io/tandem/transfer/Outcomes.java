@@ -15,6 +15,9 @@ final class Outcomes {
             case UNKNOWN_LEASE -> TransferFailure.UNKNOWN_LEASE;
             case WRONG_EPOCH -> TransferFailure.WRONG_EPOCH;
             case CLOSED -> TransferFailure.CLOSED;
+            case NO_MEMORY -> TransferFailure.NO_MEMORY;
+            case NO_DIRECT_PATH -> TransferFailure.NO_DIRECT_PATH;
+            case DEVICE_ERROR -> TransferFailure.DEVICE_ERROR;
             case COMPLETE, PROTOCOL_ERROR, NULL_VAL -> TransferFailure.PROTOCOL_ERROR;
         };
     }
@@ -28,6 +31,9 @@ final class Outcomes {
             case UNKNOWN_LEASE -> Outcome.UNKNOWN_LEASE;
             case WRONG_EPOCH -> Outcome.WRONG_EPOCH;
             case CLOSED -> Outcome.CLOSED;
+            case NO_MEMORY -> Outcome.NO_MEMORY;
+            case NO_DIRECT_PATH -> Outcome.NO_DIRECT_PATH;
+            case DEVICE_ERROR -> Outcome.DEVICE_ERROR;
             case ABORTED_BY_SENDER, NOT_CONNECTED, NO_ANSWER, PROTOCOL_ERROR -> Outcome.PROTOCOL_ERROR;
         };
     }

@@ -7,10 +7,12 @@ import java.nio.ByteBuffer;
 /** One transfer on the receiving side. */
 final class ReceiveLease {
     final LeaseId id;
-    final MemorySegment[] slots;
+    final ReceiveTarget target;
+    final int blocks;
     final int least;
-    final ByteBuffer[] views;
+    /** Bytes there are of each slot; of a block that is offered, more than none. */
     final long[] received;
+
     final long deadlineNanos;
     final ReceiveListener listener;
 
@@ -22,23 +24,49 @@ final class ReceiveLease {
     /** Blocks that the sender said it has. */
     int expected;
 
+    /** Memory of each slot once the sender has opened by stream. */
+    MemorySegment[] slots = {};
+
+    ByteBuffer[] views = {};
+
+    /** The pool that the blocks are fetched from; null by stream. */
+    PoolImports.Link link;
+
+    /** Fetches under way: nobody hears of the end before they are over. */
+    int fetching;
+
+    /** How it ends once they are. */
+    TransferFailure ending;
+
     int blocksDone;
     long bytesDone;
     int checksumFailures;
     long firstByteNanos;
 
-    ReceiveLease(LeaseId id, MemorySegment[] slots, int least, long deadlineNanos, ReceiveListener listener) {
+    ReceiveLease(LeaseId id, ReceiveTarget target, int least, long deadlineNanos, ReceiveListener listener) {
         this.id = id;
+        this.target = target;
         this.least = least;
-        expected = slots.length;
-        this.slots = slots.clone();
         this.deadlineNanos = deadlineNanos;
         this.listener = listener;
-        received = new long[slots.length];
-        views = new ByteBuffer[slots.length];
-        for (int i = 0; i < slots.length; i++) {
+        blocks = target.blocks();
+        expected = blocks;
+        received = new long[blocks];
+    }
+
+    /** Takes the target's memory; false when there is none now. */
+    boolean takeMemory() {
+        MemorySegment[] memory = target.memory();
+        if (memory == null) {
+            return false;
+        }
+        slots = memory.clone();
+        views = new ByteBuffer[blocks];
+        for (int i = 0; i < blocks; i++) {
+            AgentTransport.requireBlock("slots[" + i + "]", slots[i]);
             views[i] = slots[i].asByteBuffer();
         }
+        return true;
     }
 
     boolean complete() {
@@ -47,6 +75,10 @@ final class ReceiveLease {
 
     TransferStats stats(long nowNanos) {
         return new TransferStats(
-                blocksDone, bytesDone, firstByteNanos == 0 ? 0 : nowNanos - firstByteNanos, checksumFailures);
+                blocksDone,
+                bytesDone,
+                firstByteNanos == 0 ? 0 : nowNanos - firstByteNanos,
+                checksumFailures,
+                link != null);
     }
 }

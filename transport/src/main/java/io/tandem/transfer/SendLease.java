@@ -9,8 +9,19 @@ import org.agrona.concurrent.ManyToOneConcurrentArrayQueue;
 final class SendLease {
     private static final int MAX_QUEUED_BLOCKS = 1024;
 
-    /** A block to send; the buffer is a view of the memory, for the checksum. */
-    record Block(int slot, MemorySegment memory, ByteBuffer view) {}
+    /**
+     * A piece of a block to send; the buffer is a view of the block's memory, for the checksum. One that is offered has a number
+     * in the pool and its sum instead.
+     */
+    record Block(int slot, MemorySegment memory, ByteBuffer view, long from, long end, int poolBlock, long sum) {
+        static Block piece(int slot, MemorySegment memory, long from, long bytes) {
+            return new Block(slot, memory, memory.asByteBuffer(), from, from + bytes, -1, 0);
+        }
+
+        static Block offered(int slot, int poolBlock, long bytes, long sum) {
+            return new Block(slot, MemorySegment.NULL, ByteBuffer.allocate(0), 0, bytes, poolBlock, sum);
+        }
+    }
 
     final LeaseId id;
     final long senderId;
@@ -20,6 +31,13 @@ final class SendLease {
     final SendListener listener;
     final ManyToOneConcurrentArrayQueue<Block> queue;
 
+    /** The way on which blocks are offered; null by stream. */
+    final PoolExports.Link link;
+
+    /** Set once the receiver was told that no more comes: how it ends when the receiver says that it reads no more. */
+    TransferFailure ending;
+
+    long endingSinceNanos;
     BlockSender.Peer peer;
     boolean opened;
     /** Set by any thread; the agent ends the lease in its next turn. */
@@ -33,7 +51,15 @@ final class SendLease {
     long disconnectedSinceNanos;
     long allSentNanos;
 
-    SendLease(LeaseId id, long senderId, TransferEndpoint to, int blocks, long deadlineNanos, SendListener listener) {
+    SendLease(
+            LeaseId id,
+            long senderId,
+            TransferEndpoint to,
+            int blocks,
+            long deadlineNanos,
+            SendListener listener,
+            PoolExports.Link link) {
+        this.link = link;
         this.id = id;
         this.senderId = senderId;
         this.to = to;
@@ -45,6 +71,10 @@ final class SendLease {
 
     TransferStats stats(long nowNanos, int checksumFailures) {
         return new TransferStats(
-                blocksSent, bytesSent, firstByteNanos == 0 ? 0 : nowNanos - firstByteNanos, checksumFailures);
+                blocksSent,
+                bytesSent,
+                firstByteNanos == 0 ? 0 : nowNanos - firstByteNanos,
+                checksumFailures,
+                link != null);
     }
 }

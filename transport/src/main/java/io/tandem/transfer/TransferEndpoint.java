@@ -9,9 +9,19 @@ import java.util.List;
  * @param channels Aeron channel URIs, one a stripe
  * @param streamId Aeron stream
  * @param hostId tells whether both ends share a host (and its /dev/shm)
+ * @param direct name of the {@link DirectPath} by which it can fetch from a worker on its host; empty = none
  */
-public record TransferEndpoint(String wire, List<String> channels, int streamId, String hostId) {
+public record TransferEndpoint(String wire, List<String> channels, int streamId, String hostId, String direct) {
     public TransferEndpoint {
         channels = List.copyOf(channels);
+    }
+
+    /** Without a direct path. */
+    public TransferEndpoint(String wire, List<String> channels, int streamId, String hostId) {
+        this(wire, channels, streamId, hostId, "");
+    }
+
+    TransferEndpoint withDirect(String path) {
+        return new TransferEndpoint(wire, channels, streamId, hostId, path);
     }
 }

@@ -19,6 +19,7 @@ public record TransferSettings(
         int maxPeers,
         Duration connectTimeout,
         Duration resultTimeout,
+        boolean direct,
         int idleSleepMicros) {
 
     private static final Set<String> WIRES = Set.of("udp", "ipc");
@@ -62,6 +63,7 @@ public record TransferSettings(
                 c.getInt("max-peers"),
                 c.getDuration("connect-timeout"),
                 c.getDuration("result-timeout"),
+                c.getBoolean("direct"),
                 c.getInt("idle-sleep-micros"));
     }
 

@@ -7,5 +7,22 @@ package io.tandem.transfer;
  * @param bytes payload bytes that crossed
  * @param nanos from the first byte sent (or received) to the last acknowledged (or verified)
  * @param checksumFailures blocks whose checksum did not match
+ * @param direct whether they went by a {@link DirectPath}, past the stream
  */
-public record TransferStats(int blocks, long bytes, long nanos, int checksumFailures) {}
+public record TransferStats(int blocks, long bytes, long nanos, int checksumFailures, boolean direct) {
+
+    /** By the stream. */
+    public TransferStats(int blocks, long bytes, long nanos, int checksumFailures) {
+        this(blocks, bytes, nanos, checksumFailures, false);
+    }
+
+    /** Both together. */
+    public TransferStats plus(TransferStats more) {
+        return new TransferStats(
+                blocks + more.blocks,
+                bytes + more.bytes,
+                nanos + more.nanos,
+                checksumFailures + more.checksumFailures,
+                direct || more.direct);
+    }
+}

@@ -16,7 +16,8 @@ import java.util.function.Consumer;
  */
 final class BlockCopier implements AutoCloseable {
     private static final long POLL_NANOS = 20_000;
-    private static final int MAX_TOGETHER = 256;
+    /** Few enough that the first of many leaves soon, enough to keep the bus busy between two polls. */
+    private static final int MAX_TOGETHER = 32;
 
     private record Copy(long[] device, MemorySegment[] host, boolean toDevice, Consumer<RuntimeException> done) {}
 
@@ -26,7 +27,10 @@ final class BlockCopier implements AutoCloseable {
     private final Thread thread;
     private volatile boolean closed;
 
-    /** @param lastPass the mark behind the latest pass: a block that is filled may still be in a pass that nobody waits for */
+    /**
+     * @param lastPass the mark behind the latest pass: a block that is filled may still be in a pass that nobody waits for. A
+     *     block that is read was computed by a pass that is over, and must not wait for the one that runs now
+     */
     BlockCopier(CudaDriver driver, Event lastPass) {
         this.driver = driver;
         this.lastPass = lastPass;
@@ -67,16 +71,10 @@ final class BlockCopier implements AutoCloseable {
     /** Null when all went well. */
     private RuntimeException copy(List<Copy> copies, Stream stream, Event over) {
         try {
-            driver.waitFor(stream, lastPass);
-            for (Copy c : copies) {
-                for (int i = 0; i < c.device().length; i++) {
-                    MemorySegment host = c.host()[i];
-                    if (c.toDevice()) {
-                        driver.copyToDevice(c.device()[i], host.address(), host.byteSize(), stream);
-                    } else {
-                        driver.copyToHost(host.address(), c.device()[i], host.byteSize(), stream);
-                    }
-                }
+            copies.stream().filter(c -> !c.toDevice()).forEach(c -> enqueue(c, stream));
+            if (copies.stream().anyMatch(Copy::toDevice)) {
+                driver.waitFor(stream, lastPass);
+                copies.stream().filter(Copy::toDevice).forEach(c -> enqueue(c, stream));
             }
             driver.record(over, stream);
             while (!driver.isDone(over)) {
@@ -88,6 +86,17 @@ final class BlockCopier implements AutoCloseable {
             return null;
         } catch (CudaException e) {
             return e;
+        }
+    }
+
+    private void enqueue(Copy c, Stream stream) {
+        for (int i = 0; i < c.device().length; i++) {
+            MemorySegment host = c.host()[i];
+            if (c.toDevice()) {
+                driver.copyToDevice(c.device()[i], host.address(), host.byteSize(), stream);
+            } else {
+                driver.copyToHost(host.address(), c.device()[i], host.byteSize(), stream);
+            }
         }
     }
 
