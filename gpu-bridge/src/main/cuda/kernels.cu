@@ -11,5 +11,6 @@
 #include "rope.cuh"
 #include "sampling.cuh"
 #include "sampling_draw.cuh"
+#include "block_sum.cuh"
 
 PROPERTY(workspace, bytes, WORKSPACE_BYTES);

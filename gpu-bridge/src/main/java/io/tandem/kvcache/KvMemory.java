@@ -1,6 +1,7 @@
 package io.tandem.kvcache;
 
 import java.lang.foreign.MemorySegment;
+import java.util.Optional;
 import java.util.function.Consumer;
 
 /** The memory of a worker's KV blocks: {@code blocks} extents of {@link KvLayout#blockBytes()}, numbered from 0. */
@@ -48,6 +49,14 @@ public interface KvMemory extends AutoCloseable {
     default void fillBlocks(int[] blockIds, MemorySegment[] windows, Consumer<RuntimeException> done) {
         done.accept(null);
     }
+
+    /** The way to and from the blocks of other workers on this host past the host's memory; empty where there is none. */
+    default Optional<PeerBlocks> peers() {
+        return Optional.empty();
+    }
+
+    /** Another process may have the blocks open still: {@link #close()} must not free them. */
+    default void keepForPeers() {}
 
     @Override
     void close();

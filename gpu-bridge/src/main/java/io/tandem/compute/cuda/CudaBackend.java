@@ -154,7 +154,7 @@ public final class CudaBackend implements ComputeBackend {
     @Override
     public KvMemory allocateKv(int blocks) {
         driver.makeCurrent();
-        CudaKvMemory kv = new CudaKvMemory(driver, layout, blocks, settings.transferBufferBytes(), stream, lost);
+        CudaKvMemory kv = new CudaKvMemory(driver, layout, blocks, settings.transferBufferBytes(), stream, kernels, lost);
         forward.kvBase(kv.base());
         rehearse();
         if (settings.graphs()) {

@@ -107,6 +107,26 @@ interface CudaDriver extends AutoCloseable {
 
     void launch(Graph graph, Stream stream);
 
+    /** Sixteen bytes that are the same in every process of the host. */
+    byte[] uuid();
+
+    /** What another process needs to open an allocation of this one, {@link PeerCalls#HANDLE_BYTES} bytes. */
+    byte[] share(long address);
+
+    /** Opens an allocation of another process. */
+    long openShared(byte[] handle);
+
+    void closeShared(long address);
+
+    /** Why this device cannot read the memory of another one, by its {@link #uuid}; empty when it can. */
+    String peerRefusal(byte[] uuid);
+
+    /** Copies from what another driver of this process allocated, on whatever device. */
+    void copyFromPeer(long to, CudaDriver peer, long from, long bytes, Stream stream);
+
+    /** Has {@link #close} leave everything as it is, for memory that another process has open. */
+    void leaveOpen();
+
     /** The driver's own handle of a stream, for libraries that take one. */
     long handle(Stream stream);
 

@@ -4,15 +4,21 @@ import io.tandem.compute.cuda.CudaDriver.Event;
 import io.tandem.compute.cuda.CudaDriver.Stream;
 import io.tandem.kvcache.KvLayout;
 import io.tandem.kvcache.KvMemory;
+import io.tandem.kvcache.PeerBlocks;
 import java.lang.foreign.MemorySegment;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * KV blocks in the device's memory, one allocation. Blocks travel through pinned windows on a stream of their own. Of a device
  * that is lost nothing is freed.
  */
 final class CudaKvMemory implements KvMemory {
+    private static final Logger LOG = LoggerFactory.getLogger(CudaKvMemory.class);
+
     private final CudaDriver driver;
     private final DeviceMemory memory;
     private final KvLayout layout;
@@ -23,6 +29,8 @@ final class CudaKvMemory implements KvMemory {
     private final Event lastPass;
     private final WindowPool windows;
     private final BlockCopier copier;
+    private final Optional<CudaPeerBlocks> peers;
+    private volatile boolean kept;
 
     CudaKvMemory(
             CudaDriver driver,
@@ -30,6 +38,7 @@ final class CudaKvMemory implements KvMemory {
             int blocks,
             long transferBufferBytes,
             Stream passes,
+            Kernels kernels,
             AtomicBoolean lost) {
         this.driver = driver;
         this.layout = layout;
@@ -44,6 +53,16 @@ final class CudaKvMemory implements KvMemory {
         driver.record(lastPass, passes);
         windows = new WindowPool(driver, layout.blockBytes(), transferBufferBytes);
         copier = new BlockCopier(driver, lastPass);
+        peers = peers(kernels);
+    }
+
+    private Optional<CudaPeerBlocks> peers(Kernels kernels) {
+        try {
+            return Optional.of(new CudaPeerBlocks(driver, layout, blocks, base, lastPass, kernels));
+        } catch (CudaException e) {
+            LOG.info("{} does not share its memory with other processes: {}", driver.facts().name(), e.getMessage());
+            return Optional.empty();
+        }
     }
 
     long base() {
@@ -109,10 +128,29 @@ final class CudaKvMemory implements KvMemory {
     }
 
     @Override
+    public Optional<PeerBlocks> peers() {
+        return peers.map(p -> p);
+    }
+
+    @Override
+    public void keepForPeers() {
+        kept = true;
+        driver.leaveOpen();
+    }
+
+    @Override
     public void close() {
         copier.close();
-        if (!lost.get()) {
+        boolean free = !lost.get() && !kept;
+        if (free) {
             driver.makeCurrent();
+        }
+        peers.ifPresent(p -> p.end(free));
+        if (kept) {
+            LOG.warn("the KV blocks stay in the memory of {} until this process ends: another has them open",
+                    driver.facts().name());
+        }
+        if (free) {
             driver.synchronize(passes);
             windows.close();
             lastPass.close();

@@ -24,6 +24,7 @@ enum KernelName {
     SAMPLE_MAX,
     SAMPLE_DRAW,
     PENALTY_RESET,
+    BLOCK_SUM,
     READ_PROBE;
 
     final String kernel = name().toLowerCase(Locale.ROOT);

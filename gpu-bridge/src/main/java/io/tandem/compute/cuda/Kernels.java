@@ -14,7 +14,7 @@ import java.util.List;
  * a call allocates nothing.
  */
 final class Kernels implements AutoCloseable {
-    private static final int MAX_PARAMETERS = 24;
+    static final int MAX_PARAMETERS = 24;
 
     private record Loaded(Kernel kernel, int threads, int sharedBytes) {}
 
@@ -56,6 +56,11 @@ final class Kernels implements AutoCloseable {
     /** Whether the device has this kernel. */
     boolean has(KernelName id) {
         return loaded.containsKey(id);
+    }
+
+    /** A kernel for another stream than this one's. */
+    Kernel kernel(KernelName id) {
+        return loaded.get(id).kernel();
     }
 
     /** A figure of {@code kernels.properties}. */

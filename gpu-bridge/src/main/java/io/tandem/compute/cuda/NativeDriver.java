@@ -3,6 +3,7 @@ package io.tandem.compute.cuda;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import jcuda.Pointer;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUctx_flags;
@@ -27,11 +28,12 @@ final class NativeDriver implements CudaDriver {
     private static final int CAPTURE_THREAD_LOCAL = 1;
 
     private final DeviceFacts facts;
-    private final CUcontext context = new CUcontext();
+    private final ContextHandle context = new ContextHandle();
     private final CUmodule module = new CUmodule();
     private final Arena arena = Arena.ofShared();
     private final ThreadLocal<DriverCalls> calls = ThreadLocal.withInitial(() -> new DriverCalls(arena));
     private boolean loaded;
+    private volatile boolean leftOpen;
 
     private NativeDriver(DeviceFacts facts, CUdevice device) {
         this.facts = facts;
@@ -209,7 +211,7 @@ final class NativeDriver implements CudaDriver {
 
     @Override
     public Kernel[] load(byte[] ptx, String[] names, int[] dynamicSharedBytes) {
-        byte[] text = java.util.Arrays.copyOf(ptx, ptx.length + 1);
+        byte[] text = Arrays.copyOf(ptx, ptx.length + 1);
         check("cuModuleLoadData (the driver's translation of our PTX)", JCudaDriver.cuModuleLoadData(module, text));
         loaded = true;
         Kernel[] kernels = new Kernel[names.length];
@@ -282,6 +284,50 @@ final class NativeDriver implements CudaDriver {
     }
 
     @Override
+    public byte[] uuid() {
+        return PeerCalls.uuid(facts.ordinal());
+    }
+
+    @Override
+    public byte[] share(long address) {
+        return PeerCalls.share(address);
+    }
+
+    @Override
+    public long openShared(byte[] handle) {
+        return PeerCalls.open(handle);
+    }
+
+    @Override
+    public void closeShared(long address) {
+        PeerCalls.close(address);
+    }
+
+    @Override
+    public String peerRefusal(byte[] uuid) {
+        int devices = deviceCount();
+        for (int other = 0; other < devices; other++) {
+            if (Arrays.equals(uuid, PeerCalls.uuid(other))) {
+                return other == facts.ordinal() || PeerCalls.canAccess(facts.ordinal(), other)
+                        ? ""
+                        : "device " + facts.ordinal() + " has no access to the memory of device " + other;
+            }
+        }
+        return "the peer's device is not visible to this process";
+    }
+
+    @Override
+    public void copyFromPeer(long to, CudaDriver peer, long from, long bytes, Stream stream) {
+        long theirs = ((NativeDriver) peer).context.address();
+        PeerCalls.copy(to, context.address(), from, theirs, bytes, handle(stream));
+    }
+
+    @Override
+    public void leaveOpen() {
+        leftOpen = true;
+    }
+
+    @Override
     public long handle(Stream stream) {
         return ((StreamHandle) stream).address();
     }
@@ -289,6 +335,9 @@ final class NativeDriver implements CudaDriver {
     /** Frees the context and with it whatever on the device belongs to it still. */
     @Override
     public void close() {
+        if (leftOpen) {
+            return;
+        }
         makeCurrentIfAlive();
         if (loaded) {
             JCudaDriver.cuModuleUnload(module);
@@ -299,6 +348,12 @@ final class NativeDriver implements CudaDriver {
 
     private void makeCurrentIfAlive() {
         JCudaDriver.cuCtxSetCurrent(context);
+    }
+
+    private static final class ContextHandle extends CUcontext {
+        long address() {
+            return getNativePointer();
+        }
     }
 
     private static final class DevicePointer extends CUdeviceptr {

@@ -27,6 +27,7 @@ final class HostDevice {
         "sample_max",
         "sample_draw",
         "penalty_reset",
+        "block_sum",
         "read_probe"
     };
 
@@ -40,6 +41,7 @@ final class HostDevice {
             p.setProperty(kernel + ".tileM", "64");
             p.setProperty(kernel + ".tileN", "64");
         }
+        p.setProperty("block_sum.bytes", "32768");
         p.setProperty("sampling.chunks", "4");
         p.setProperty("sampling.workspaceRowBytes", "64");
         p.setProperty("workspace.bytes", "65536");

@@ -3,6 +3,7 @@ package io.tandem.compute.cuda;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -30,6 +31,8 @@ final class HostDriver implements CudaDriver {
     private final AtomicLong launches = new AtomicLong();
     private volatile long failAtLaunch = Long.MAX_VALUE;
     private volatile boolean hangs;
+    private volatile boolean leftOpen;
+    private final AtomicLong shared = new AtomicLong();
     private List<Runnable> recording;
 
     /** Things that were made and not freed. */
@@ -279,12 +282,57 @@ final class HostDriver implements CudaDriver {
     }
 
     @Override
+    public byte[] uuid() {
+        return new byte[PeerCalls.UUID_BYTES];
+    }
+
+    /** The address: any process that is this one can read there. */
+    @Override
+    public byte[] share(long address) {
+        return ByteBuffer.allocate(PeerCalls.HANDLE_BYTES).putLong(address).array();
+    }
+
+    @Override
+    public long openShared(byte[] handle) {
+        shared.incrementAndGet();
+        return ByteBuffer.wrap(handle).getLong();
+    }
+
+    @Override
+    public void closeShared(long address) {
+        shared.decrementAndGet();
+    }
+
+    /** Allocations of others that are open here. */
+    long shared() {
+        return shared.get();
+    }
+
+    @Override
+    public String peerRefusal(byte[] uuid) {
+        return uuid[0] == 0 ? "" : "the peer's device is not visible to this process";
+    }
+
+    @Override
+    public void copyFromPeer(long to, CudaDriver peer, long from, long bytes, Stream stream) {
+        copyOnDevice(to, from, bytes, stream);
+    }
+
+    @Override
+    public void leaveOpen() {
+        leftOpen = true;
+    }
+
+    @Override
     public long handle(Stream stream) {
         return 0;
     }
 
     @Override
     public void close() {
+        if (leftOpen) {
+            return;
+        }
         device.shutdown();
     }
 }

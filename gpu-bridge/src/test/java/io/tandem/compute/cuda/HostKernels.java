@@ -1,5 +1,6 @@
 package io.tandem.compute.cuda;
 
+import io.tandem.kvcache.BlockSum;
 import io.tandem.sampling.Sampler;
 import io.tandem.sampling.SamplingParams;
 import java.lang.foreign.Arena;
@@ -26,12 +27,20 @@ final class HostKernels {
             case "sample_max" -> sample(p, gridY, false);
             case "sample_draw" -> sample(p, gridY, true);
             case "penalty_reset" -> penaltyReset(p);
+            case "block_sum" -> blockSum(p, gridY);
             default -> {
                 if (!name.startsWith("gemm_")) {
                     throw new IllegalArgumentException("no kernel " + name);
                 }
                 gemm(p);
             }
+        }
+    }
+
+    private static void blockSum(long[] p, int blocks) {
+        for (int b = 0; b < blocks; b++) {
+            long sum = BlockSum.of(ALL.asSlice(p[1] + number(p[2], b) * p[3], p[3]));
+            ALL.set(ValueLayout.JAVA_LONG, p[0] + 8L * b, ALL.get(ValueLayout.JAVA_LONG, p[0] + 8L * b) + sum);
         }
     }
 
