@@ -73,6 +73,7 @@ public record ClusterStatus(
      * @param kvSignature layout of its KV blocks
      * @param backend what computes there
      * @param transferWire how KV blocks reach it
+     * @param transferPaths how KV blocks leave it: whether from device to device, to whom, and why not
      * @param draining out of routing
      * @param live reports arrive
      * @param stats its load as of the latest report
@@ -86,6 +87,7 @@ public record ClusterStatus(
             String kvSignature,
             BackendInfo backend,
             String transferWire,
+            String transferPaths,
             boolean draining,
             boolean live,
             EngineStats stats) {

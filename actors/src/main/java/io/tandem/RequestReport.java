@@ -17,6 +17,7 @@ import java.util.List;
  * @param kvBlocks KV blocks moved between GPUs
  * @param kvBytes bytes of them
  * @param kvTransferMs from the first block sent to the last acknowledged
+ * @param kvDirectBlocks those of {@code kvBlocks} that went from device to device
  * @param checksumFailures blocks that arrived damaged
  * @param resumes times the request was taken over by another GPU
  * @param routingReason why it was split or not, for people
@@ -37,6 +38,7 @@ public record RequestReport(
         int kvBlocks,
         long kvBytes,
         double kvTransferMs,
+        int kvDirectBlocks,
         int checksumFailures,
         int resumes,
         String routingReason,

@@ -71,6 +71,7 @@ final class StatusView {
                 r.kvSignature(),
                 r.backend(),
                 r.transferWire(),
+                r.transferPaths(),
                 r.draining(),
                 e.live(),
                 r.stats());

@@ -189,6 +189,7 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
                 0,
                 0,
                 0,
+                0,
                 reason,
                 launch.serviceClass().name(),
                 queuedNanos / 1e6,

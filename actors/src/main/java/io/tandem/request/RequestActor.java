@@ -268,6 +268,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
                 f.kvBlocks(),
                 f.kvBytes(),
                 f.kvNanos() / 1e6,
+                f.kvDirectBlocks(),
                 f.checksumFailures(),
                 f.resumes(),
                 f.reason(),

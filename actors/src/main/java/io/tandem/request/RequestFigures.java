@@ -9,6 +9,7 @@ public record RequestFigures(
         int kvBlocks,
         long kvBytes,
         long kvNanos,
+        int kvDirectBlocks,
         int checksumFailures,
         int resumes,
         String reason) {}

@@ -10,6 +10,7 @@ final class RunningFigures {
     private int kvBlocks;
     private long kvBytes;
     private long kvNanos;
+    private int kvDirectBlocks;
     private int checksumFailures;
     private String prefillGpu = "";
     private String decodeGpu = "";
@@ -46,6 +47,7 @@ final class RunningFigures {
         kvBlocks += stats.blocks();
         kvBytes += stats.bytes();
         kvNanos += stats.nanos();
+        kvDirectBlocks += stats.direct() ? stats.blocks() : 0;
         checksumFailures += stats.checksumFailures();
     }
 
@@ -62,6 +64,7 @@ final class RunningFigures {
                 kvBlocks,
                 kvBytes,
                 kvNanos,
+                kvDirectBlocks,
                 checksumFailures,
                 resumes,
                 reason);

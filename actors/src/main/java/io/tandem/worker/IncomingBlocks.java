@@ -8,6 +8,7 @@ import io.tandem.request.RequestTarget;
 import io.tandem.transfer.BlockTransport;
 import io.tandem.transfer.BlockTransport.OpenResult;
 import io.tandem.transfer.LeaseId;
+import io.tandem.transfer.ReceiveTarget;
 import io.tandem.transfer.TransferFailure;
 import io.tandem.transfer.TransferStats;
 import java.lang.foreign.MemorySegment;
@@ -131,17 +132,23 @@ final class IncomingBlocks {
     /** Opens the lease for the blocks that are missing; empty when it is open. */
     private String openReceive(Work work) {
         int missing = work.blockIds.length - work.cachedBlocks;
-        MemorySegment[] slots = new MemorySegment[missing];
-        if (!windows.areNeeded()) {
+        ReceiveTarget target;
+        if (windows.areNeeded()) {
+            work.landing = windows.landing(work.blockIds, work.cachedBlocks);
+            target = work.landing;
+            // A peer on this host may need none; without such a path it is better refused here than when blocks come.
+            if (transport.endpoint().direct().isEmpty() && work.landing.memory() == null) {
+                return "no transfer buffer for " + missing + " blocks now (tandem.compute.cuda.transfer-buffer-bytes)";
+            }
+        } else {
+            MemorySegment[] slots = new MemorySegment[missing];
             for (int i = 0; i < missing; i++) {
                 slots[i] = kv.block(work.blockIds[work.cachedBlocks + i]);
             }
-        } else if (windows.borrowAll(work, work.blockIds, work.cachedBlocks)) {
-            slots = work.windows;
-        } else {
-            return "no transfer buffer for " + missing + " blocks now (tandem.compute.cuda.transfer-buffer-bytes)";
+            target = ReceiveTarget.of(slots);
         }
-        OpenResult opened = transport.openReceive(work.lease, slots, work.deadlineNanos, new ReceiveEnd(watcher));
+        OpenResult opened =
+                transport.openReceive(work.lease, target, missing, work.deadlineNanos, new ReceiveEnd(watcher));
         work.transferring = opened == OpenResult.OPENED;
         if (work.transferring) {
             work.openLeases++;
@@ -156,11 +163,7 @@ final class IncomingBlocks {
         if (work == null) {
             return;
         }
-        work.stats = new TransferStats(
-                work.stats.blocks() + stats.blocks(),
-                work.stats.bytes() + stats.bytes(),
-                work.stats.nanos() + stats.nanos(),
-                work.stats.checksumFailures() + stats.checksumFailures());
+        work.stats = work.stats.plus(stats);
         if (--work.openLeases > 0) {
             return;
         }
@@ -169,7 +172,7 @@ final class IncomingBlocks {
             return;
         }
         work.transferring = false;
-        if (windows.areNeeded()) {
+        if (windows.areNeeded() && !stats.direct()) {
             windows.store(work, stats);
         } else {
             blocksArrived(work);

@@ -2,6 +2,7 @@ package io.tandem.worker;
 
 import io.tandem.engine.EngineCommand;
 import io.tandem.kvcache.KvMemory;
+import io.tandem.kvcache.PeerBlocks;
 import io.tandem.transfer.BlockTransport;
 import io.tandem.transfer.BlockTransport.OpenResult;
 import io.tandem.transfer.BlockTransport.SendResult;
@@ -9,7 +10,9 @@ import io.tandem.transfer.LeaseId;
 import io.tandem.transfer.TransferFailure;
 import io.tandem.transfer.TransferStats;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -25,6 +28,7 @@ final class OutgoingBlocks {
     private final TransferWindows windows;
     private final BlockTransport transport;
     private final WorkBook.Watcher watcher;
+    private final Optional<PeerBlocks> peers;
     private final List<Work> unsentBlocks = new ArrayList<>();
 
     OutgoingBlocks(
@@ -44,6 +48,7 @@ final class OutgoingBlocks {
         this.windows = windows;
         this.transport = transport;
         this.watcher = watcher;
+        peers = kv.peers();
     }
 
     void push(WorkerMessage.PushKv m) {
@@ -63,12 +68,7 @@ final class OutgoingBlocks {
         }
         work.lease = m.lease();
         work.transferring = true;
-        OpenResult opened = transport.openSend(
-                m.lease(),
-                m.endpoint(),
-                missing,
-                work.deadlineNanos,
-                new SendEnd(watcher, work.key, windows.areNeeded()));
+        OpenResult opened = open(work, m, missing);
         if (opened != OpenResult.OPENED) {
             onPushFailed(
                     work.key,
@@ -77,6 +77,23 @@ final class OutgoingBlocks {
             return;
         }
         sendWholeBlocks(work);
+    }
+
+    private OpenResult open(Work work, WorkerMessage.PushKv m, int missing) {
+        if (peers.isPresent()) {
+            OpenResult direct = transport.openDirectSend(
+                    m.lease(), m.endpoint(), missing, work.deadlineNanos, new SendEnd(watcher, work.key, false));
+            work.direct = direct == OpenResult.OPENED;
+            if (direct != OpenResult.NO_DIRECT_PATH) {
+                return direct;
+            }
+        }
+        return transport.openSend(
+                m.lease(),
+                m.endpoint(),
+                missing,
+                work.deadlineNanos,
+                new SendEnd(watcher, work.key, windows.areNeeded()));
     }
 
     void onPrefillProgress(long key, int wholeBlocks, int[] blockIds) {
@@ -135,6 +152,10 @@ final class OutgoingBlocks {
             return;
         }
         int end = Math.min(work.wholeBlocks, work.totalBlocks);
+        if (work.direct) {
+            sumUp(work, end);
+            return;
+        }
         if (windows.areNeeded()) {
             fillWindows(work, end);
             return;
@@ -151,6 +172,55 @@ final class OutgoingBlocks {
             }
             work.sentBlocks++;
         }
+    }
+
+    /** What is summed up is offered, and what is whole is summed up next. */
+    private void sumUp(Work work, int end) {
+        if (!offerSummed(work) || work.sentBlocks >= end) {
+            return;
+        }
+        int[] blocks = Arrays.copyOfRange(work.blockIds, work.sentBlocks, end);
+        int slot = work.sentBlocks - work.cachedBlocks;
+        long key = work.key;
+        work.copying++;
+        work.sentBlocks = end;
+        peers.orElseThrow()
+                .sum(
+                        blocks,
+                        (sums, failure) ->
+                                watcher.tellSelf(new WorkEvent.BlocksSummed(key, slot, blocks, sums, failure)));
+    }
+
+    void onBlocksSummed(Work work, WorkEvent.BlocksSummed m) {
+        work.copying--;
+        if (work.cancelled || work.ended || !work.transferring) {
+            ends.endWhenIdle(work);
+        } else if (!m.failure().isEmpty()) {
+            LOG.warn("GPU {}: blocks cannot be summed up: {}", gpuId, m.failure());
+            transport.abortSend(work.lease);
+        } else {
+            for (int i = 0; i < m.blocks().length; i++) {
+                work.summed.add(new Work.SummedBlock(m.firstSlot() + i, m.blocks()[i], m.sums()[i]));
+            }
+            sendWholeBlocks(work);
+        }
+    }
+
+    /** Hands summed blocks to the transport; false when it takes no more now. */
+    private boolean offerSummed(Work work) {
+        while (!work.summed.isEmpty()) {
+            Work.SummedBlock b = work.summed.peek();
+            SendResult sent =
+                    transport.offer(work.lease, b.slot(), b.block(), kv.layout().blockBytes(), b.sum());
+            if (sent == SendResult.BACK_PRESSURED) {
+                unsentBlocks.add(work);
+            }
+            if (sent != SendResult.QUEUED) {
+                return false;
+            }
+            work.summed.poll();
+        }
+        return true;
     }
 
     private void fillWindows(Work work, int end) {

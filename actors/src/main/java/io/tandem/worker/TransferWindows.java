@@ -7,7 +7,7 @@ import java.util.Arrays;
 
 /**
  * The windows through which blocks in a device's memory travel; see {@link KvMemory}. A work borrows them one by one to send
- * and all at once to receive, and gives each back when neither the transport nor a copy touches it. Where the host sees the
+ * and all at once to receive ({@link Landing}), and gives each back when neither the transport nor a copy touches it. Where the host sees the
  * blocks themselves, none of this is used.
  */
 final class TransferWindows {
@@ -24,17 +24,9 @@ final class TransferWindows {
         return kv.hasWindows();
     }
 
-    /** Borrows a window for every block of a work that is to come; false, with nothing held, when there are too few. */
-    boolean borrowAll(Work work, int[] blockIds, int first) {
-        work.windows = new MemorySegment[blockIds.length - first];
-        for (int slot = 0; slot < work.windows.length; slot++) {
-            work.windows[slot] = kv.borrowWindow(blockIds[first + slot]);
-            if (work.windows[slot] == null) {
-                giveBackAll(work);
-                return false;
-            }
-        }
-        return true;
+    /** Where the blocks of a work that are to come land. */
+    Landing landing(int[] blockIds, int first) {
+        return new Landing(kv, Arrays.copyOfRange(blockIds, first, blockIds.length));
     }
 
     /** Starts to fill a window with a block; false when none is free. {@link WorkEvent.WindowFilled} says when it is. */
@@ -58,6 +50,7 @@ final class TransferWindows {
     void store(Work work, TransferStats stats) {
         work.copying++;
         long key = work.key;
+        work.windows = work.landing.takeWindows();
         int[] targets = Arrays.copyOfRange(work.blockIds, work.cachedBlocks, work.blockIds.length);
         kv.fillBlocks(
                 targets,
@@ -77,6 +70,9 @@ final class TransferWindows {
     }
 
     void giveBackAll(Work work) {
+        if (work.landing != null && work.windows.length == 0) {
+            work.windows = work.landing.takeWindows();
+        }
         for (int slot = 0; slot < work.windows.length; slot++) {
             giveBack(work, slot);
         }

@@ -49,6 +49,18 @@ public final class Work {
     /** Slots whose window is filled and not yet with the transport. */
     final ArrayDeque<Integer> filled = new ArrayDeque<>();
 
+    /** Where blocks that come through windows, or from device to device, land. */
+    Landing landing;
+
+    /** The blocks go from device to device. */
+    boolean direct;
+
+    /** Summed up and not yet with the transport. */
+    final ArrayDeque<SummedBlock> summed = new ArrayDeque<>();
+
+    /** A block that can be offered. */
+    record SummedBlock(int slot, int block, long sum) {}
+
     /** For what a moving sequence has not computed yet. */
     LeaseId tailLease;
 

@@ -294,6 +294,7 @@ public final class WorkBook {
             case WorkEvent.Reserved m -> incoming.onReserved(m.key(), m.cachedBlocks(), m.blockIds());
             case WorkEvent.WindowFilled m -> outgoing.onWindowFilled(table.get(m.key()), m.slot(), m.failure());
             case WorkEvent.WindowSent m -> outgoing.onWindowSent(table.get(m.key()), m.slot());
+            case WorkEvent.BlocksSummed m -> outgoing.onBlocksSummed(table.get(m.key()), m);
             case WorkEvent.BlocksFilled m -> incoming.onBlocksFilled(table.get(m.key()), m.stats(), m.failure());
             case WorkEvent.Exported m -> moves.onExported(m.exportKey(), m.blockIds());
             case WorkEvent.Paused m -> moves.onPaused(m.exportKey(), m.blockIds());

@@ -40,6 +40,9 @@ public sealed interface WorkEvent extends WorkerMessage {
     /** The transport has done with a window. */
     record WindowSent(long key, int slot) implements WorkEvent {}
 
+    /** Blocks from a slot on are summed up and can be offered; {@code failure} is empty when all went well. */
+    record BlocksSummed(long key, int firstSlot, int[] blocks, long[] sums, String failure) implements WorkEvent {}
+
     /** What arrived is in its blocks; {@code failure} is empty when all went well. */
     record BlocksFilled(long key, TransferStats stats, String failure) implements WorkEvent {}
 

@@ -9,6 +9,7 @@ import io.tandem.engine.EngineRole;
 import io.tandem.engine.EngineSettings;
 import io.tandem.kvcache.BlockHashKey;
 import io.tandem.kvcache.FindableBlocks;
+import io.tandem.kvcache.KvMemory;
 import io.tandem.request.RequestMessage;
 import io.tandem.routing.BlockFeedMessage;
 import io.tandem.routing.Registries;
@@ -16,12 +17,15 @@ import io.tandem.routing.RegistryMessage;
 import io.tandem.routing.RoutingSettings;
 import io.tandem.routing.WorkerFacts;
 import io.tandem.transfer.BlockTransport;
+import io.tandem.transfer.TransferSettings;
 import java.io.IOException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.BooleanSupplier;
+import java.util.stream.Stream;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.DispatcherSelector;
@@ -40,6 +44,9 @@ import org.slf4j.LoggerFactory;
  */
 public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private static final Logger LOG = LoggerFactory.getLogger(WorkerActor.class);
+
+    /** For peers to close this worker's blocks before they are freed. */
+    private static final Duration PEERS_PATIENCE = Duration.ofSeconds(2);
 
     /** What the actor hears from its own engine, transport and timers. */
     sealed interface Internal extends WorkerMessage {}
@@ -79,6 +86,8 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private EngineLoop loop;
     private WorkBook book;
     private BlockPublisher blocks;
+    private KvMemory kv;
+    private String directState = "";
 
     private WorkerActor(
             ActorContext<WorkerMessage> context,
@@ -226,17 +235,41 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 settings.maxWorks(),
                 settings.maxMoves(),
                 settings.holdingInterval().toNanos());
+        enableDirect(engine.kvMemory());
         LOG.info(
-                "GPU {} is up as {}: {} on {}, {} KV blocks of {} bytes, transfers by {}",
+                "GPU {} is up as {}: {} on {}, {} KV blocks of {} bytes, transfers by {}, device to device: {}",
                 gpuId,
                 role,
                 backend.info().name(),
                 backend.info().device(),
                 loop.stats().totalBlocks(),
                 backend.kvLayout().blockBytes(),
-                transport.endpoint().channels());
+                transport.endpoint().channels(),
+                directState);
         report();
         return this;
+    }
+
+    /** Blocks of workers on this host need not pass through its memory. */
+    private void enableDirect(KvMemory memory) {
+        kv = memory;
+        if (!TransferSettings.from(host.config()).direct()) {
+            directState = "no, tandem.transfer.direct is off";
+        } else if (memory.peers().isEmpty()) {
+            directState = "no, the backend has no way to";
+        } else {
+            PeerPath path = new PeerPath(memory.peers().get());
+            transport.enableDirect(path, epoch);
+            directState = path.name();
+        }
+    }
+
+    /** How blocks leave: "cuda-ipc; /dev/shm/x: direct; /dev/shm/y: stream, the receiver is on another host". */
+    private String transferPaths() {
+        return String.join(
+                "; ",
+                Stream.concat(Stream.of(directState), transport.describePeers().stream())
+                        .toList());
     }
 
     /** From the engine's thread: step times are learned there, the cache's changes go through the mailbox. */
@@ -415,13 +448,17 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                         times.promptShare(System.nanoTime())),
                 new WorkerReport.RoleHistory(
                         previousRole == null ? loop.stats().role() : previousRole,
-                        (System.nanoTime() - roleSinceNanos) / 1_000_000));
+                        (System.nanoTime() - roleSinceNanos) / 1_000_000),
+                transferPaths());
         registries.tellAll(report);
     }
 
     /** Transfers end before the memory they touch goes. */
     private void close() {
         if (transport != null) {
+            if (kv != null && !transport.endDirect(PEERS_PATIENCE)) {
+                kv.keepForPeers();
+            }
             transport.close();
         }
         if (loop != null) {

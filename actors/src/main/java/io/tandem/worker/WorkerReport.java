@@ -16,6 +16,7 @@ import io.tandem.serialization.WireMessage;
  * @param maxTokens longest sequence it can hold
  * @param facts what routers predict with
  * @param history how long it has its role, and the one before
+ * @param transferPaths how blocks leave it, whether from device to device and why not; for people
  */
 public record WorkerReport(
         String gpuId,
@@ -30,7 +31,8 @@ public record WorkerReport(
         int maxTokens,
         EngineStats stats,
         WorkerFacts facts,
-        RoleHistory history)
+        RoleHistory history,
+        String transferPaths)
         implements RegistryMessage, WireMessage {
 
     /**
@@ -68,7 +70,8 @@ public record WorkerReport(
                 maxTokens,
                 stats,
                 facts,
-                new RoleHistory(stats.role(), 0));
+                new RoleHistory(stats.role(), 0),
+                "");
     }
 
     public EngineRole role() {

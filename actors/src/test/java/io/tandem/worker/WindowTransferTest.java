@@ -1,6 +1,7 @@
 package io.tandem.worker;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -8,12 +9,15 @@ import com.typesafe.config.ConfigFactory;
 import io.tandem.compute.simulated.SimulatedBackend;
 import io.tandem.compute.simulated.TimingModel;
 import io.tandem.engine.Engine;
+import io.tandem.engine.EngineCommand;
 import io.tandem.engine.EngineRole;
 import io.tandem.engine.EngineSettings;
 import io.tandem.engine.EngineTurns;
 import io.tandem.engine.SequenceSpec;
+import io.tandem.kvcache.BlockSum;
 import io.tandem.kvcache.KvLayout;
 import io.tandem.kvcache.KvMemory;
+import io.tandem.kvcache.PeerBlocks;
 import io.tandem.model.ModelConfig;
 import io.tandem.model.RopeScaling;
 import io.tandem.request.RequestMessage;
@@ -21,18 +25,26 @@ import io.tandem.request.RequestTarget;
 import io.tandem.sampling.SamplingParams;
 import io.tandem.transfer.InMemoryNetwork;
 import io.tandem.transfer.InMemoryTransport;
+import io.tandem.transfer.TransferStats;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
 import org.apache.pekko.actor.testkit.typed.javadsl.TestInbox;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.junit.jupiter.api.Test;
 
-/** Blocks that travel through windows, as those of a device do: same tokens, every window back, and few windows suffice to send. */
+/**
+ * Blocks that travel through windows, as those of a device do: same tokens, every window back, and few windows suffice to send.
+ * The same from device to device, where no window is touched.
+ */
 class WindowTransferTest {
     private static final long EPOCH = 7;
     private static final int PROMPT = 300;
@@ -52,6 +64,10 @@ class WindowTransferTest {
         final WorkBook book;
 
         Worker(String id, EngineRole role, int windows) {
+            this(id, role, windows, false);
+        }
+
+        Worker(String id, EngineRole role, int windows, boolean direct) {
             EngineSettings settings = EngineSettings.from(ConfigFactory.parseString(
                             "tandem.engine { kv-blocks = 64, prefill-chunk-tokens = 80, verify-each-step = on }")
                     .withFallback(ConfigFactory.load()));
@@ -76,8 +92,9 @@ class WindowTransferTest {
             ConcurrentHashMap<Long, Work> works = new ConcurrentHashMap<>();
             engine = new Engine(backend, "m", settings, role, new EnginePublisher(id, works, events::add));
             turns = new EngineTurns(engine, 64);
-            kv = new Windowed(engine.kvMemory(), windows);
+            kv = new Windowed(engine.kvMemory(), windows, direct);
             transport = InMemoryTransport.start(network, id);
+            kv.peers().ifPresent(p -> transport.enableDirect(new PeerPath(p), EPOCH));
             book = new WorkBook(id, EPOCH, works, turns::offer, kv, transport, this, 16, 8, 2_000_000_000L);
         }
 
@@ -116,14 +133,21 @@ class WindowTransferTest {
         private final ArrayDeque<Runnable> copies = new ArrayDeque<>();
         private final int windows;
         private int fewest;
+        private final Optional<PeerBlocks> peers;
 
-        Windowed(KvMemory blocks, int windows) {
+        Windowed(KvMemory blocks, int windows, boolean direct) {
+            peers = direct ? Optional.of(new Peers(this)) : Optional.empty();
             this.blocks = blocks;
             this.windows = windows;
             fewest = windows;
             for (int i = 0; i < windows; i++) {
                 free.add(Arena.ofAuto().allocate(blocks.layout().blockBytes(), 64));
             }
+        }
+
+        @Override
+        public Optional<PeerBlocks> peers() {
+            return peers;
         }
 
         void copyOne() {
@@ -187,6 +211,64 @@ class WindowTransferTest {
 
         @Override
         public void close() {}
+    }
+
+    /** Device to device: a copy takes one turn. */
+    private static final class Peers implements PeerBlocks {
+        private static final Map<Integer, Windowed> ALL = new HashMap<>();
+        private final Map<Long, Windowed> open = new HashMap<>();
+        private final Windowed own;
+        private final int number = ALL.size();
+
+        Peers(Windowed own) {
+            this.own = own;
+            ALL.put(number, own);
+        }
+
+        @Override
+        public String kind() {
+            return "test";
+        }
+
+        @Override
+        public byte[] ticket() {
+            return new byte[] {(byte) number};
+        }
+
+        @Override
+        public void open(long link, byte[] ticket, Consumer<String> done) {
+            own.copies.add(() -> {
+                open.put(link, ALL.get((int) ticket[0]));
+                done.accept("");
+            });
+        }
+
+        @Override
+        public void close(long link, Runnable done) {
+            open.remove(link);
+            done.run();
+        }
+
+        @Override
+        public void fetch(long link, int[] from, int[] to, SumListener done) {
+            own.copies.add(() -> {
+                for (int i = 0; i < to.length; i++) {
+                    own.blocks.block(to[i]).copyFrom(open.get(link).blocks.block(from[i]));
+                }
+                done.over(sums(to), "");
+            });
+        }
+
+        @Override
+        public void sum(int[] ids, SumListener done) {
+            own.copies.add(() -> done.over(sums(ids), ""));
+        }
+
+        private long[] sums(int[] ids) {
+            return Arrays.stream(ids)
+                    .mapToLong(id -> BlockSum.of(own.blocks.block(id)))
+                    .toArray();
+        }
     }
 
     private RequestTarget target(int attempt) {
@@ -258,6 +340,74 @@ class WindowTransferTest {
             assertEquals(tokensOf(alone), tokensOf(seen));
             assertEquals(0, prefill.kv.fewest, "two windows were not enough to be all in use");
             assertEquals(2, prefill.kv.free.size());
+            assertEquals(40, decode.kv.free.size());
+        }
+    }
+
+    /** Moves a prompt's blocks and runs it to its end; how they went. */
+    private TransferStats split(Worker prefill, Worker decode, RequestTarget target, List<RequestMessage> seen) {
+        dispatch(decode, WorkerMessage.Kind.RESERVE, target);
+        dispatch(prefill, WorkerMessage.Kind.PREFILL, target);
+        RequestMessage.KvReserved reserved = await(RequestMessage.KvReserved.class, seen, decode, prefill);
+        prefill.book.push(new WorkerMessage.PushKv(
+                target, reserved.lease(), reserved.endpoint(), reserved.cachedBlocks(), reserved.totalBlocks()));
+        await(RequestMessage.Tokens.class, seen, prefill, decode);
+        decode.book.adopt(
+                new WorkerMessage.AdoptKv(target, new int[] {tokensOf(seen).getFirst()}));
+        TransferStats stats =
+                await(RequestMessage.KvAdopted.class, seen, prefill, decode).stats();
+        seen.removeIf(m -> m instanceof RequestMessage.Ended);
+        await(RequestMessage.Ended.class, seen, prefill, decode);
+        return stats;
+    }
+
+    @Test
+    void shouldGoOnFromBlocksThatWentFromDeviceToDevice() {
+        try (Worker prefill = new Worker("prefill", EngineRole.PREFILL, 4, true);
+                Worker decode = new Worker("decode", EngineRole.DECODE, 40, true)) {
+            List<RequestMessage> streamed = new ArrayList<>();
+            assertFalse(split(prefill, decode, target(1), streamed).direct(), "nobody knew the way yet");
+            prefill.engine.apply(new EngineCommand.ClearPrefixCache(), 0);
+            decode.engine.apply(new EngineCommand.ClearPrefixCache(), 0);
+            prefill.kv.fewest = 4;
+            decode.kv.fewest = 40;
+            List<RequestMessage> fetched = new ArrayList<>();
+            TransferStats stats = split(prefill, decode, target(2), fetched);
+            assertTrue(stats.direct());
+            assertEquals(19, stats.blocks());
+            assertEquals(tokensOf(streamed), tokensOf(fetched));
+            assertEquals(44, prefill.kv.fewest + decode.kv.fewest, "windows were used");
+            assertEquals(0, prefill.engine.stats().usedBlocks());
+        }
+    }
+
+    @Test
+    void shouldGiveEverythingBackWhenACopyBetweenDevicesIsCancelled() {
+        try (Worker prefill = new Worker("prefill", EngineRole.PREFILL, 4, true);
+                Worker decode = new Worker("decode", EngineRole.DECODE, 40, true)) {
+            split(prefill, decode, target(1), new ArrayList<>());
+            prefill.engine.apply(new EngineCommand.ClearPrefixCache(), 0);
+            decode.engine.apply(new EngineCommand.ClearPrefixCache(), 0);
+            RequestTarget target = target(2);
+            dispatch(decode, WorkerMessage.Kind.RESERVE, target);
+            dispatch(prefill, WorkerMessage.Kind.PREFILL, target);
+            List<RequestMessage> seen = new ArrayList<>();
+            RequestMessage.KvReserved reserved = await(RequestMessage.KvReserved.class, seen, decode, prefill);
+            prefill.book.push(new WorkerMessage.PushKv(
+                    target, reserved.lease(), reserved.endpoint(), reserved.cachedBlocks(), reserved.totalBlocks()));
+            while (decode.kv.copies.isEmpty()) {
+                prefill.run();
+                decode.transport.deliver();
+            }
+            decode.book.cancel(target);
+            prefill.book.cancel(target);
+            for (int i = 0; i < 500; i++) {
+                prefill.run();
+                decode.run();
+            }
+            assertEquals(0, prefill.engine.stats().usedBlocks());
+            assertEquals(0, decode.engine.stats().usedBlocks());
+            assertEquals(4, prefill.kv.free.size());
             assertEquals(40, decode.kv.free.size());
         }
     }

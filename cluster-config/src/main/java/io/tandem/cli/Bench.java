@@ -6,7 +6,6 @@ import io.tandem.transfer.TransferBenchmark;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -18,6 +17,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.ToDoubleFunction;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -138,40 +138,71 @@ final class Bench {
                 for (int i = 0; i < 3; i++) {
                     measure(api, body(model, randomPrompt(random, 512), 8));
                 }
-                System.out.println("| prompt tokens | TTFT ms, median | lowest | highest | KV blocks moved | route |");
-                System.out.println("|---|---|---|---|---|---|");
+                System.out.println(
+                        "| prompt tokens | TTFT ms, median | lowest | highest | to the second token, ms | KV blocks moved"
+                                + " | transfer, ms | GB/s | route |");
+                System.out.println("|---|---|---|---|---|---|---|---|---|");
                 for (int length : lengths) {
-                    List<JsonNode> reports = new ArrayList<>();
+                    List<Measured> all = new ArrayList<>();
                     for (int i = 0; i < repeats; i++) {
-                        reports.add(measure(api, body(model, randomPrompt(random, length), 4)));
+                        all.add(measure(api, body(model, randomPrompt(random, length), 4)));
                     }
-                    List<Double> ttft = new ArrayList<>(reports.stream()
-                            .map(r -> r.path("ttft_ms").asDouble())
-                            .toList());
-                    Collections.sort(ttft);
-                    JsonNode last = reports.getLast();
-                    System.out.printf(
-                            "| %d | %.0f | %.0f | %.0f | %d | %s |%n",
-                            length,
-                            ttft.get(ttft.size() / 2),
-                            ttft.getFirst(),
-                            ttft.getLast(),
-                            last.path("kv_blocks").asInt(),
-                            last.path("split").asBoolean() ? "split" : "one GPU");
+                    print(length, all);
                 }
                 return 0;
             }
         }
 
-        private static JsonNode measure(ApiClient api, Map<String, Object> body)
+        private static void print(int length, List<Measured> all) {
+            List<Double> ttft = sorted(all, m -> m.report().path("ttft_ms").asDouble());
+            double transfer =
+                    middle(sorted(all, m -> m.report().path("kv_transfer_ms").asDouble()));
+            JsonNode last = all.getLast().report();
+            System.out.printf(
+                    "| %d | %.1f | %.1f | %.1f | %.1f | %d | %.1f | %.1f | %s |%n",
+                    length,
+                    middle(ttft),
+                    ttft.getFirst(),
+                    ttft.getLast(),
+                    middle(sorted(all, Measured::toSecondMs)),
+                    last.path("kv_blocks").asInt(),
+                    transfer,
+                    transfer > 0 ? last.path("kv_bytes").asDouble() / transfer / 1e6 : 0,
+                    route(last));
+        }
+
+        private static String route(JsonNode report) {
+            if (!report.path("split").asBoolean()) {
+                return "one GPU";
+            }
+            return report.path("kv_direct_blocks").asInt() > 0 ? "split, device to device" : "split, stream";
+        }
+
+        private static List<Double> sorted(List<Measured> all, ToDoubleFunction<Measured> figure) {
+            return all.stream().mapToDouble(figure).sorted().boxed().toList();
+        }
+
+        private static double middle(List<Double> sorted) {
+            return sorted.get(sorted.size() / 2);
+        }
+
+        /** @param toSecondMs between the arrivals of the first two tokens */
+        private record Measured(JsonNode report, double toSecondMs) {}
+
+        private static Measured measure(ApiClient api, Map<String, Object> body)
                 throws IOException, InterruptedException {
             JsonNode[] report = new JsonNode[1];
+            List<Long> arrivals = new ArrayList<>();
             api.stream("/v1/completions", body, chunk -> {
+                if (!chunk.path("choices").isEmpty()) {
+                    arrivals.add(System.nanoTime());
+                }
                 if (chunk.has("tandem")) {
                     report[0] = chunk.path("tandem");
                 }
             });
-            return report[0];
+            double second = arrivals.size() < 2 ? 0 : (arrivals.get(1) - arrivals.get(0)) / 1e6;
+            return new Measured(report[0], second);
         }
     }
 

@@ -165,6 +165,7 @@ final class FakeClient implements TandemClient {
                 4,
                 4096,
                 0.25,
+                3,
                 0,
                 0,
                 "long prompt",
@@ -223,6 +224,7 @@ final class FakeClient implements TandemClient {
                 "kv",
                 new BackendInfo("cpu-scalar", "1 thread", List.of("cuda: no device"), true, 1024),
                 "ipc",
+                "cuda-ipc",
                 false,
                 true,
                 stats);

@@ -67,6 +67,7 @@ class OperatorRoutesTest {
                     "tandem_time_to_first_token_seconds_count 1",
                     "tandem_inter_token_latency_seconds_count 2",
                     "tandem_kv_transfer_bytes_total 4096.0",
+                    "tandem_kv_direct_blocks_total 3.0",
                     "tandem_worker_kv_blocks{gpu=\"g0\"} 10.0",
                     "tandem_http_active_generation_requests 0.0",
                     "tandem_block_index_blocks 11.0",

@@ -97,9 +97,7 @@ class AgentTransport implements BlockTransport {
     public final OpenResult openDirectSend(
             LeaseId lease, TransferEndpoint to, int blocks, long deadlineNanos, SendListener listener) {
         PoolExports.Link link = sender.exports().open(to);
-        return link == null
-                ? OpenResult.NO_DIRECT_PATH
-                : openSend(lease, to, blocks, deadlineNanos, listener, link);
+        return link == null ? OpenResult.NO_DIRECT_PATH : openSend(lease, to, blocks, deadlineNanos, listener, link);
     }
 
     private OpenResult openSend(
@@ -118,7 +116,8 @@ class AgentTransport implements BlockTransport {
         if (!canReach(to)) {
             return OpenResult.UNREACHABLE;
         }
-        SendLease opened = new SendLease(lease, lastSender.incrementAndGet(), to, blocks, deadlineNanos, listener, link);
+        SendLease opened =
+                new SendLease(lease, lastSender.incrementAndGet(), to, blocks, deadlineNanos, listener, link);
         if (sends.putIfAbsent(lease, opened) != null) {
             return OpenResult.DUPLICATE;
         }

@@ -282,11 +282,14 @@ final class BlockReceiver implements Agent, PoolImports.Agent {
         String ascii = reason.replaceAll("[^ -~]", "?");
         String text = ascii.substring(0, Math.min(ascii.length(), MAX_REASON));
         int length = HEADER + PoolAnswerEncoder.BLOCK_LENGTH + PoolAnswerEncoder.reasonHeaderLength() + text.length();
-        reply(peer, length, stream -> poolAnswer
-                .wrapAndApplyHeader(stream.buffer(), stream.offset(), headerOut)
-                .link(link)
-                .state(state)
-                .reason(text));
+        reply(
+                peer,
+                length,
+                stream -> poolAnswer
+                        .wrapAndApplyHeader(stream.buffer(), stream.offset(), headerOut)
+                        .link(link)
+                        .state(state)
+                        .reason(text));
     }
 
     private Peer peer(String wire, String channel, int streamId) {
@@ -410,15 +413,17 @@ final class BlockReceiver implements Agent, PoolImports.Agent {
     }
 
     private void reply(Peer peer, LeaseId id, long senderId, Outcome outcome, TransferStats stats) {
-        reply(peer, HEADER + TransferResultEncoder.BLOCK_LENGTH, stream -> result.wrapAndApplyHeader(
-                        stream.buffer(), stream.offset(), headerOut)
-                .leaseId(id.id())
-                .epoch(id.epoch())
-                .senderId(senderId)
-                .bytes(stats.bytes())
-                .blocks(stats.blocks())
-                .checksumFailures(stats.checksumFailures())
-                .outcome(outcome));
+        reply(
+                peer,
+                HEADER + TransferResultEncoder.BLOCK_LENGTH,
+                stream -> result.wrapAndApplyHeader(stream.buffer(), stream.offset(), headerOut)
+                        .leaseId(id.id())
+                        .epoch(id.epoch())
+                        .senderId(senderId)
+                        .bytes(stats.bytes())
+                        .blocks(stats.blocks())
+                        .checksumFailures(stats.checksumFailures())
+                        .outcome(outcome));
     }
 
     private void reply(Peer peer, int length, Consumer<Channels.Outbound> writer) {

@@ -119,7 +119,9 @@ final class PoolExports {
         }
         Link link = links.get(key(to));
         if (link == null) {
-            return links.size() < maxLinks ? "nothing was sent there yet" : maxLinks + " peers have the pool open already";
+            return links.size() < maxLinks
+                    ? "nothing was sent there yet"
+                    : maxLinks + " peers have the pool open already";
         }
         return link.state == State.OPEN ? "" : link.reason;
     }
@@ -133,7 +135,8 @@ final class PoolExports {
             return "the receiver has no direct path";
         }
         if (!to.direct().equals(o.path().name())) {
-            return "the receiver's direct path is " + to.direct() + ", not " + o.path().name();
+            return "the receiver's direct path is " + to.direct() + ", not "
+                    + o.path().name();
         }
         return to.hostId().equals(hostId) ? "" : "the receiver is on another host";
     }
@@ -145,8 +148,9 @@ final class PoolExports {
     /** Peers by what stands between them and the direct path; for people. */
     List<String> describe() {
         List<String> lines = new ArrayList<>();
-        links.values().forEach(l -> lines.add(l.to.channels().getFirst() + ": "
-                + (l.state == State.OPEN ? "direct" : "stream, " + l.reason)));
+        links.values()
+                .forEach(l -> lines.add(l.to.channels().getFirst() + ": "
+                        + (l.state == State.OPEN ? "direct" : "stream, " + l.reason)));
         return lines;
     }
 

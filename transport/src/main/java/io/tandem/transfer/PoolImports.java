@@ -44,7 +44,8 @@ final class PoolImports {
     interface Agent {
         void answer(BlockReceiver.Peer peer, long link, PoolState state, String reason);
 
-        void fetched(ReceiveLease lease, int[] slots, long[] expectedSums, long[] sums, long blockBytes, String failure);
+        void fetched(
+                ReceiveLease lease, int[] slots, long[] expectedSums, long[] sums, long blockBytes, String failure);
     }
 
     private static final class Fetch {

@@ -396,7 +396,8 @@ final class WorkerNode extends SimulatedNode {
                         blocks.lastId(),
                         times.learned(),
                         times.promptShare(world.time.nowNanos())),
-                new WorkerReport.RoleHistory(previousRole, (world.time.nowNanos() - roleSinceNanos) / 1_000_000));
+                new WorkerReport.RoleHistory(previousRole, (world.time.nowNanos() - roleSinceNanos) / 1_000_000),
+                "");
         world.toRegistries(this, report);
     }
 

@@ -154,7 +154,8 @@ public final class CudaBackend implements ComputeBackend {
     @Override
     public KvMemory allocateKv(int blocks) {
         driver.makeCurrent();
-        CudaKvMemory kv = new CudaKvMemory(driver, layout, blocks, settings.transferBufferBytes(), stream, kernels, lost);
+        CudaKvMemory kv =
+                new CudaKvMemory(driver, layout, blocks, settings.transferBufferBytes(), stream, kernels, lost);
         forward.kvBase(kv.base());
         rehearse();
         if (settings.graphs()) {

@@ -60,7 +60,10 @@ final class CudaKvMemory implements KvMemory {
         try {
             return Optional.of(new CudaPeerBlocks(driver, layout, blocks, base, lastPass, kernels));
         } catch (CudaException e) {
-            LOG.info("{} does not share its memory with other processes: {}", driver.facts().name(), e.getMessage());
+            LOG.info(
+                    "{} does not share its memory with other processes: {}",
+                    driver.facts().name(),
+                    e.getMessage());
             return Optional.empty();
         }
     }
@@ -147,7 +150,8 @@ final class CudaKvMemory implements KvMemory {
         }
         peers.ifPresent(p -> p.end(free));
         if (kept) {
-            LOG.warn("the KV blocks stay in the memory of {} until this process ends: another has them open",
+            LOG.warn(
+                    "the KV blocks stay in the memory of {} until this process ends: another has them open",
                     driver.facts().name());
         }
         if (free) {

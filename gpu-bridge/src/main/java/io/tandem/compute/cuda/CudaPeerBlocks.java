@@ -80,8 +80,7 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
                 .bytes();
         arguments = arena.allocate(16L * Kernels.MAX_PARAMETERS, 8);
         for (int i = 0; i < Kernels.MAX_PARAMETERS; i++) {
-            arguments.setAtIndex(
-                    ValueLayout.JAVA_LONG, i, arguments.address() + 8L * (Kernels.MAX_PARAMETERS + i));
+            arguments.setAtIndex(ValueLayout.JAVA_LONG, i, arguments.address() + 8L * (Kernels.MAX_PARAMETERS + i));
         }
         scratch = driver.allocate(12L * MAX_TOGETHER);
         host = driver.allocatePinned(12L * MAX_TOGETHER);

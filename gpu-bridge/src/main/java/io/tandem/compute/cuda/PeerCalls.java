@@ -61,9 +61,8 @@ final class PeerCalls {
     static boolean canAccess(int ordinal, int peer) {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment can = arena.allocate(INT);
-            check(
-                    "cuDeviceCanAccessPeer",
-                    (int) CAN_ACCESS.invokeExact(can, device(arena, ordinal), device(arena, peer)));
+            check("cuDeviceCanAccessPeer", (int)
+                    CAN_ACCESS.invokeExact(can, device(arena, ordinal), device(arena, peer)));
             return can.get(INT, 0) != 0;
         } catch (Throwable e) {
             throw unexpected(e);
@@ -102,9 +101,7 @@ final class PeerCalls {
 
     static void copy(long to, long toContext, long from, long fromContext, long bytes, long stream) {
         try {
-            check(
-                    "cuMemcpyPeerAsync",
-                    (int) COPY_PEER.invokeExact(to, toContext, from, fromContext, bytes, stream));
+            check("cuMemcpyPeerAsync", (int) COPY_PEER.invokeExact(to, toContext, from, fromContext, bytes, stream));
         } catch (Throwable e) {
             throw unexpected(e);
         }

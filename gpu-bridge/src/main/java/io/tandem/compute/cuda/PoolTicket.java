@@ -36,8 +36,7 @@ record PoolTicket(long pool, long pid, long blockBytes, int blocks, byte[] devic
         }
         byte[] device = new byte[PeerCalls.UUID_BYTES];
         byte[] handle = new byte[PeerCalls.HANDLE_BYTES];
-        PoolTicket ticket =
-                new PoolTicket(in.getLong(), in.getLong(), in.getLong(), in.getInt(), device, handle);
+        PoolTicket ticket = new PoolTicket(in.getLong(), in.getLong(), in.getLong(), in.getInt(), device, handle);
         in.get(device).get(handle);
         return ticket;
     }

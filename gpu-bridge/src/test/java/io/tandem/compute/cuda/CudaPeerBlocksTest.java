@@ -26,8 +26,7 @@ class CudaPeerBlocksTest {
     private final HostDriver other = new HostDriver();
 
     private static CudaBackend open(HostDriver driver) throws IOException {
-        return HostDevice.open(
-                driver, Models.openWeights(GoldenFiles.folder("tiny/llama")), HostDevice.config(""));
+        return HostDevice.open(driver, Models.openWeights(GoldenFiles.folder("tiny/llama")), HostDevice.config(""));
     }
 
     private static MemorySegment block(KvMemory kv, int id) {
@@ -121,21 +120,27 @@ class CudaPeerBlocksTest {
             assertTrue(open(here, 2, larger).startsWith("the peer's blocks have "), "another block size");
             assertEquals("the peer's ticket is of another version", open(here, 3, new byte[7]));
             assertEquals("", open(here, 4, ticket));
-            assertEquals("the peer has no block 12", fetch(here, 4, new int[] {11, 12}, new int[] {0, 1}).failure());
+            assertEquals(
+                    "the peer has no block 12",
+                    fetch(here, 4, new int[] {11, 12}, new int[] {0, 1}).failure());
         }
         assertEquals(0, one.open() + one.shared());
     }
 
     @Test
     void shouldLeaveThePoolWhereAnotherProcessMayHaveItOpen() throws IOException {
-        try (CudaBackend a = open(one);
-                KvMemory kv = a.allocateKv(BLOCKS)) {
-            fill(kv);
-            long address = kv.address(0);
-            long sum = BlockSum.of(block(kv, 0));
-            kv.keepForPeers();
-            kv.close();
-            assertEquals(sum, BlockSum.of(ALL.asSlice(address, kv.layout().blockBytes())));
+        try (CudaBackend a = open(one)) {
+            long address;
+            long bytes;
+            long sum;
+            try (KvMemory kv = a.allocateKv(BLOCKS)) {
+                fill(kv);
+                address = kv.address(0);
+                bytes = kv.layout().blockBytes();
+                sum = BlockSum.of(block(kv, 0));
+                kv.keepForPeers();
+            }
+            assertEquals(sum, BlockSum.of(ALL.asSlice(address, bytes)));
         }
     }
 

@@ -70,6 +70,9 @@ public final class HttpMetrics {
     private final CounterDataPoint kvBlocks = counter(
                     "tandem_kv_transfer_blocks_total", "KV blocks moved between GPUs for this node's requests")
             .labelValues();
+    private final CounterDataPoint kvDirectBlocks = counter(
+                    "tandem_kv_direct_blocks_total", "Those that went from device to device, past the host's memory")
+            .labelValues();
     private final CounterDataPoint checksumFailures = counter(
                     "tandem_kv_checksum_failures_total", "KV blocks that arrived damaged")
             .labelValues();
@@ -200,6 +203,7 @@ public final class HttpMetrics {
         outputTokens.inc(report.outputTokens());
         kvBytes.inc(report.kvBytes());
         kvBlocks.inc(report.kvBlocks());
+        kvDirectBlocks.inc(report.kvDirectBlocks());
         checksumFailures.inc(report.checksumFailures());
         resumes.inc(report.resumes());
         if (report.kvBlocks() > 0) {

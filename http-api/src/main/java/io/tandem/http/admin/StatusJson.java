@@ -60,6 +60,7 @@ public final class StatusJson {
         out.name("kv_blocks").value(r.kvBlocks());
         out.name("kv_bytes").value(r.kvBytes());
         out.name("kv_transfer_ms").value(r.kvTransferMs());
+        out.name("kv_direct_blocks").value(r.kvDirectBlocks());
         out.name("checksum_failures").value(r.checksumFailures());
         out.name("resumes").value(r.resumes());
         out.name("routing_reason").value(r.routingReason());
@@ -118,6 +119,7 @@ public final class StatusJson {
         out.name("backend");
         backend(out, worker.backend());
         out.name("transfer_wire").value(worker.transferWire());
+        out.name("transfer_paths").value(worker.transferPaths());
         out.name("draining").value(worker.draining());
         out.name("live").value(worker.live());
         out.name("stats");
