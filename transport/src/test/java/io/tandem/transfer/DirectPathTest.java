@@ -166,7 +166,7 @@ class DirectPathTest {
 
     private void offerAll() {
         for (int i = 0; i < 3; i++) {
-            assertEquals(SendResult.QUEUED, from.offer(LEASE, i, i + 1, BLOCK_BYTES, 100 + i));
+            assertEquals(SendResult.QUEUED, from.offer(LEASE, i, i + 1, BLOCK_BYTES, 100L + i));
         }
     }
 
