@@ -158,7 +158,7 @@ class DirectPathTest {
 
     private void begin() {
         for (int i = 0; i < 3; i++) {
-            source.blocks[i + 1] = 100 + i;
+            source.blocks[i + 1] = 100L + i;
         }
         assertEquals(OpenResult.OPENED, to.openReceive(LEASE, place, 3, Ends.deadline(60), received));
         assertEquals(OpenResult.OPENED, openDirect());
