@@ -21,7 +21,6 @@ import org.slf4j.LoggerFactory;
 /** What this node knows of the workers' prefix caches: when it begins to listen, and whether it has heard enough to serve. */
 final class CacheKnowledge {
     private static final Logger LOG = LoggerFactory.getLogger(CacheKnowledge.class);
-    private static final String API_ROLE = "api";
 
     private final RoutingSettings.Index settings;
     private final WorkerDirectory directory;
@@ -44,8 +43,7 @@ final class CacheKnowledge {
         feed = new BlockFeed(
                 new PrefixIndex(settings.maxWorkers(), settings.maxBlocks()),
                 settings.retry().toNanos());
-        boolean serves = node.roles().contains(API_ROLE) || node.gpus().isEmpty();
-        fromStart = settings.listening() == Listening.ON || settings.listening() == Listening.AUTO && serves;
+        fromStart = settings.listening() == Listening.ON || settings.listening() == Listening.AUTO && node.serves();
         listening = new AtomicBoolean(fromStart);
     }
 

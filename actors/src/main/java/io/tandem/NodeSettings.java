@@ -35,6 +35,9 @@ public record NodeSettings(
         Duration drainTimeout,
         Duration stopDrainTimeout) {
 
+    /** Role of nodes that serve HTTP. */
+    public static final String API_ROLE = "api";
+
     private static final Pattern GPU_ID = Pattern.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,62}");
     private static final int MAX_GPUS = 64;
 
@@ -60,6 +63,11 @@ public record NodeSettings(
         }
         seeds = List.copyOf(seeds);
         roles = List.copyOf(roles);
+    }
+
+    /** Whether requests start here: the node serves HTTP, or has no GPU and is somebody's client. */
+    boolean serves() {
+        return roles.contains(API_ROLE) || gpus.isEmpty();
     }
 
     static NodeSettings from(Config root) {

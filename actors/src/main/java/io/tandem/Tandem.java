@@ -154,7 +154,13 @@ public final class Tandem implements AutoCloseable {
 
     private static ModelBundle openModel(NodeSettings node) {
         try {
-            return Models.open(node.modelPath(), node.modelName());
+            ModelBundle model = Models.open(node.modelPath(), node.modelName());
+            if (node.serves()) {
+                // Requests start here: a tokenizer that cannot be read is an error of the start, not of the first
+                // request.
+                model.tokenizer().vocabSize();
+            }
+            return model;
         } catch (IOException e) {
             throw new UncheckedIOException("cannot read the model " + node.modelPath(), e);
         }

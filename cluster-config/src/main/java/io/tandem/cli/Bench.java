@@ -39,8 +39,6 @@ import picocli.CommandLine.Option;
             FlipBench.class
         })
 final class Bench {
-    private Bench() {}
-
     static int[] randomPrompt(Random random, int tokens) {
         int[] ids = new int[tokens];
         for (int i = 0; i < tokens; i++) {

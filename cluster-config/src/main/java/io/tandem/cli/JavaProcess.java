@@ -11,25 +11,10 @@ import java.util.concurrent.TimeUnit;
 final class JavaProcess {
     private static final long STOP_SECONDS = 30;
 
-    /** Kernels are compiled early, all else late, as {@code ./tandem node} has it. */
-    private static final List<String> PATIENT = List.of(
-            "-XX:Tier4InvocationThreshold=50000",
-            "-XX:Tier4MinInvocationThreshold=6000",
-            "-XX:Tier4CompileThreshold=150000",
-            "-XX:Tier4BackEdgeThreshold=400000",
-            early("jdk.incubator.vector.*"),
-            early("io.tandem.compute.cpu.PackedKernels"),
-            early("io.tandem.compute.cpu.VectorKernels"),
-            early("io.tandem.compute.cpu.VectorAttention"));
-
-    private static String early(String classes) {
-        return "-XX:CompileCommand=CompileThresholdScaling," + classes + "::*,0.01";
-    }
-
     private JavaProcess() {}
 
     /**
-     * Starts {@code tandem node}.
+     * Starts {@code tandem node}, with the flags the launcher gives one.
      *
      * @param flags JVM flags besides those every Tandem JVM runs with
      * @param options options of {@code tandem node}
@@ -42,7 +27,8 @@ final class JavaProcess {
                 .filter(a -> !a.contains("CompileThresholdScaling"))
                 .forEach(command::add);
         command.addAll(List.of("-XX:+UseSerialGC", "-Xmx320m", "-Xlog:disable", "-Xlog:all=error:stderr"));
-        command.addAll(PATIENT);
+        String nodeFlags = System.getProperty("tandem.node-flags", "");
+        command.addAll(nodeFlags.isBlank() ? List.of() : List.of(nodeFlags.split(" ")));
         command.addAll(flags);
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), TandemCommand.class.getName(), "node"));
         command.addAll(options);

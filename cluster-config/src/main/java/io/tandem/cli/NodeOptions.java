@@ -2,7 +2,7 @@ package io.tandem.cli;
 
 import com.typesafe.config.Config;
 import com.typesafe.config.ConfigFactory;
-import io.tandem.node.NodeProcess;
+import io.tandem.NodeSettings;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -119,7 +119,7 @@ final class NodeOptions {
         List<Map<String, Object>> workers = new ArrayList<>();
         for (String role : roles == null ? List.<String>of() : roles) {
             switch (role) {
-                case NodeProcess.API_ROLE -> clusterRoles.add(role);
+                case NodeSettings.API_ROLE -> clusterRoles.add(role);
                 case "prefill", "decode", "mixed" -> workers.add(Map.of("id", role + "-0", "role", role));
                 default ->
                     throw new IllegalArgumentException(

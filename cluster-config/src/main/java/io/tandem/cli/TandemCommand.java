@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Scanner;
 import java.util.concurrent.Callable;
+import java.util.function.Supplier;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -24,31 +25,49 @@ import picocli.CommandLine.Parameters;
         name = "tandem",
         mixinStandardHelpOptions = true,
         version = "Tandem 0.1.0",
-        description = "LLM inference over a cluster of JVMs, prefill and decode apart.",
-        subcommands = {
-            Quickstart.class,
-            FaultSim.class,
-            TandemCommand.Serve.class,
-            TandemCommand.Node.class,
-            TandemCommand.Chat.class,
-            TandemCommand.ModelsCommand.class,
-            TandemCommand.Status.class,
-            Explain.class,
-            TandemCommand.Role.class,
-            TandemCommand.Drain.class,
-            Gpu.Check.class,
-            Simulate.class,
-            Bench.class,
-            FitTiming.class,
-            Pareto.class
-        })
+        description = "LLM inference over a cluster of JVMs, prefill and decode apart.")
 public final class TandemCommand {
     private static final int UNAVAILABLE = 69;
 
+    /** By name, in the order of the help; made when needed, since each costs a start some time. */
+    private static final Map<String, Supplier<Object>> COMMANDS = commands();
+
     private TandemCommand() {}
 
-    public static void main(String[] args) {
+    private static Map<String, Supplier<Object>> commands() {
+        Map<String, Supplier<Object>> all = new LinkedHashMap<>();
+        all.put("quickstart", Quickstart::new);
+        all.put("fault-sim", FaultSim::new);
+        all.put("serve", Serve::new);
+        all.put("node", Node::new);
+        all.put("chat", Chat::new);
+        all.put("models", ModelsCommand::new);
+        all.put("status", Status::new);
+        all.put("explain", Explain::new);
+        all.put("role", Role::new);
+        all.put("drain", Drain::new);
+        all.put("gpu-check", Gpu.Check::new);
+        all.put("simulate", Simulate::new);
+        all.put("bench", Bench::new);
+        all.put("fit-timing", FitTiming::new);
+        all.put("pareto", Pareto::new);
+        return all;
+    }
+
+    /** With the one subcommand that the arguments name, or with all when they name none. */
+    static CommandLine commandLine(String[] args) {
         CommandLine command = new CommandLine(new TandemCommand());
+        boolean known = args.length > 0 && COMMANDS.containsKey(args[0]);
+        COMMANDS.forEach((name, make) -> {
+            if (!known || name.equals(args[0])) {
+                command.addSubcommand(name, make.get());
+            }
+        });
+        return command;
+    }
+
+    public static void main(String[] args) {
+        CommandLine command = commandLine(args);
         command.setCaseInsensitiveEnumValuesAllowed(true);
         command.setExecutionExceptionHandler((e, line, parsed) -> {
             Throwable cause = e instanceof java.util.concurrent.ExecutionException ? e.getCause() : e;

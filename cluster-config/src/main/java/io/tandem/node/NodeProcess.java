@@ -1,6 +1,7 @@
 package io.tandem.node;
 
 import com.typesafe.config.Config;
+import io.tandem.NodeSettings;
 import io.tandem.Tandem;
 import io.tandem.http.openai.HttpServer;
 import java.util.concurrent.ExecutionException;
@@ -14,9 +15,6 @@ import org.slf4j.LoggerFactory;
 
 /** One node as a process: cluster member, and HTTP server where it has the role "api". Ends on SIGTERM, in order. */
 public final class NodeProcess {
-    /** Role of nodes that serve HTTP. */
-    public static final String API_ROLE = "api";
-
     private static final long HTTP_START_SECONDS = 30;
 
     private static final Logger LOG = LoggerFactory.getLogger(NodeProcess.class);
@@ -27,7 +25,7 @@ public final class NodeProcess {
     public static int run(Config config) throws Exception {
         try (Tandem tandem = Tandem.start(config)) {
             HttpServer http = null;
-            if (tandem.node().roles().contains(API_ROLE)) {
+            if (tandem.node().roles().contains(NodeSettings.API_ROLE)) {
                 http = startHttp(tandem);
                 drainOnStop(tandem, http);
                 LOG.info(

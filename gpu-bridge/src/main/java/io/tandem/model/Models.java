@@ -2,6 +2,7 @@ package io.tandem.model;
 
 import io.tandem.chat.ChatTemplate;
 import io.tandem.chat.JinjaChatTemplate;
+import io.tandem.tokenizer.DeferredTokenizer;
 import io.tandem.tokenizer.GgufTokenizers;
 import io.tandem.tokenizer.Tokenizer;
 import io.tandem.tokenizer.TokenizerJson;
@@ -10,6 +11,7 @@ import io.tandem.weights.GgufCheckpoint;
 import io.tandem.weights.HuggingFaceFiles;
 import io.tandem.weights.SafetensorsCheckpoint;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -19,31 +21,38 @@ public final class Models {
     private Models() {}
 
     /**
-     * Reads all but the weights.
+     * Reads all but the weights; the tokenizer at its first use.
      *
      * @param name what clients call the model; empty = derived from the file's name
-     * @throws IllegalArgumentException naming the file and what is wrong with it
+     * @throws IllegalArgumentException naming the file and what is wrong with it; the tokenizer's first use throws the same
      */
     public static ModelBundle open(Path path, String name) throws IOException {
         try (Checkpoint checkpoint = openWeights(path)) {
-            Tokenizer tokenizer;
-            Optional<String> template;
-            if (checkpoint instanceof GgufCheckpoint gguf) {
-                tokenizer = GgufTokenizers.from(gguf.metadata());
-                template = gguf.metadata().optionalString("tokenizer.chat_template");
-            } else {
-                tokenizer = TokenizerJson.read(path.resolve("tokenizer.json"));
-                template = HuggingFaceFiles.chatTemplate(path);
-            }
+            Optional<String> template = checkpoint instanceof GgufCheckpoint gguf
+                    ? gguf.metadata().optionalString("tokenizer.chat_template")
+                    : HuggingFaceFiles.chatTemplate(path);
             Optional<ChatTemplate> chat = template.map(JinjaChatTemplate::parse);
             return new ModelBundle(
                     name.isEmpty() ? nameOf(path) : name,
                     path,
                     checkpoint.config(),
-                    tokenizer,
+                    new DeferredTokenizer(() -> readTokenizer(path)),
                     chat,
                     checkpoint.fingerprint(),
                     checkpoint.weightBytes());
+        }
+    }
+
+    private static Tokenizer readTokenizer(Path path) {
+        try {
+            if (Files.isDirectory(path)) {
+                return TokenizerJson.read(path.resolve("tokenizer.json"));
+            }
+            try (GgufCheckpoint gguf = GgufCheckpoint.open(path)) {
+                return GgufTokenizers.from(gguf.metadata());
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot read the tokenizer of " + path, e);
         }
     }
 

@@ -1,10 +1,14 @@
 package io.tandem.weights;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
-/** The key-value part of a GGUF file, by typed access; every error names the file and the key. */
+/**
+ * The key-value part of a GGUF file, by typed access; every error names the file and the key. Arrays are read from the file
+ * when they are asked for, so ask while it is open.
+ */
 public final class GgufMetadata {
     private final String source;
     private final Map<String, Object> values;
@@ -65,15 +69,17 @@ public final class GgufMetadata {
 
     private <T> List<T> list(String key, Class<T> type, String expected) {
         Object value = values.get(key);
-        if (!(value instanceof List<?> list)) {
+        if (!(value instanceof GgufArray array)) {
             throw missing(key, expected);
         }
-        for (Object item : list) {
+        List<T> list = new ArrayList<>(array.length());
+        for (Object item : array.decode()) {
             if (!type.isInstance(item)) {
                 throw missing(key, expected);
             }
+            list.add(type.cast(item));
         }
-        return list.stream().map(type::cast).toList();
+        return list;
     }
 
     private <T> Optional<T> optional(String key, Class<T> type) {

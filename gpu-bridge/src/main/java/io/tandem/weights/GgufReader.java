@@ -1,9 +1,6 @@
 package io.tandem.weights;
 
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -19,16 +16,10 @@ final class GgufReader {
     private static final int MAX_KEYS = 1 << 16;
     private static final int MAX_ARRAY_DEPTH = 2;
     private static final int MAX_DIMENSIONS = 4;
-    private static final ValueLayout.OfShort U16 = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-    private static final ValueLayout.OfInt U32 = ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-    private static final ValueLayout.OfLong U64 = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-    private static final ValueLayout.OfFloat F32 = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-    private static final ValueLayout.OfDouble F64 =
-            ValueLayout.JAVA_DOUBLE_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     private final String source;
     private final MemorySegment file;
-    private long position;
+    private final GgufCursor cursor;
 
     /** What a header says. */
     record Header(GgufMetadata metadata, Map<String, Tensor> tensors) {}
@@ -38,13 +29,14 @@ final class GgufReader {
     GgufReader(String source, MemorySegment file) {
         this.source = source;
         this.file = file;
+        this.cursor = new GgufCursor(source, file, 0);
     }
 
     Header read() {
-        if (file.byteSize() < 24 || u32() != MAGIC) {
+        if (file.byteSize() < 24 || cursor.u32() != MAGIC) {
             throw broken("is not a GGUF file");
         }
-        int version = u32();
+        int version = cursor.u32();
         if (version != 2 && version != 3) {
             throw broken("has GGUF version " + version + "; versions 2 and 3 are supported");
         }
@@ -52,8 +44,8 @@ final class GgufReader {
         int keyCount = count("metadata entries", MAX_KEYS);
         Map<String, Object> values = new LinkedHashMap<>();
         for (int i = 0; i < keyCount; i++) {
-            String key = string();
-            values.put(key, value(u32(), 0));
+            String key = cursor.string();
+            values.put(key, value(cursor, cursor.u32(), 0));
         }
         List<TensorInfo> infos = new ArrayList<>();
         for (int i = 0; i < tensorCount; i++) {
@@ -64,7 +56,7 @@ final class GgufReader {
         if (alignment <= 0 || Integer.bitCount(alignment) != 1) {
             throw broken("has alignment " + alignment + ", which is no power of two");
         }
-        long dataStart = (position + alignment - 1) / alignment * alignment;
+        long dataStart = (cursor.position() + alignment - 1) / alignment * alignment;
         Map<String, Tensor> tensors = new LinkedHashMap<>();
         for (TensorInfo info : infos) {
             tensors.put(info.name(), tensor(info, dataStart));
@@ -73,19 +65,19 @@ final class GgufReader {
     }
 
     private TensorInfo tensorInfo() {
-        String name = string();
-        int dimensions = u32();
+        String name = cursor.string();
+        int dimensions = cursor.u32();
         if (dimensions < 1 || dimensions > MAX_DIMENSIONS) {
             throw broken("gives tensor '" + name + "' " + dimensions + " dimensions");
         }
         long[] shape = new long[dimensions];
         for (int d = 0; d < dimensions; d++) {
-            shape[d] = u64();
+            shape[d] = cursor.u64();
             if (shape[d] < 1 || shape[d] > Integer.MAX_VALUE) {
                 throw broken("gives tensor '" + name + "' a dimension of " + shape[d]);
             }
         }
-        return new TensorInfo(name, shape, u32(), u64());
+        return new TensorInfo(name, shape, cursor.u32(), cursor.u64());
     }
 
     private Tensor tensor(TensorInfo info, long dataStart) {
@@ -133,72 +125,65 @@ final class GgufReader {
         };
     }
 
-    private Object value(int type, int depth) {
+    static Object value(GgufCursor cursor, int type, int depth) {
         return switch (type) {
-            case 0 -> (int) take(1).get(ValueLayout.JAVA_BYTE, 0) & 0xff;
-            case 1 -> (int) take(1).get(ValueLayout.JAVA_BYTE, 0);
-            case 2 -> take(2).get(U16, 0) & 0xffff;
-            case 3 -> (int) take(2).get(U16, 0);
-            case 4 -> u32() & 0xffffffffL;
-            case 5 -> u32();
-            case 6 -> take(4).get(F32, 0);
-            case 7 -> take(1).get(ValueLayout.JAVA_BYTE, 0) != 0;
-            case 8 -> string();
-            case 9 -> array(depth);
-            case 10, 11 -> u64();
-            case 12 -> take(8).get(F64, 0);
-            default -> throw broken("has a metadata value of unknown type " + type);
+            case 0 -> cursor.u8();
+            case 1 -> (int) (byte) cursor.u8();
+            case 2 -> cursor.u16();
+            case 3 -> (int) (short) cursor.u16();
+            case 4 -> cursor.u32() & 0xffffffffL;
+            case 5 -> cursor.u32();
+            case 6 -> Float.intBitsToFloat(cursor.u32());
+            case 7 -> cursor.u8() != 0;
+            case 8 -> cursor.string();
+            case 9 -> array(cursor, depth);
+            case 10, 11 -> cursor.u64();
+            case 12 -> Double.longBitsToDouble(cursor.u64());
+            default -> throw unknownType(cursor, type);
         };
     }
 
-    private List<Object> array(int depth) {
+    private static GgufArray array(GgufCursor cursor, int depth) {
         if (depth >= MAX_ARRAY_DEPTH) {
-            throw broken("nests metadata arrays deeper than " + MAX_ARRAY_DEPTH);
+            throw cursor.broken("nests metadata arrays deeper than " + MAX_ARRAY_DEPTH);
         }
-        int type = u32();
-        long length = u64();
+        int type = cursor.u32();
+        long length = cursor.u64();
         // Every element takes at least one byte, so a longer array cannot be in the file.
-        if (length < 0 || length > file.byteSize() - position) {
-            throw broken("announces a metadata array of " + length + " elements, more than the file holds");
+        if (length < 0 || length > Math.min(cursor.remaining(), Integer.MAX_VALUE)) {
+            throw cursor.broken("announces a metadata array of " + length + " elements, more than the file holds");
         }
-        List<Object> list = new ArrayList<>((int) Math.min(length, 1 << 16));
-        for (long i = 0; i < length; i++) {
-            list.add(value(type, depth + 1));
+        long position = cursor.position();
+        switch (type) {
+            case 0, 1, 7 -> cursor.skip(length);
+            case 2, 3 -> cursor.skip(2 * length);
+            case 4, 5, 6 -> cursor.skip(4 * length);
+            case 10, 11, 12 -> cursor.skip(8 * length);
+            case 8 -> {
+                for (long i = 0; i < length; i++) {
+                    cursor.skipString();
+                }
+            }
+            case 9 -> {
+                for (long i = 0; i < length; i++) {
+                    array(cursor, depth + 1);
+                }
+            }
+            default -> throw unknownType(cursor, type);
         }
-        return list;
+        return new GgufArray(cursor, type, (int) length, position);
+    }
+
+    private static IllegalArgumentException unknownType(GgufCursor cursor, int type) {
+        return cursor.broken("has a metadata value of unknown type " + type);
     }
 
     private int count(String what, int limit) {
-        long count = u64();
+        long count = cursor.u64();
         if (count < 0 || count > limit) {
             throw broken("announces " + count + " " + what + "; at most " + limit + " are accepted");
         }
         return (int) count;
-    }
-
-    private String string() {
-        long length = u64();
-        if (length < 0 || length > file.byteSize() - position) {
-            throw broken("announces a text of " + length + " bytes, more than the file holds");
-        }
-        return new String(take(length).toArray(ValueLayout.JAVA_BYTE), StandardCharsets.UTF_8);
-    }
-
-    private int u32() {
-        return take(4).get(U32, 0);
-    }
-
-    private long u64() {
-        return take(8).get(U64, 0);
-    }
-
-    private MemorySegment take(long bytes) {
-        if (bytes > file.byteSize() - position) {
-            throw broken("is cut short at byte " + position);
-        }
-        MemorySegment slice = file.asSlice(position, bytes);
-        position += bytes;
-        return slice;
     }
 
     private IllegalArgumentException broken(String what) {

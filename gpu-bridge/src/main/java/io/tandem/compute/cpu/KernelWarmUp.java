@@ -19,6 +19,9 @@ final class KernelWarmUp {
 
     private static final int SAME_ROUNDS_MAX = 300;
 
+    /** Short calls: a loop that runs long before its method is compiled is compiled by itself, badly and once more. */
+    private static final int INPUTS = 32;
+
     private static final int CONTEXT = 20;
     private static final int ROWS = 8;
 
@@ -35,12 +38,11 @@ final class KernelWarmUp {
      * @param layout of the KV blocks attention will read
      */
     KernelWarmUp(List<PackedMatrix> matrices, KvLayout layout) {
-        this.matrices = matrices;
+        this.matrices = matrices.stream().map(m -> m.firstInputs(INPUTS)).toList();
         this.layout = layout;
-        int cols = matrices.stream().mapToInt(m -> m.cols).max().orElse(0);
-        width = Math.max(cols, layout.headDim());
+        width = Math.max(INPUTS, layout.headDim());
         x = new float[ROWS * width + VectorKernels.LANES];
-        decoded = new float[cols * PackedMatrix.PANEL];
+        decoded = new float[Math.max(INPUTS * PackedMatrix.PANEL, width)];
     }
 
     /** Returns when the kernels are compiled, or at the first kernel's end after {@code untilNanos} of System.nanoTime(). */

@@ -2,8 +2,10 @@ package io.tandem.compute.cpu;
 
 import io.tandem.weights.TensorType;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import java.util.Arrays;
 
 /**
  * A weight matrix rearranged for the vector unit, at the same precision. Sixteen output features form a group, one a lane;
@@ -64,24 +66,45 @@ final class PackedMatrix {
         long bytes = Math.multiplyExact((long) panels(), 2 * groupBytes);
         // Zeroed by the arena: the padding's scales and weights are 0.
         address = arena.allocate(bytes, 64).address();
-        float[] row = form == Form.FLOATS ? new float[cols] : null;
+        pack(source);
+    }
+
+    private PackedMatrix(PackedMatrix whole, int inputs) {
+        form = whole.form;
+        rows = whole.rows;
+        cols = inputs;
+        groupBytes = whole.groupBytes;
+        address = whole.address;
+    }
+
+    /** The same weights as if they ended after some inputs, a multiple of 32. */
+    PackedMatrix firstInputs(int inputs) {
+        return new PackedMatrix(this, Math.min(inputs, cols));
+    }
+
+    /** Group by group through arrays, which are fast before the compiler has seen them, as all this is at a start. */
+    private void pack(Matrix source) {
+        int[] group = new int[(int) (groupBytes / 4)];
+        short[] row = new short[(int) (source.rowBytes / 2)];
+        float[] values = form == Form.FLOATS ? new float[cols] : null;
         for (int o = 0; o < rows; o++) {
-            long to = address + o / LANES * groupBytes + 4L * (o % LANES);
-            long from = source.rowAddress(o);
-            switch (form) {
-                case NIBBLES -> packNibbles(source.type, from, to);
-                case BYTES -> packBytes(from, to);
-                case PAIRS -> {
-                    for (int k = 0; k < cols; k += 2) {
-                        Matrix.MEMORY.set(I32, to + 32L * k, Matrix.MEMORY.get(I32, from + 2L * k));
-                    }
+            int lane = o % LANES;
+            if (form == Form.FLOATS) {
+                source.readRow(o, values, 0);
+                for (int k = 0; k < cols; k++) {
+                    group[k * LANES + lane] = Float.floatToRawIntBits(values[k]);
                 }
-                case FLOATS -> {
-                    source.readRow(o, row, 0);
-                    for (int k = 0; k < cols; k++) {
-                        Matrix.MEMORY.set(Matrix.F32, to + 64L * k, row[k]);
-                    }
+            } else {
+                MemorySegment.copy(Matrix.MEMORY, I16, source.rowAddress(o), row, 0, row.length);
+                switch (form) {
+                    case NIBBLES -> packNibbles(row, source.type == TensorType.Q4_1, group, lane);
+                    case BYTES -> packBytes(row, group, lane);
+                    default -> packPairs(row, group, lane);
                 }
+            }
+            if (lane == LANES - 1 || o == rows - 1) {
+                MemorySegment.copy(group, 0, Matrix.MEMORY, I32, address + o / LANES * groupBytes, group.length);
+                Arrays.fill(group, 0);
             }
         }
     }
@@ -96,43 +119,53 @@ final class PackedMatrix {
         return address + (2L * panel + lane / LANES) * groupBytes + 4L * (lane % LANES);
     }
 
-    private void packNibbles(TensorType type, long row, long to) {
-        boolean min = type == TensorType.Q4_1;
-        for (int b = 0; b < cols / BLOCK; b++) {
-            long block = row + (long) b * type.blockBytes();
-            long out = to + 320L * b;
-            short d = Matrix.MEMORY.get(I16, block);
+    /** Blocks of d, m with a minimum, and 16 bytes: inputs 0 to 15 in the low nibbles, 16 to 31 in the high ones. */
+    private void packNibbles(short[] row, boolean min, int[] group, int lane) {
+        int from = 0;
+        for (int to = lane; to < group.length; to += 5 * LANES) {
+            int d = row[from++];
             // -8 d is exact in float16: a shift of the exponent.
-            short m = min ? Matrix.MEMORY.get(I16, block + 2) : Float.floatToFloat16(-8 * Float.float16ToFloat(d));
-            Matrix.MEMORY.set(I32, out, (d & 0xffff) | m << 16);
-            long low = Matrix.MEMORY.get(ValueLayout.JAVA_LONG_UNALIGNED, block + (min ? 4 : 2));
-            long high = Matrix.MEMORY.get(ValueLayout.JAVA_LONG_UNALIGNED, block + (min ? 12 : 10));
-            Matrix.MEMORY.set(I32, out + 64, nibbles(low, 0));
-            Matrix.MEMORY.set(I32, out + 128, nibbles(high, 0));
-            Matrix.MEMORY.set(I32, out + 192, nibbles(low, 4));
-            Matrix.MEMORY.set(I32, out + 256, nibbles(high, 4));
+            int m = min ? row[from++] : Float.floatToFloat16(-8 * Float.float16ToFloat((short) d));
+            long low = fourShorts(row, from);
+            long high = fourShorts(row, from + 4);
+            group[to] = d & 0xffff | m << 16;
+            group[to + LANES] = lowNibbles(low);
+            group[to + 2 * LANES] = lowNibbles(high);
+            group[to + 3 * LANES] = lowNibbles(low >>> 4);
+            group[to + 4 * LANES] = lowNibbles(high >>> 4);
+            from += 8;
         }
     }
 
-    /** The low (shift 0) or high (shift 4) nibbles of 8 bytes, one after the other. */
-    private static int nibbles(long bytes, int shift) {
-        int word = 0;
-        for (int i = 0; i < 8; i++) {
-            word |= (int) (bytes >>> (8 * i + shift) & 15) << 4 * i;
-        }
-        return word;
+    private static long fourShorts(short[] row, int at) {
+        int low = row[at] & 0xffff | row[at + 1] << 16;
+        int high = row[at + 2] & 0xffff | row[at + 3] << 16;
+        return low & 0xffffffffL | (long) high << 32;
     }
 
-    private void packBytes(long row, long to) {
-        for (int b = 0; b < cols / BLOCK; b++) {
-            long block = row + 34L * b;
-            long out = to + 576L * b;
-            Matrix.MEMORY.set(Matrix.F32, out, Matrix.half(block));
-            for (int w = 0; w < 8; w++) {
+    /** The low nibbles of 8 bytes, one after the other. */
+    private static int lowNibbles(long bytes) {
+        long x = bytes & 0x0f0f0f0f0f0f0f0fL;
+        x = (x | x >>> 4) & 0x00ff00ff00ff00ffL;
+        x = (x | x >>> 8) & 0x0000ffff0000ffffL;
+        return (int) (x | x >>> 16);
+    }
+
+    private static void packBytes(short[] row, int[] group, int lane) {
+        int from = 0;
+        for (int to = lane; to < group.length; to += 9 * LANES) {
+            group[to] = Float.floatToRawIntBits(Float.float16ToFloat(row[from++]));
+            for (int w = 1; w <= 8; w++) {
                 // Adding 128 to a signed byte flips its top bit.
-                int word = Matrix.MEMORY.get(I32, block + 2 + 4L * w) ^ 0x80808080;
-                Matrix.MEMORY.set(I32, out + 64 + 64L * w, word);
+                group[to + w * LANES] = (row[from] & 0xffff | row[from + 1] << 16) ^ 0x80808080;
+                from += 2;
             }
+        }
+    }
+
+    private static void packPairs(short[] row, int[] group, int lane) {
+        for (int k = 0; k < row.length; k += 2) {
+            group[k / 2 * LANES + lane] = row[k] & 0xffff | row[k + 1] << 16;
         }
     }
 }

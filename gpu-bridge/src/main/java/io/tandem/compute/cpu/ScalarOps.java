@@ -3,6 +3,7 @@ package io.tandem.compute.cpu;
 import io.tandem.compute.ForwardBatch;
 import io.tandem.kvcache.KvLayout;
 import io.tandem.kvcache.KvMemory;
+import java.lang.foreign.MemorySegment;
 
 /**
  * The truth: every operation as plain loops on one thread, to be read beside the paper. Faster versions are tested against
@@ -122,9 +123,7 @@ class ScalarOps implements CpuOps {
     }
 
     private static void copy(float[] source, int from, long to, int count) {
-        for (int i = 0; i < count; i++) {
-            Matrix.MEMORY.set(Matrix.F32, to + 4L * i, source[from + i]);
-        }
+        MemorySegment.copy(source, from, Matrix.MEMORY, Matrix.F32, to, count);
     }
 
     @Override
