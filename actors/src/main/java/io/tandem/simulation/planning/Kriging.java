@@ -1,111 +1,125 @@
 package io.tandem.simulation.planning;
 
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 
 /**
  * Gaussian process regression of what the roofline leaves over: a run's residual resembles those of runs near it, the more so
- * the more they have in common (engine, GPU, model, layout). After Rasmussen and Williams, "Gaussian Processes for Machine
- * Learning", chapter 2. The kernel is a sum over the kinds two runs share, each with a smooth and a constant part.
+ * the more they have in common (engine, GPU, model, layout, day). After Rasmussen and Williams, "Gaussian Processes for Machine
+ * Learning", chapters 2 and 5. The kernel is a sum over the kinds two runs share, each with a part that fades with distance and
+ * a constant one. Runs that contradict their neighbours count less: each has noise of its own, as under Student's t.
  */
 final class Kriging {
-    /** Distance of one doubling along each axis of {@link ServingPoint#position}. */
-    private static final double[] SCALES = {0.4, 0.4, 0.4, 0.5, 0.3, 0.5};
+    /** Degrees of freedom of the noise: how many runs' worth of trust stands against one that is far off. */
+    private static final double TRUST = 3;
 
-    /** Variance that runs of a common kind share, in the order of {@link ServingPoint#kinds}. */
-    private static final double[] SHARED = {0.02, 0.02, 0.02, 0.03, 0.05, 0.05};
+    private static final int ROUNDS = 3;
 
-    /** Variance of a run repeated. */
-    private static final double NOISE = 0.004;
+    /** Of a logarithm; wider, a prediction is of no use and its spread says nothing. */
+    private static final double WIDEST_VARIANCE = 0.3;
 
-    private final double[][] positions;
-    private final String[][] kinds;
-    private final double[] weights;
+    /**
+     * How runs resemble each other.
+     *
+     * @param scales distance of a doubling along each axis of {@link ServingPoint#position}
+     * @param fading variance that near runs of a common kind share, in the order of {@link ServingPoint#kinds}
+     * @param constant variance that all runs of a common kind share; that of the loosest is the mean's, and 0
+     * @param noise variance of a run repeated
+     */
+    record Kernel(double[] scales, double[] fading, double[] constant, double noise) {
+        double between(Site a, Site b) {
+            double squared = 0;
+            for (int i = 0; i < scales.length; i++) {
+                double d = scales[i] * (a.position[i] - b.position[i]);
+                squared += d * d;
+            }
+            double near = 1 / (1 + squared / 2);
+            double sum = 0;
+            for (int i = 0; i < fading.length; i++) {
+                if (a.kinds[i] == b.kinds[i]) {
+                    sum += fading[i] * near + constant[i];
+                }
+            }
+            return sum;
+        }
+    }
+
+    private record Site(double[] position, int[] kinds) {}
+
+    private final Kernel kernel;
+    private final Map<String, Integer> names = new HashMap<>();
+    private final Site[] sites;
     private final double mean;
+    private final double[][] factor;
+    private final double[] weights;
 
     /** @param residuals logarithms of measured over modelled, a point each */
-    Kriging(List<ServingPoint> points, double[] residuals) {
-        positions = points.stream().map(ServingPoint::position).toArray(double[][]::new);
-        kinds = points.stream().map(ServingPoint::kinds).toArray(String[][]::new);
+    Kriging(Kernel kernel, List<ServingPoint> points, double[] residuals) {
+        this.kernel = kernel;
+        sites = points.stream().map(this::site).toArray(Site[]::new);
         double[] sorted = residuals.clone();
         Arrays.sort(sorted);
         mean = sorted[sorted.length / 2];
-        int n = points.size();
-        double[][] k = new double[n][n];
-        weights = new double[n];
-        for (int i = 0; i < n; i++) {
-            for (int j = 0; j <= i; j++) {
-                k[i][j] = kernel(positions[i], kinds[i], positions[j], kinds[j]);
-            }
-            k[i][i] += NOISE;
-            weights[i] = residuals[i] - mean;
+        double[] y = Arrays.stream(residuals).map(r -> r - mean).toArray();
+        double[] noise = new double[sites.length];
+        Arrays.fill(noise, kernel.noise());
+        double[][] covariance = covariance();
+        for (int round = 0; round < ROUNDS; round++) {
+            reweigh(noise, Cholesky.of(covariance, noise), y);
         }
-        solve(k, weights);
+        factor = Cholesky.of(covariance, noise);
+        weights = Cholesky.solve(factor, y);
     }
 
-    /** The residual to expect at a point. */
+    private Site site(ServingPoint p) {
+        String[] kinds = p.kinds();
+        int[] numbers = new int[kinds.length];
+        for (int i = 0; i < kinds.length; i++) {
+            numbers[i] = names.computeIfAbsent(i + kinds[i], n -> names.size());
+        }
+        return new Site(p.position(), numbers);
+    }
+
+    private double[][] covariance() {
+        double[][] k = new double[sites.length][];
+        for (int i = 0; i < sites.length; i++) {
+            k[i] = new double[i + 1];
+            for (int j = 0; j <= i; j++) {
+                k[i][j] = kernel.between(sites[i], sites[j]);
+            }
+        }
+        return k;
+    }
+
+    /** A run's noise, from how far the others' prediction of it is off beyond what that prediction is unsure of. */
+    private void reweigh(double[] noise, double[][] factor, double[] y) {
+        double[] solved = Cholesky.solve(factor, y);
+        double[] inverse = Cholesky.inverseDiagonal(factor);
+        for (int i = 0; i < noise.length; i++) {
+            double off = solved[i] / inverse[i];
+            double unsure = Math.max(0, 1 / inverse[i] - noise[i]);
+            noise[i] = (TRUST * kernel.noise() + Math.max(0, off * off - unsure)) / (TRUST + 1);
+        }
+    }
+
+    /**
+     * The residual to predict at a point: that with the least relative error to expect, which lies below the median by the variance,
+     * for what is predicted too high errs without bound and what is predicted too low by 100 % at most.
+     */
     double predict(ServingPoint at) {
-        double[] position = at.position();
-        String[] kindsThere = at.kinds();
+        Site there = site(at);
+        double[] shared = new double[sites.length];
+        for (int i = 0; i < shared.length; i++) {
+            shared[i] = kernel.between(there, sites[i]);
+        }
+        double known = Cholesky.squaredNorm(factor, shared);
+        double variance = kernel.between(there, there) - known + kernel.noise();
         double sum = mean;
-        for (int i = 0; i < weights.length; i++) {
-            sum += weights[i] * kernel(position, kindsThere, positions[i], kinds[i]);
+        for (int i = 0; i < shared.length; i++) {
+            sum += weights[i] * shared[i];
         }
-        return sum;
-    }
-
-    private static double kernel(double[] a, String[] kindsA, double[] b, String[] kindsB) {
-        double squared = 0;
-        for (int i = 0; i < SCALES.length; i++) {
-            double d = SCALES[i] * (a[i] - b[i]);
-            squared += d * d;
-        }
-        double near = Math.exp(-squared / 2);
-        double far = 1 / (1 + squared / 4);
-        double sum = 0;
-        // The loosest kind has no constant part: that is the mean's.
-        for (int i = 0; i < SHARED.length; i++) {
-            if (kindsA[i].equals(kindsB[i])) {
-                sum += SHARED[i] * (near + far + (i == 0 ? 0 : 1));
-            }
-        }
-        return sum;
-    }
-
-    /** Cholesky: the lower triangle of a is overwritten by its factor, b by the solution. */
-    private static void solve(double[][] a, double[] b) {
-        int n = b.length;
-        for (int i = 0; i < n; i++) {
-            double[] row = a[i];
-            for (int j = 0; j <= i; j++) {
-                double[] other = a[j];
-                double sum = row[j];
-                for (int k = 0; k < j; k++) {
-                    sum -= row[k] * other[k];
-                }
-                if (i == j) {
-                    if (sum <= 0) {
-                        throw new ArithmeticException("the kernel is not positive definite at row " + i);
-                    }
-                    row[i] = Math.sqrt(sum);
-                } else {
-                    row[j] = sum / other[j];
-                }
-            }
-        }
-        for (int i = 0; i < n; i++) {
-            double sum = b[i];
-            for (int k = 0; k < i; k++) {
-                sum -= a[i][k] * b[k];
-            }
-            b[i] = sum / a[i][i];
-        }
-        for (int i = n - 1; i >= 0; i--) {
-            double sum = b[i];
-            for (int k = i + 1; k < n; k++) {
-                sum -= a[k][i] * b[k];
-            }
-            b[i] = sum / a[i][i];
-        }
+        return sum - Math.min(variance, WIDEST_VARIANCE);
     }
 }

@@ -7,6 +7,7 @@ import java.util.Arrays;
  *
  * @param backend engine that ran
  * @param version of it
+ * @param measuredOn day, as text; runs of a day share what the file does not say. Empty = not known
  * @param precision of products
  * @param expertPrecision of expert weights
  * @param split prefill and decode on different GPUs
@@ -25,6 +26,7 @@ import java.util.Arrays;
 public record ServingPoint(
         String backend,
         String version,
+        String measuredOn,
         ModelShape model,
         GpuSpec gpu,
         Precision precision,
@@ -41,6 +43,12 @@ public record ServingPoint(
         double expertGroups,
         double ttftMs,
         double tpotMs) {
+
+    /** Of a GPU's memory, what engines fill with weights and KV (vLLM's default). */
+    private static final double USED_SHARE = 0.9;
+
+    /** What is left for KV at least; a run that did take place had some. */
+    private static final double LEAST_KV_SHARE = 0.02;
 
     /** Sequences of one decode replica. */
     double batch() {
@@ -65,12 +73,29 @@ public record ServingPoint(
         return all;
     }
 
-    /** A prompt's own parts, a wait that grows with the requests before it, and one decode step. */
+    /** Sequences of a decode replica whose KV fits its memory at once, with half of their output. */
+    double capacity() {
+        Precision weights = weightPrecision();
+        double attentionGpus = Math.max(1, decodeGpus / attentionGroups);
+        double dense = (model.parameters() - model.expertParameters()) * weights.bytes() / attentionGpus;
+        double held = dense + model.expertParameters() * weights.bytes() / decodeGpus;
+        double free = gpu.memoryBytes() * Math.max(LEAST_KV_SHARE, USED_SHARE - held / gpu.memoryBytes());
+        double cuts = model.kvHeads() == 1 ? 1 : Math.min(attentionGpus, model.kvHeads());
+        double sequence = (promptTokens + outputTokens / 2.0) * model.kvBytesPerToken(weights) / cuts;
+        return Math.max(1, free / sequence * attentionGroups);
+    }
+
+    /**
+     * A prompt's own parts, a wait that grows with the requests before it, one decode step, and the wait for a place of those
+     * whose KV does not fit: Little's law over the time a place is taken.
+     */
     double[] ttftParts() {
+        double running = Math.min(batch(), capacity());
         double[] prompt = StepParts.prefill(model, gpu, weightPrecision(), prefillGpus, promptTokens);
         double[] decode =
-                StepParts.decode(model, gpu, weightPrecision(), decodeGpus, attentionGroups, batch(), promptTokens);
-        double queue = concurrency / prefillWorkers;
+                StepParts.decode(model, gpu, weightPrecision(), decodeGpus, attentionGroups, running, promptTokens);
+        double queue = Math.min(concurrency, running * decodeWorkers) / prefillWorkers;
+        double step = decode[0] + decode[1] + decode[3];
         return new double[] {
             prompt[0],
             prompt[1],
@@ -79,7 +104,8 @@ public record ServingPoint(
             prompt[0] * Math.log(1 + queue) / Math.log(2),
             10 * prompt[3],
             10 * prompt[4],
-            decode[0] + decode[1]
+            step + decode[4],
+            split ? 0 : Math.max(0, batch() / capacity() - 1) * outputTokens * step
         };
     }
 
@@ -90,8 +116,8 @@ public record ServingPoint(
             log2(promptTokens),
             log2(outputTokens),
             log2(decodeGpus),
-            log2(batch()),
-            log2(attentionGroups)
+            log2(batch() / attentionGroups),
+            log2(1 + batch() / capacity())
         };
     }
 
@@ -99,13 +125,15 @@ public record ServingPoint(
     String[] kinds() {
         String all = split ? "split" : "whole";
         String exact = backend + '|' + gpu.name() + '|' + model.name() + '|' + precision + '|' + all;
+        String layout = exact + '|' + decodeGpus + '|' + expertGroups + '|' + attentionGroups;
         return new String[] {
             all,
             backend + '|' + all,
             gpu.name() + '|' + all,
             model.name() + '|' + all,
             exact,
-            exact + '|' + decodeGpus + '|' + version + '|' + expertGroups
+            layout,
+            layout + '|' + version + '|' + measuredOn
         };
     }
 

@@ -51,6 +51,104 @@ class TimingModelTest {
         assertEquals(8.0 / 3, split.batch());
     }
 
+    private ServingPoint agg(String layout, int batch) throws IOException {
+        return SiliconSamples.read(csv(
+                        "x; silicon_concurrency=64; measured=2026-03-28T07:59Z,trtllm,1,deepseek-ai/DeepSeek-R1,b200_sxm,fp4,agg,"
+                                + "1024,512,nvfp4,nvfp4," + batch + "," + layout + ",,,,,,,,,,,,300,12"))
+                .points()
+                .getFirst();
+    }
+
+    @Test
+    void shouldReadReplicasWhoseGpusAreMultipliedTwice() throws IOException {
+        ServingPoint experts = agg("64,1,1,8,8", 64);
+        assertEquals(8, experts.decodeGpus());
+        assertEquals(1, experts.attentionGroups());
+        assertEquals(8, experts.expertGroups());
+        ServingPoint attention = agg("4,1,4,1,16", 16);
+        assertEquals(4, attention.decodeGpus());
+        assertEquals(4, attention.attentionGroups());
+        assertEquals(4, attention.expertGroups());
+        assertEquals(8, agg("8,1,1,1,8", 64).decodeGpus());
+        assertEquals("2026-03-28", attention.measuredOn());
+    }
+
+    @Test
+    void shouldTakeABatchThatIsAShareForThatOfAnAttentionGroup() throws IOException {
+        ServingPoint shared = agg("8,1,,1,8", 8);
+        assertEquals(8, shared.attentionGroups());
+        assertEquals(1, shared.decodeWorkers());
+        assertEquals(64, shared.batch());
+    }
+
+    @Test
+    void shouldTakeARunOnceAndNoSumOfReplicas() throws IOException {
+        String run =
+                "x; silicon_concurrency=64,trtllm,1,deepseek-ai/%s,gb200,fp4,agg,1024,512,nvfp4,nvfp4,64,%s,,,,,,,,,,,,%s,12";
+        SiliconSamples samples = SiliconSamples.read(csv(
+                run.formatted("DeepSeek-R1", "8,1,1,8,1", "300.001"),
+                run.formatted("DeepSeek-V3", "8,1,1,8,1", "300"),
+                run.formatted("DeepSeek-V3", "8,1,1,8,1", "301"),
+                run.formatted("DeepSeek-R1", "36,1,1,36,1", "200")));
+        assertEquals(2, samples.points().size());
+        assertEquals(1, samples.repeated());
+        assertEquals(1, samples.withoutLayout());
+    }
+
+    @Test
+    void shouldSolveWithTheFactorOfAMatrix() {
+        double[][] a = {{4}, {2, 5}, {0.5, -1, 3}};
+        double[][] factor = Cholesky.of(a, new double[] {1, 0, 0.5});
+        double[] b = {1, 2, 3};
+        double[] x = Cholesky.solve(factor, b);
+        double[][] full = {{5, 2, 0.5}, {2, 5, -1}, {0.5, -1, 3.5}};
+        double norm = 0;
+        for (int i = 0; i < 3; i++) {
+            assertEquals(b[i], NonNegativeFit.dot(full[i], x), 1e-12);
+            norm += b[i] * x[i];
+        }
+        assertEquals(norm, Cholesky.squaredNorm(factor, b), 1e-12);
+        for (int i = 0; i < 3; i++) {
+            double[] unit = new double[3];
+            unit[i] = 1;
+            assertEquals(Cholesky.solve(factor, unit)[i], Cholesky.inverseDiagonal(factor)[i], 1e-12);
+        }
+        assertThrows(ArithmeticException.class, () -> Cholesky.of(new double[][] {{1}, {2, 1}}, new double[2]));
+    }
+
+    @Test
+    void shouldNotFollowARunThatContradictsItsNeighbours() throws IOException {
+        List<ServingPoint> points = new ArrayList<>();
+        String row =
+                "x; silicon_concurrency=%d,vllm,1,meta-llama/Llama-3.1-70B,h100_sxm,fp8,agg,1024,512,fp8,fp8,%d,4,1,1,,,,,,,,,,,,,,%s,12";
+        for (int c = 8; c <= 64; c += 4) {
+            points.add(SiliconSamples.read(csv(row.formatted(c, c, 300 + c)))
+                    .points()
+                    .getFirst());
+        }
+        double[] residuals = new double[points.size()];
+        residuals[7] = 3;
+        Kriging.Kernel kernel = new Kriging.Kernel(new double[] {1, 1, 1, 1, 1, 1}, new double[7], new double[7], 0.01);
+        kernel.fading()[4] = 0.5;
+        Kriging corrected = new Kriging(kernel, points, residuals);
+        assertEquals(0, corrected.predict(points.get(6)), 0.1);
+        assertEquals(0, corrected.predict(points.get(7)), 0.25);
+    }
+
+    @Test
+    void shouldWaitForMemoryWhereKvDoesNotFit() throws IOException {
+        String row =
+                "x; silicon_concurrency=%d,vllm,1,Qwen/Qwen3-32B,h100_sxm,bf16,agg,4096,512,,,%d,2,1,1,,,,,,,,,,,,,,1000,12";
+        ServingPoint few =
+                SiliconSamples.read(csv(row.formatted(16, 16))).points().getFirst();
+        ServingPoint many =
+                SiliconSamples.read(csv(row.formatted(256, 256))).points().getFirst();
+        // 2 GPUs: 144 GB used, 65.6 GB of weights; a sequence of 4,352 tokens has 1.14 GB of KV.
+        assertEquals(68.7, few.capacity(), 0.5);
+        assertEquals(0, few.ttftParts()[8]);
+        assertTrue(many.ttftParts()[8] > 10_000, "waits " + many.ttftParts()[8] + " ms");
+    }
+
     @Test
     void shouldNameLineAndColumnOfWhatIsNoNumber() throws IOException {
         Path file = csv(
