@@ -29,7 +29,7 @@ final class AheadOfTimeCache {
     /** JVM flags of a node: the cache, if there is one. */
     static List<String> flags() {
         Path cache = path();
-        return cache != null && Files.exists(cache) ? List.of("-XX:AOTCache=" + cache, "-Xlog:aot=off") : List.of();
+        return cache != null && Files.exists(cache) ? JavaProcess.flagsOf("tandem.cache-flags") : List.of();
     }
 
     /** Makes the cache unless it is there. A failure costs nothing but the speed of later starts. */

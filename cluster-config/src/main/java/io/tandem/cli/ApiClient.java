@@ -5,6 +5,8 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.ConnectException;
+import java.net.InetSocketAddress;
+import java.net.Socket;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -16,11 +18,12 @@ import java.util.stream.Stream;
 
 /** A node's HTTP API as the command line uses it. */
 final class ApiClient implements AutoCloseable {
+    private static final int CONNECT_MILLIS = 5000;
     static final ObjectMapper JSON = new ObjectMapper();
 
     private final HttpClient http = HttpClient.newBuilder()
             .version(HttpClient.Version.HTTP_1_1)
-            .connectTimeout(Duration.ofSeconds(5))
+            .connectTimeout(Duration.ofMillis(CONNECT_MILLIS))
             .build();
     private final String baseUrl;
     private final String apiKey;
@@ -48,12 +51,28 @@ final class ApiClient implements AutoCloseable {
         }
     }
 
+    /** Status of a GET; -1 = nobody answers. */
     int status(String path) throws InterruptedException {
+        if (!listening()) {
+            return -1;
+        }
         try {
             return http.send(request(path).GET().build(), HttpResponse.BodyHandlers.discarding())
                     .statusCode();
         } catch (IOException e) {
             return -1;
+        }
+    }
+
+    /** By a plain connection: who waits for a node's start should not spend its processor on requests that fail. */
+    private boolean listening() {
+        URI uri = URI.create(baseUrl);
+        int port = uri.getPort() >= 0 ? uri.getPort() : "https".equals(uri.getScheme()) ? 443 : 80;
+        try (Socket probe = new Socket()) {
+            probe.connect(new InetSocketAddress(uri.getHost(), port), CONNECT_MILLIS);
+            return true;
+        } catch (IOException e) {
+            return false;
         }
     }
 

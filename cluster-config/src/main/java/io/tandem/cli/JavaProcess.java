@@ -27,8 +27,7 @@ final class JavaProcess {
                 .filter(a -> !a.contains("CompileThresholdScaling"))
                 .forEach(command::add);
         command.addAll(List.of("-XX:+UseSerialGC", "-Xmx320m", "-Xlog:disable", "-Xlog:all=error:stderr"));
-        String nodeFlags = System.getProperty("tandem.node-flags", "");
-        command.addAll(nodeFlags.isBlank() ? List.of() : List.of(nodeFlags.split(" ")));
+        command.addAll(flagsOf("tandem.node-flags"));
         command.addAll(flags);
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), TandemCommand.class.getName(), "node"));
         command.addAll(options);
@@ -41,6 +40,12 @@ final class JavaProcess {
                 .redirectErrorStream(true)
                 .redirectOutput(log.toFile())
                 .start();
+    }
+
+    /** JVM flags that the launcher hands over in a property, apart by spaces. */
+    static List<String> flagsOf(String property) {
+        String flags = System.getProperty(property, "");
+        return flags.isBlank() ? List.of() : List.of(flags.split(" "));
     }
 
     /** Waits for the end of a process that was told to end. */

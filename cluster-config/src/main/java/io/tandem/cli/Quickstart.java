@@ -47,7 +47,7 @@ final class Quickstart implements Callable<Integer> {
 
     @Option(
             names = "--max-tokens",
-            defaultValue = "96",
+            defaultValue = "64",
             description = "length of the answer (default: ${DEFAULT-VALUE})")
     private int maxTokens;
 

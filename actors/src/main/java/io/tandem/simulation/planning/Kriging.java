@@ -29,7 +29,7 @@ final class Kriging {
      * @param noise variance of a run repeated
      */
     record Kernel(double[] scales, double[] fading, double[] constant, double noise) {
-        double between(Site a, Site b) {
+        private double between(Site a, Site b) {
             double squared = 0;
             for (int i = 0; i < scales.length; i++) {
                 double d = scales[i] * (a.position[i] - b.position[i]);
