@@ -122,6 +122,11 @@ public final class EnginePublisher implements EngineListener {
     }
 
     @Override
+    public void onPrefillUnderWay(long key, int firstBlock, int endBlock, int[] blockIds, long pass) {
+        actor.accept(new WorkEvent.PrefillUnderWay(key, endBlock, Arrays.copyOf(blockIds, endBlock), pass));
+    }
+
+    @Override
     public void onReserved(long key, int cachedBlocks, int[] blockIds) {
         actor.accept(new WorkEvent.Reserved(key, cachedBlocks, blockIds));
     }

@@ -92,6 +92,7 @@ final class OutgoingBlocks {
                 m.lease(),
                 m.endpoint(),
                 missing,
+                windows.piecesABlock(),
                 work.deadlineNanos,
                 new SendEnd(watcher, work.key, windows.areNeeded()));
     }
@@ -100,6 +101,17 @@ final class OutgoingBlocks {
         Work work = table.get(key);
         if (work != null) {
             work.wholeBlocks = wholeBlocks;
+            work.blockIds = blockIds.length > work.blockIds.length ? blockIds : work.blockIds;
+            sendWholeBlocks(work);
+        }
+    }
+
+    /** Where blocks leave by the stream they may do so while they are computed. */
+    void onPrefillUnderWay(long key, int endBlock, int[] blockIds, long pass) {
+        Work work = table.get(key);
+        if (work != null) {
+            work.blocksUnderWay = endBlock;
+            work.passUnderWay = pass;
             work.blockIds = blockIds;
             sendWholeBlocks(work);
         }
@@ -135,7 +147,24 @@ final class OutgoingBlocks {
             LOG.warn("GPU {}: a block cannot be copied to the host: {}", gpuId, failure);
             transport.abortSend(work.lease);
         } else {
-            work.filled.add(slot);
+            work.filled.add(new Work.FilledPiece(slot, 0, kv.layout().blockBytes()));
+            sendFilled(work);
+        }
+    }
+
+    void onGroupFilled(Work work, WorkEvent.GroupFilled m) {
+        work.copying--;
+        if (work.cancelled || work.ended || !work.transferring) {
+            ends.endWhenIdle(work);
+        } else if (!m.failure().isEmpty()) {
+            LOG.warn("GPU {}: layers cannot be copied to the host: {}", gpuId, m.failure());
+            transport.abortSend(work.lease);
+        } else {
+            long offset = kv.groupOffset(m.group());
+            long bytes = kv.groupOffset(m.group() + 1) - offset;
+            for (int i = 0; i < m.slots(); i++) {
+                work.filled.add(new Work.FilledPiece(m.firstSlot() + i, offset, bytes));
+            }
             sendFilled(work);
         }
     }
@@ -235,13 +264,18 @@ final class OutgoingBlocks {
             }
             work.sentBlocks++;
         }
+        int coming = Math.min(work.blocksUnderWay, work.totalBlocks);
+        if (work.sentBlocks < coming) {
+            work.sentBlocks += windows.fillByGroups(work, work.sentBlocks, coming);
+        }
     }
 
-    /** Hands filled windows to the transport; false when it takes no more now. */
+    /** Hands filled pieces to the transport; false when it takes no more now. */
     private boolean sendFilled(Work work) {
         while (!work.filled.isEmpty()) {
-            int slot = work.filled.peek();
-            SendResult sent = transport.send(work.lease, slot, work.windows[slot]);
+            Work.FilledPiece piece = work.filled.peek();
+            SendResult sent =
+                    transport.send(work.lease, piece.slot(), work.windows[piece.slot()], piece.offset(), piece.bytes());
             if (sent == SendResult.BACK_PRESSURED) {
                 unsentBlocks.add(work);
                 return false;

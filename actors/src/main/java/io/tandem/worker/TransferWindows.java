@@ -46,6 +46,50 @@ final class TransferWindows {
         return true;
     }
 
+    /** Into how many pieces a block is cut at most. */
+    int piecesABlock() {
+        return kv.layerGroups();
+    }
+
+    /**
+     * Starts to fill windows with blocks of the pass under way, a group of layers after the other; answers for how many blocks
+     * there were windows. {@link WorkEvent.GroupFilled} says when a group is there.
+     */
+    int fillByGroups(Work work, int firstBlock, int endBlock) {
+        int slot = firstBlock - work.cachedBlocks;
+        if (work.windows.length == 0) {
+            work.windows = new MemorySegment[work.totalBlocks - work.cachedBlocks];
+        }
+        int count = 0;
+        while (firstBlock + count < endBlock) {
+            MemorySegment window = kv.borrowWindow(work.blockIds[firstBlock + count]);
+            if (window == null) {
+                break;
+            }
+            work.windows[slot + count++] = window;
+        }
+        if (count > 0) {
+            int[] ids = Arrays.copyOfRange(work.blockIds, firstBlock, firstBlock + count);
+            MemorySegment[] targets = Arrays.copyOfRange(work.windows, slot, slot + count);
+            for (int g = 0; g < kv.layerGroups(); g++) {
+                fillGroup(work, g, slot, ids, targets);
+            }
+        }
+        return count;
+    }
+
+    private void fillGroup(Work work, int group, int slot, int[] ids, MemorySegment[] targets) {
+        work.copying++;
+        long key = work.key;
+        int slots = ids.length;
+        kv.fillGroup(
+                work.passUnderWay,
+                group,
+                ids,
+                targets,
+                failure -> watcher.tellSelf(new WorkEvent.GroupFilled(key, slot, slots, group, text(failure))));
+    }
+
     /** Starts to fill the blocks of a work with what has arrived. {@link WorkEvent.BlocksFilled} says when they are. */
     void store(Work work, TransferStats stats) {
         work.copying++;

@@ -46,8 +46,11 @@ public final class Work {
     /** By slot of the lease, where the blocks travel through windows; null = none there now. */
     MemorySegment[] windows = {};
 
-    /** Slots whose window is filled and not yet with the transport. */
-    final ArrayDeque<Integer> filled = new ArrayDeque<>();
+    /** Pieces of windows that are filled and not yet with the transport. */
+    final ArrayDeque<FilledPiece> filled = new ArrayDeque<>();
+
+    /** Layers from a group on, or all of them. */
+    record FilledPiece(int slot, long offset, long bytes) {}
 
     /** Where blocks that come through windows, or from device to device, land. */
     Landing landing;
@@ -82,6 +85,10 @@ public final class Work {
     boolean acknowledged;
     int wholeBlocks;
     int[] blockIds = {};
+    /** Blocks that are whole once {@link #passUnderWay} is over. */
+    int blocksUnderWay;
+
+    long passUnderWay;
     TransferEndpoint pushTo;
     int cachedBlocks;
     int totalBlocks;

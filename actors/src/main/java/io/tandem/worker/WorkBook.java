@@ -291,6 +291,9 @@ public final class WorkBook {
             case WorkEvent.HubGone gone -> table.of(gone.hub()).forEach(ends::cancel);
             case WorkEvent.SequenceEnded m -> onSequenceEnded(m.key(), m.reason());
             case WorkEvent.PrefillProgress m -> outgoing.onPrefillProgress(m.key(), m.wholeBlocks(), m.blockIds());
+            case WorkEvent.PrefillUnderWay m ->
+                outgoing.onPrefillUnderWay(m.key(), m.endBlock(), m.blockIds(), m.pass());
+            case WorkEvent.GroupFilled m -> outgoing.onGroupFilled(table.get(m.key()), m);
             case WorkEvent.Reserved m -> incoming.onReserved(m.key(), m.cachedBlocks(), m.blockIds());
             case WorkEvent.WindowFilled m -> outgoing.onWindowFilled(table.get(m.key()), m.slot(), m.failure());
             case WorkEvent.WindowSent m -> outgoing.onWindowSent(table.get(m.key()), m.slot());

@@ -18,6 +18,12 @@ public sealed interface WorkEvent extends WorkerMessage {
 
     record PrefillProgress(long key, int wholeBlocks, int[] blockIds) implements WorkEvent {}
 
+    /** A pass has begun that completes the blocks before an index. */
+    record PrefillUnderWay(long key, int endBlock, int[] blockIds, long pass) implements WorkEvent {}
+
+    /** A group of layers of some slots' blocks is in their windows; {@code failure} is empty when all went well. */
+    record GroupFilled(long key, int firstSlot, int slots, int group, String failure) implements WorkEvent {}
+
     record Reserved(long key, int cachedBlocks, int[] blockIds) implements WorkEvent {}
 
     record Exported(long exportKey, int[] blockIds) implements WorkEvent {}

@@ -56,6 +56,8 @@ class WindowTransferTest {
     /** A worker without its actor. */
     private final class Worker implements WorkBook.Watcher, AutoCloseable {
         final ArrayDeque<WorkEvent> events = new ArrayDeque<>();
+        final ArrayDeque<WorkEvent> late = new ArrayDeque<>();
+        int runs;
         final SimulatedBackend backend;
         final Engine engine;
         final EngineTurns turns;
@@ -114,7 +116,15 @@ class WindowTransferTest {
             kv.copyOne();
             transport.deliver();
             for (WorkEvent e = events.poll(); e != null; e = events.poll()) {
-                book.on(e);
+                if (e instanceof WorkEvent.PrefillProgress p && kv.groups > 1) {
+                    book.on(new WorkEvent.PrefillUnderWay(p.key(), p.wholeBlocks(), p.blockIds(), 0));
+                    late.add(p);
+                } else {
+                    book.on(e);
+                }
+            }
+            if (++runs % 50 == 0 && !late.isEmpty()) {
+                book.on(late.poll());
             }
             book.tick(System.nanoTime());
         }
@@ -133,6 +143,8 @@ class WindowTransferTest {
         private final ArrayDeque<Runnable> copies = new ArrayDeque<>();
         private final int windows;
         private int fewest;
+        private int groups = 1;
+        private int groupsFilled;
         private final Optional<PeerBlocks> peers;
 
         Windowed(KvMemory blocks, int windows, boolean direct) {
@@ -148,6 +160,29 @@ class WindowTransferTest {
         @Override
         public Optional<PeerBlocks> peers() {
             return peers;
+        }
+
+        @Override
+        public int layerGroups() {
+            return groups;
+        }
+
+        @Override
+        public long groupOffset(int group) {
+            return layout().blockBytes() * group / groups;
+        }
+
+        @Override
+        public void fillGroup(long pass, int group, int[] ids, MemorySegment[] to, Consumer<RuntimeException> done) {
+            long offset = groupOffset(group);
+            long bytes = groupOffset(group + 1) - offset;
+            copies.add(() -> {
+                for (int i = 0; i < ids.length; i++) {
+                    MemorySegment.copy(blocks.block(ids[i]), offset, to[i], offset, bytes);
+                }
+                groupsFilled++;
+                done.accept(null);
+            });
         }
 
         void copyOne() {
@@ -341,6 +376,29 @@ class WindowTransferTest {
             assertEquals(0, prefill.kv.fewest, "two windows were not enough to be all in use");
             assertEquals(2, prefill.kv.free.size());
             assertEquals(40, decode.kv.free.size());
+        }
+    }
+
+    @Test
+    void shouldSendBlocksALayerGroupAtATimeWhileTheyAreComputed() {
+        List<RequestMessage> whole = new ArrayList<>();
+        List<RequestMessage> byGroups = new ArrayList<>();
+        try (Worker prefill = new Worker("p", EngineRole.PREFILL, 40);
+                Worker decode = new Worker("d", EngineRole.DECODE, 40)) {
+            split(prefill, decode, target(1), whole);
+        }
+        for (int windows : new int[] {40, 3}) {
+            byGroups.clear();
+            try (Worker prefill = new Worker("prefill", EngineRole.PREFILL, windows);
+                    Worker decode = new Worker("decode", EngineRole.DECODE, 40)) {
+                prefill.kv.groups = 3;
+                TransferStats stats = split(prefill, decode, target(2), byGroups);
+                assertEquals(19, stats.blocks());
+                assertEquals(tokensOf(whole), tokensOf(byGroups));
+                assertTrue(prefill.kv.groupsFilled > 0, "every block waited until its pass was over");
+                assertEquals(windows, prefill.kv.free.size());
+                assertEquals(40, decode.kv.free.size());
+            }
         }
     }
 

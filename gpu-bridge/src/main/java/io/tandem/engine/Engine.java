@@ -171,7 +171,30 @@ public final class Engine implements AutoCloseable {
         turn = (turn + 1) % passes.length;
         backend.submit(pass.batch, kv, pass.output);
         pass.begin(nowNanos);
+        if (kv.layerGroups() > 1) {
+            announce(pass);
+        }
         return pass;
+    }
+
+    /** Says which blocks of prompts that go elsewhere a pass completes, before it is over. */
+    private void announce(Pass pass) {
+        for (int row = 0; row < pass.batch.sequences; row++) {
+            Sequence s = pass.sequences[row];
+            if (s.purpose == Purpose.PREFILL_ONLY) {
+                int first = Math.max(s.reportedBlocks, s.announcedBlocks);
+                int whole = wholeBlocks(s, pass.writtenAfter[row]);
+                if (whole > first) {
+                    listener.onPrefillUnderWay(s.key, first, whole, s.blockTable, kv.passes());
+                    s.announcedBlocks = whole;
+                }
+            }
+        }
+    }
+
+    private int wholeBlocks(Sequence s, int written) {
+        int promptLength = s.spec.tokens().length;
+        return written >= promptLength ? scheduler.blocksFor(promptLength) : written / settings.blockTokens();
     }
 
     private void complete(Pass pass, long nowNanos) {
@@ -233,8 +256,7 @@ public final class Engine implements AutoCloseable {
     }
 
     private void reportProgress(Sequence s) {
-        int promptLength = s.spec.tokens().length;
-        int whole = s.written >= promptLength ? scheduler.blocksFor(promptLength) : s.written / settings.blockTokens();
+        int whole = wholeBlocks(s, s.written);
         if (whole > s.reportedBlocks) {
             listener.onPrefillProgress(s.key, s.reportedBlocks, whole, s.blockTable);
             s.reportedBlocks = whole;

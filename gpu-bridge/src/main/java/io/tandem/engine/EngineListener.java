@@ -33,6 +33,14 @@ public interface EngineListener {
     void onPrefillProgress(long key, int firstBlock, int endBlock, int[] blockIds);
 
     /**
+     * Prompt blocks {@code [firstBlock, endBlock)} of a prefill-only sequence will be whole when a pass that has begun is over; only
+     * from backends whose blocks can leave earlier, a group of layers at a time.
+     *
+     * @param pass see {@link io.tandem.kvcache.KvMemory#passes()}
+     */
+    default void onPrefillUnderWay(long key, int firstBlock, int endBlock, int[] blockIds, long pass) {}
+
+    /**
      * Blocks stand ready for a reserved sequence.
      *
      * @param cachedBlocks leading blocks whose content this engine has already

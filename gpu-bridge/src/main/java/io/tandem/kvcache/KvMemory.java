@@ -45,6 +45,33 @@ public interface KvMemory extends AutoCloseable {
         done.accept(null);
     }
 
+    /**
+     * Groups of layers in which a block can leave while its pass runs, one after the other; 1 = only whole, after the pass.
+     */
+    default int layerGroups() {
+        return 1;
+    }
+
+    /** Where a group begins in a block; the group after the last one begins at its end. */
+    default long groupOffset(int group) {
+        return group * layout().blockBytes();
+    }
+
+    /** Passes begun so far: the number of the latest one. */
+    default long passes() {
+        return 0;
+    }
+
+    /**
+     * Fills a group's part of windows as soon as a pass has computed it; {@code done} as in {@link #fillWindow}.
+     *
+     * @param pass its number, no older than the one before the latest
+     */
+    default void fillGroup(
+            long pass, int group, int[] blockIds, MemorySegment[] windows, Consumer<RuntimeException> done) {
+        throw new UnsupportedOperationException("blocks leave whole");
+    }
+
     /** Fills blocks from their windows, all of a transfer at once. {@code done} as in {@link #fillWindow}. */
     default void fillBlocks(int[] blockIds, MemorySegment[] windows, Consumer<RuntimeException> done) {
         done.accept(null);

@@ -7,6 +7,7 @@ import io.tandem.kvcache.BlockHash;
 import io.tandem.kvcache.BlockKey;
 import io.tandem.kvcache.BlockPool;
 import io.tandem.scheduling.Sequence.Phase;
+import io.tandem.scheduling.Sequence.Purpose;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
@@ -192,13 +193,22 @@ public final class Scheduler {
     /** A block for the next token, preempting the newest sequence while there is none; false when that is this one. */
     private boolean ensureBlocks(Sequence s) {
         while (!growTo(s, s.length)) {
-            Sequence victim = running.getLast();
+            Sequence victim = newestNotOnItsWay();
             preempt(victim);
             if (victim == s) {
                 return false;
             }
         }
         return true;
+    }
+
+    /** A transfer may read the blocks of a prompt that goes elsewhere: they stay. Whoever asks is no such prompt. */
+    private Sequence newestNotOnItsWay() {
+        int i = running.size() - 1;
+        while (i > 0 && running.get(i).purpose == Purpose.PREFILL_ONLY) {
+            i--;
+        }
+        return running.get(i);
     }
 
     private boolean growTo(Sequence s, int tokens) {

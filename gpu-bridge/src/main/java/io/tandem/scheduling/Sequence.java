@@ -70,6 +70,9 @@ public final class Sequence {
     /** Prompt blocks reported as whole so far. */
     public int reportedBlocks;
 
+    /** Prompt blocks announced as whole after a pass that had begun. */
+    public int announcedBlocks;
+
     /** True when the schedule in the making gives it a decode. */
     boolean decodes;
 

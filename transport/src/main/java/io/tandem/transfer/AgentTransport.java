@@ -89,21 +89,27 @@ class AgentTransport implements BlockTransport {
 
     @Override
     public final OpenResult openSend(
-            LeaseId lease, TransferEndpoint to, int blocks, long deadlineNanos, SendListener listener) {
-        return openSend(lease, to, blocks, deadlineNanos, listener, null);
+            LeaseId lease,
+            TransferEndpoint to,
+            int blocks,
+            int piecesABlock,
+            long deadlineNanos,
+            SendListener listener) {
+        return openSend(lease, to, blocks, piecesABlock, deadlineNanos, listener, null);
     }
 
     @Override
     public final OpenResult openDirectSend(
             LeaseId lease, TransferEndpoint to, int blocks, long deadlineNanos, SendListener listener) {
         PoolExports.Link link = sender.exports().open(to);
-        return link == null ? OpenResult.NO_DIRECT_PATH : openSend(lease, to, blocks, deadlineNanos, listener, link);
+        return link == null ? OpenResult.NO_DIRECT_PATH : openSend(lease, to, blocks, 1, deadlineNanos, listener, link);
     }
 
     private OpenResult openSend(
             LeaseId lease,
             TransferEndpoint to,
             int blocks,
+            int piecesABlock,
             long deadlineNanos,
             SendListener listener,
             PoolExports.Link link) {
@@ -116,8 +122,8 @@ class AgentTransport implements BlockTransport {
         if (!canReach(to)) {
             return OpenResult.UNREACHABLE;
         }
-        SendLease opened =
-                new SendLease(lease, lastSender.incrementAndGet(), to, blocks, deadlineNanos, listener, link);
+        SendLease opened = new SendLease(
+                lease, lastSender.incrementAndGet(), to, blocks, piecesABlock, deadlineNanos, listener, link);
         if (sends.putIfAbsent(lease, opened) != null) {
             return OpenResult.DUPLICATE;
         }

@@ -46,7 +46,19 @@ public interface BlockTransport extends AutoCloseable {
      * @param blocks how many blocks will be sent in all
      * @param deadlineNanos by System.nanoTime()
      */
-    OpenResult openSend(LeaseId lease, TransferEndpoint to, int blocks, long deadlineNanos, SendListener listener);
+    default OpenResult openSend(
+            LeaseId lease, TransferEndpoint to, int blocks, long deadlineNanos, SendListener listener) {
+        return openSend(lease, to, blocks, 1, deadlineNanos, listener);
+    }
+
+    /** The same for blocks that are sent in pieces, so many each at most. */
+    OpenResult openSend(
+            LeaseId lease,
+            TransferEndpoint to,
+            int blocks,
+            int piecesABlock,
+            long deadlineNanos,
+            SendListener listener);
 
     /**
      * Queues one block; its memory must stay valid and unchanged until the listener's terminal call.

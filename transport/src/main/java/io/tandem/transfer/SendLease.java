@@ -7,7 +7,7 @@ import org.agrona.concurrent.ManyToOneConcurrentArrayQueue;
 
 /** One transfer on the sending side. The queue takes blocks from any thread; all else belongs to the agent. */
 final class SendLease {
-    private static final int MAX_QUEUED_BLOCKS = 1024;
+    private static final int MAX_QUEUED_PIECES = 16_384;
 
     /**
      * A piece of a block to send; the buffer is a view of the block's memory, for the checksum. One that is offered has a number
@@ -56,6 +56,7 @@ final class SendLease {
             long senderId,
             TransferEndpoint to,
             int blocks,
+            int piecesABlock,
             long deadlineNanos,
             SendListener listener,
             PoolExports.Link link) {
@@ -66,7 +67,8 @@ final class SendLease {
         this.blocks = blocks;
         this.deadlineNanos = deadlineNanos;
         this.listener = listener;
-        queue = new ManyToOneConcurrentArrayQueue<>(Math.max(2, Math.min(blocks, MAX_QUEUED_BLOCKS)));
+        queue = new ManyToOneConcurrentArrayQueue<>(
+                (int) Math.clamp((long) blocks * piecesABlock, 2, MAX_QUEUED_PIECES));
     }
 
     TransferStats stats(long nowNanos, int checksumFailures) {

@@ -54,6 +54,7 @@ public final class CudaBackend implements ComputeBackend {
     private final AtomicBoolean lost = new AtomicBoolean();
 
     private DecodeGraphs graphs;
+    private LayerMarks marks;
     private final double uploadSeconds;
     private long waitedNanos;
     private int submitted;
@@ -154,10 +155,11 @@ public final class CudaBackend implements ComputeBackend {
     @Override
     public KvMemory allocateKv(int blocks) {
         driver.makeCurrent();
-        CudaKvMemory kv =
-                new CudaKvMemory(driver, layout, blocks, settings.transferBufferBytes(), stream, kernels, lost);
+        CudaKvMemory kv = new CudaKvMemory(driver, layout, blocks, settings, stream, FLIGHTS, kernels, lost);
         forward.kvBase(kv.base());
         rehearse();
+        marks = kv.marks();
+        forward.marks(marks);
         if (settings.graphs()) {
             graphs = DecodeGraphs.capture(driver, stream, forward, maxSequences);
         }
@@ -208,6 +210,7 @@ public final class CudaBackend implements ComputeBackend {
         Flight flight = flights[submitted % FLIGHTS];
         try {
             driver.makeCurrent();
+            marks.begin();
             enqueue(batch, flight, output);
             driver.record(((CudaKvMemory) kv).lastPass(), stream);
         } catch (CudaException e) {

@@ -29,6 +29,8 @@ final class CudaKvMemory implements KvMemory {
     private final Event lastPass;
     private final WindowPool windows;
     private final BlockCopier copier;
+    private final LayerMarks marks;
+    private final LayerCopier layers;
     private final Optional<CudaPeerBlocks> peers;
     private volatile boolean kept;
 
@@ -36,8 +38,9 @@ final class CudaKvMemory implements KvMemory {
             CudaDriver driver,
             KvLayout layout,
             int blocks,
-            long transferBufferBytes,
+            CudaSettings settings,
             Stream passes,
+            int passesAtOnce,
             Kernels kernels,
             AtomicBoolean lost) {
         this.driver = driver;
@@ -51,8 +54,10 @@ final class CudaKvMemory implements KvMemory {
         driver.fill(base, (byte) 0, layout.blockBytes() * blocks, passes);
         lastPass = driver.createEvent(false);
         driver.record(lastPass, passes);
-        windows = new WindowPool(driver, layout.blockBytes(), transferBufferBytes);
+        windows = new WindowPool(driver, layout.blockBytes(), settings.transferBufferBytes());
         copier = new BlockCopier(driver, lastPass);
+        marks = new LayerMarks(driver, passes, layout.layers(), settings.transferLayerGroups(), passesAtOnce);
+        layers = new LayerCopier(driver, marks);
         peers = peers(kernels);
     }
 
@@ -75,6 +80,11 @@ final class CudaKvMemory implements KvMemory {
     /** The mark behind the latest pass. */
     Event lastPass() {
         return lastPass;
+    }
+
+    /** The marks behind groups of layers. */
+    LayerMarks marks() {
+        return marks;
     }
 
     @Override
@@ -123,11 +133,38 @@ final class CudaKvMemory implements KvMemory {
 
     @Override
     public void fillBlocks(int[] blockIds, MemorySegment[] windowsOfBlocks, Consumer<RuntimeException> done) {
-        long[] targets = new long[blockIds.length];
-        for (int i = 0; i < targets.length; i++) {
-            targets[i] = address(blockIds[i]);
+        copier.toDevice(addresses(blockIds), windowsOfBlocks.clone(), done);
+    }
+
+    @Override
+    public int layerGroups() {
+        return marks.groups();
+    }
+
+    @Override
+    public long groupOffset(int group) {
+        return Math.min(group * marks.layersAGroup() * layout.layerBytes(), layout.blockBytes());
+    }
+
+    @Override
+    public long passes() {
+        return marks.begun();
+    }
+
+    @Override
+    public void fillGroup(
+            long pass, int group, int[] blockIds, MemorySegment[] windowsOfBlocks, Consumer<RuntimeException> done) {
+        long offset = groupOffset(group);
+        long bytes = groupOffset(group + 1) - offset;
+        layers.toHost(pass, group, offset, bytes, addresses(blockIds), windowsOfBlocks.clone(), done);
+    }
+
+    private long[] addresses(int[] blockIds) {
+        long[] addresses = new long[blockIds.length];
+        for (int i = 0; i < addresses.length; i++) {
+            addresses[i] = address(blockIds[i]);
         }
-        copier.toDevice(targets, windowsOfBlocks.clone(), done);
+        return addresses;
     }
 
     @Override
@@ -144,6 +181,7 @@ final class CudaKvMemory implements KvMemory {
     @Override
     public void close() {
         copier.close();
+        layers.close();
         boolean free = !lost.get() && !kept;
         if (free) {
             driver.makeCurrent();
@@ -157,6 +195,7 @@ final class CudaKvMemory implements KvMemory {
         if (free) {
             driver.synchronize(passes);
             windows.close();
+            marks.close();
             lastPass.close();
             memory.close();
         }

@@ -9,6 +9,7 @@ public record CudaSettings(
         double memoryFraction,
         long memoryReserveBytes,
         long transferBufferBytes,
+        int transferLayerGroups,
         boolean graphs,
         boolean overlapKernels,
         String cublasLt,
@@ -26,6 +27,10 @@ public record CudaSettings(
             throw new IllegalArgumentException(
                     "tandem.compute.cuda: memory-reserve-bytes and transfer-buffer-bytes must" + " not be negative");
         }
+        if (transferLayerGroups < 1 || transferLayerGroups > 256) {
+            throw new IllegalArgumentException(
+                    "tandem.compute.cuda.transfer-layer-groups must be 1 to 256, not " + transferLayerGroups);
+        }
         if (stepTimeout.toMillis() < 100 || stepTimeout.toMinutes() > 60) {
             throw new IllegalArgumentException(
                     "tandem.compute.cuda.step-timeout must be 100ms to 60m, not " + stepTimeout);
@@ -40,6 +45,7 @@ public record CudaSettings(
                 c.getDouble("memory-fraction"),
                 c.getBytes("memory-reserve-bytes"),
                 c.getBytes("transfer-buffer-bytes"),
+                c.getInt("transfer-layer-groups"),
                 c.getBoolean("graphs"),
                 c.getBoolean("overlap-kernels"),
                 c.getString("cublas-lt"),

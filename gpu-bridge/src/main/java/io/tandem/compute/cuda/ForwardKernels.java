@@ -38,6 +38,7 @@ final class ForwardKernels {
     private final int samplingChunks;
 
     private long kvBase;
+    private LayerMarks marks;
 
     ForwardKernels(
             ModelConfig config,
@@ -71,6 +72,11 @@ final class ForwardKernels {
     /** Where the KV blocks begin. */
     void kvBase(long address) {
         kvBase = address;
+    }
+
+    /** To be set behind the layers of passes with prompts. */
+    void marks(LayerMarks behindLayers) {
+        marks = behindLayers;
     }
 
     /**
@@ -122,6 +128,9 @@ final class ForwardKernels {
                 ropeAndAttend(layer, i, decodes);
             } else {
                 ropeAndWrite(layer, i, tokens);
+                if (marks != null && marks.written(i)) {
+                    kernels.afterCopy();
+                }
                 if (decodes > 0) {
                     attendOne(i, decodes);
                 }

@@ -25,6 +25,7 @@ import io.tandem.sampling.SamplingParams;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -143,6 +144,64 @@ class CudaEngineTest {
         }
     }
 
+    /** Blocks of a pass that has begun. */
+    private interface UnderWay {
+        void blocks(int first, int end, int[] ids, long pass);
+    }
+
+    @Test
+    void shouldFillWindowsAGroupOfLayersAtATimeWhileThePassRuns() throws Exception {
+        Config config = HostDevice.config("tandem.compute.cuda.transfer-layer-groups = 2");
+        Recorder recorder = new Recorder();
+        HostDriver driver = new HostDriver();
+        try (CudaBackend backend = open(driver, config);
+                Engine engine =
+                        new Engine(backend, "tiny", EngineSettings.from(config), EngineRole.PREFILL, recorder)) {
+            KvMemory kv = engine.kvMemory();
+            assertEquals(2, kv.layerGroups());
+            assertEquals(kv.layout().blockBytes(), kv.groupOffset(2));
+            Map<Integer, MemorySegment> windows = new TreeMap<>();
+            CountDownLatch filled = new CountDownLatch(2 * 3);
+            recorder.underWay = (first, end, ids, pass) -> {
+                int[] blocks = Arrays.copyOfRange(ids, first, end);
+                MemorySegment[] targets = new MemorySegment[blocks.length];
+                for (int i = 0; i < blocks.length; i++) {
+                    targets[i] = kv.borrowWindow(blocks[i]);
+                    windows.put(blocks[i], targets[i]);
+                }
+                for (int g = 0; g < 2; g++) {
+                    kv.fillGroup(pass, g, blocks, targets, failure -> {
+                        assertNull(failure);
+                        filled.countDown();
+                    });
+                }
+            };
+            int[] prompt = new int[400];
+            for (int i = 0; i < prompt.length; i++) {
+                prompt[i] = 1 + i % 90;
+            }
+            engine.apply(
+                    new EngineCommand.Prefill(
+                            0,
+                            new SequenceSpec(
+                                    prompt, prompt.length, 4, SamplingParams.greedy(), new int[0], 0, Long.MAX_VALUE)),
+                    0);
+            while (engine.hasWork()) {
+                engine.step(0);
+            }
+            filled.await();
+            assertEquals(25, windows.size(), "blocks of the prompt");
+            for (Map.Entry<Integer, MemorySegment> window : windows.entrySet()) {
+                MemorySegment whole = MemorySegment.NULL
+                        .reinterpret(Long.MAX_VALUE)
+                        .asSlice(kv.address(window.getKey()), kv.layout().blockBytes());
+                assertEquals(-1, whole.mismatch(window.getValue()), "block " + window.getKey());
+                kv.returnWindow(window.getValue());
+            }
+        }
+        assertEquals(0, driver.open(), "left on the device");
+    }
+
     @Test
     void shouldMoveBlocksBetweenTwoMemories() throws Exception {
         Config config = HostDevice.config("");
@@ -237,6 +296,12 @@ class CudaEngineTest {
         private final Map<Long, List<Integer>> tokens = new TreeMap<>();
         private final Map<Long, FinishReason> reasons = new ConcurrentHashMap<>();
         private int preemptions;
+        private UnderWay underWay = (first, end, ids, pass) -> {};
+
+        @Override
+        public void onPrefillUnderWay(long key, int firstBlock, int endBlock, int[] blockIds, long pass) {
+            underWay.blocks(firstBlock, endBlock, blockIds, pass);
+        }
 
         @Override
         public void onStep(StepTokens step) {
