@@ -67,8 +67,7 @@ final class SendLease {
         this.blocks = blocks;
         this.deadlineNanos = deadlineNanos;
         this.listener = listener;
-        queue = new ManyToOneConcurrentArrayQueue<>(
-                (int) Math.clamp((long) blocks * piecesABlock, 2, MAX_QUEUED_PIECES));
+        queue = new ManyToOneConcurrentArrayQueue<>(Math.clamp((long) blocks * piecesABlock, 2, MAX_QUEUED_PIECES));
     }
 
     TransferStats stats(long nowNanos, int checksumFailures) {
