@@ -14,24 +14,26 @@ import java.util.function.Predicate;
  */
 public final class TimingModel {
 
+    /** The likeliest of each run given all others, over the whole file; to two digits. */
+    private static final Kernel TTFT_KERNEL = new Kernel(
+            new double[] {0.25, 0.35, 0.2, 0.2, 0.2, 1.9},
+            new double[] {0.04, 0.14, 0.01, 0.14, 0.15, 0.001, 0.035},
+            new double[] {0, 0.001, 0.001, 0.025, 0.035, 0.02, 0.001},
+            0.0046);
+
+    private static final Kernel TPOT_KERNEL = new Kernel(
+            new double[] {0.2, 0.2, 0.13, 0.2, 0.14, 0.85},
+            new double[] {0.1, 0.005, 0.02, 0.012, 0.018, 0.001, 0.008},
+            new double[] {0, 0.001, 0.14, 0.008, 0.045, 0.001, 0.02},
+            0.0005);
+
     /** What is predicted. */
     public enum Metric {
-        TTFT(new Kernel(
-                new double[] {0.25, 0.35, 0.2, 0.2, 0.2, 1.9},
-                new double[] {0.04, 0.14, 0.01, 0.14, 0.15, 0.001, 0.035},
-                new double[] {0, 0.001, 0.001, 0.025, 0.035, 0.02, 0.001},
-                0.0046)),
-        TPOT(new Kernel(
-                new double[] {0.2, 0.2, 0.13, 0.2, 0.14, 0.85},
-                new double[] {0.1, 0.005, 0.02, 0.012, 0.018, 0.001, 0.008},
-                new double[] {0, 0.001, 0.14, 0.008, 0.045, 0.001, 0.02},
-                0.0005));
+        TTFT,
+        TPOT;
 
-        /** The likeliest of each run given all others, over the whole file; to two digits. */
-        private final Kernel kernel;
-
-        Metric(Kernel kernel) {
-            this.kernel = kernel;
+        private Kernel kernel() {
+            return this == TTFT ? TTFT_KERNEL : TPOT_KERNEL;
         }
 
         double measured(ServingPoint p) {
@@ -65,7 +67,7 @@ public final class TimingModel {
         for (int i = 0; i < residuals.length; i++) {
             residuals[i] = Math.log(measured[i] / NonNegativeFit.dot(w, parts.get(i)));
         }
-        return new TimingModel(metric, w, new Kriging(metric.kernel, points, residuals));
+        return new TimingModel(metric, w, new Kriging(metric.kernel(), points, residuals));
     }
 
     /** Milliseconds. */
