@@ -119,10 +119,11 @@ class TimingModelTest {
     @Test
     void shouldNotFollowARunThatContradictsItsNeighbours() throws IOException {
         List<ServingPoint> points = new ArrayList<>();
-        String row =
-                "x; silicon_concurrency=%d,vllm,1,meta-llama/Llama-3.1-70B,h100_sxm,fp8,agg,1024,512,fp8,fp8,%d,4,1,1,,,,,,,,,,,,,,%s,12";
         for (int c = 8; c <= 64; c += 4) {
-            points.add(SiliconSamples.read(csv(row.formatted(c, c, 300 + c)))
+            points.add(SiliconSamples.read(csv(
+                            ("x; silicon_concurrency=%d,vllm,1,meta-llama/Llama-3.1-70B,h100_sxm,fp8,agg,1024,512,fp8,fp8,"
+                                            + "%d,4,1,1,,,,,,,,,,,,,,%s,12")
+                                    .formatted(c, c, 300 + c)))
                     .points()
                     .getFirst());
         }
