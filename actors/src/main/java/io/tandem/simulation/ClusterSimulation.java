@@ -205,8 +205,8 @@ public final class ClusterSimulation {
     private void endPass(SimulatedEngine engine) {
         touch(engine.id);
         policy.passEnded(engine.id, engine.pass, engine.passNanos, now);
-        roles.busy(engine.id, engine.passNanos);
         engine.endPass(ended);
+        int decodes = 0;
         owners.apply(engine.id, engine.cache.events);
         engine.cache.events.clear();
         for (int i = 0; i < ended.size(); i++) {
@@ -223,8 +223,11 @@ public final class ClusterSimulation {
                 engine.remove(s);
                 engine.releaseBlocks(s);
                 policy.finished(s.request, engine.id, now);
+            } else {
+                decodes++;
             }
         }
+        roles.busy(engine.id, engine.passNanos, decodes);
     }
 
     private void prefilled(SimulatedEngine engine, EngineSequence s) {

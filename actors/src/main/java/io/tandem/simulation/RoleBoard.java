@@ -11,6 +11,7 @@ public final class RoleBoard {
     private final EngineRole[] roles;
     private final EngineRole[] previous;
     private final long[] sinceNanos;
+    private final int[] decodes;
     private final Map<EngineRole, Tally> tallies = new EnumMap<>(EngineRole.class);
     private final List<Counts> history = new ArrayList<>();
     private int flips;
@@ -37,6 +38,7 @@ public final class RoleBoard {
         }
         previous = roles.clone();
         sinceNanos = new long[roles.length];
+        decodes = new int[roles.length];
         remember(0);
     }
 
@@ -85,8 +87,15 @@ public final class RoleBoard {
         remember(nowNanos);
     }
 
-    void busy(int worker, long nanos) {
+    /** A pass ended; so many sequences decode on. */
+    void busy(int worker, long nanos, int decodesLeft) {
         of(roles[worker]).busyNanos += nanos;
+        decodes[worker] = decodesLeft;
+    }
+
+    /** Sequences whose prompt is computed and which decode there, as of its latest pass. */
+    public int decodes(int worker) {
+        return decodes[worker];
     }
 
     /** Role changes so far. */

@@ -70,7 +70,7 @@ final class SupervisedRoles implements RoleController {
                     nowNanos - roles.sinceNanos(w),
                     load.steps(),
                     (long) load.backlogTokens(),
-                    load.decodes(),
+                    roles.decodes(w),
                     room));
         }
         var outcome = policy.decide(state, workers, demand, nowNanos);

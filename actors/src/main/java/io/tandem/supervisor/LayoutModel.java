@@ -1,7 +1,10 @@
 package io.tandem.supervisor;
 
 import io.tandem.engine.EngineRole;
+import io.tandem.routing.StepTimeModel;
 import java.util.List;
+import java.util.function.Predicate;
+import java.util.function.ToDoubleFunction;
 
 /**
  * Predicts how close to its targets a cluster is with so many workers of each role, for one demand. Two strains: of
@@ -11,7 +14,8 @@ import java.util.List;
  *
  * <p>Prompts: a queue with as many servers as prefill GPUs (M/G/c by Sakasegawa's approximation, 1977), or the prompts that wait
  * now if that is more. Decodes: the batch follows from Little's law, {@code batch = tokens/s x step time}, or is the one that runs
- * now if that is more. A MIXED worker's steps carry both: its decodes wait while chunks are computed, and the other way round.
+ * now if that is more. A MIXED worker's steps carry both: its decodes wait while chunks are computed, and the other way round. Prompts
+ * fill a prefill GPU's steps; on a MIXED one, where decodes may not wait for company, each pays a step's fixed cost alone.
  */
 final class LayoutModel {
     private static final double TAIL = 2.3; // e^-2.3 = 0.1: the wait that one request in ten exceeds
@@ -64,6 +68,7 @@ final class LayoutModel {
 
     private final double requestsPerNano;
     private final double promptNanos;
+    private final double loneNanos;
     private final double variation;
     private final double longPromptNanos;
     private final double longPromptSteps;
@@ -78,43 +83,50 @@ final class LayoutModel {
     private final double targetItlNanos;
 
     LayoutModel(Demand demand, List<WorkerView> workers, RebalanceSettings settings) {
-        double n = Math.max(1, workers.size());
         requestsPerNano = demand.requestsPerSecond() / 1e9;
         double context = Math.max(1, demand.meanContextTokens());
         targetItlNanos = (double) settings.itlTarget().toNanos();
         double longTokens = demand.uncached().quantile(0.9);
-        double tokenNanos = 0;
-        double one = 0;
-        double slope = 0;
-        double longNanos = 0;
-        double longSteps = 0;
-        double kv = 0;
-        double backlog = 0;
-        double decodes = 0;
-        for (WorkerView w : workers) {
-            tokenNanos += tokenNanos(w) / n;
-            longNanos += w.steps().prefillNanos(longTokens) / n;
-            longSteps += w.steps().steps(longTokens) / n;
-            double slopeHere = slope(w, context, targetItlNanos);
-            slope += slopeHere / n;
-            one += Math.max(0, w.steps().decodeNanos(1, context) - slopeHere) / n;
-            kv += w.kvTokens() / n;
-            backlog += w.waitingPromptTokens() * tokenNanos(w);
-            decodes += w.decodes();
-        }
+        List<WorkerView> prompters = thatKnow(workers, StepTimeModel::prefillLearned);
+        List<WorkerView> decoders = thatKnow(workers, StepTimeModel::decodeLearned);
+        double tokenNanos = mean(prompters, LayoutModel::tokenNanos);
+        double longNanos = mean(prompters, w -> w.steps().prefillNanos(longTokens));
+        double slope = mean(decoders, w -> slope(w, context, targetItlNanos));
+        double one =
+                mean(decoders, w -> Math.max(0, w.steps().decodeNanos(1, context) - slope(w, context, targetItlNanos)));
         promptNanos = demand.uncached().mean() * tokenNanos;
+        double mean = demand.uncached().mean();
+        loneNanos = Math.max(promptNanos, mean(prompters, w -> w.steps().prefillNanos(mean)));
         variation = demand.uncached().squaredVariation();
         longPromptNanos = longNanos;
-        longPromptSteps = longSteps;
+        longPromptSteps = mean(workers, w -> w.steps().steps(longTokens));
         double ttft = (double) settings.ttftTarget().toNanos();
         ttftSlackNanos = Math.max(SLACK_MIN * ttft, ttft - longNanos);
         outputPerNano = demand.outputTokensPerSecond() / 1e9;
         emptyStepNanos = one;
         slopeNanos = slope;
         itlSlackNanos = Math.max(SLACK_MIN * targetItlNanos, targetItlNanos - one);
-        batchMax = Math.max(1, kv / context);
-        backlogNanos = backlog;
-        decodesNow = decodes;
+        batchMax = Math.max(1, mean(workers, WorkerView::kvTokens) / context);
+        backlogNanos = tokenNanos * sum(workers, WorkerView::waitingPromptTokens);
+        decodesNow = sum(workers, WorkerView::decodes);
+    }
+
+    /**
+     * The workers whose own times are measured: one that never had the role has but a prior, which may be several times off and would
+     * make every layout look as if it missed its targets. All, when none has.
+     */
+    private static List<WorkerView> thatKnow(List<WorkerView> workers, Predicate<StepTimeModel> learned) {
+        List<WorkerView> know =
+                workers.stream().filter(w -> learned.test(w.steps())).toList();
+        return know.isEmpty() ? workers : know;
+    }
+
+    private static double mean(List<WorkerView> workers, ToDoubleFunction<WorkerView> of) {
+        return sum(workers, of) / Math.max(1, workers.size());
+    }
+
+    private static double sum(List<WorkerView> workers, ToDoubleFunction<WorkerView> of) {
+        return workers.stream().mapToDouble(of).sum();
     }
 
     /** GPU time of a prompt token when steps are full. */
@@ -191,33 +203,36 @@ final class LayoutModel {
         double prompts = 0;
         double decodes = 0;
         if (promptsMixed < 1) {
-            prompts = promptStrain(layout.prefill(), 1 - promptsMixed, 0);
+            prompts = promptStrain(layout.prefill(), 1 - promptsMixed, promptNanos, 0);
         }
         if (decodesMixed < 1) {
             decodes = decodeStrain(layout.decode(), 1 - decodesMixed, 0);
         }
         if (promptsMixed > 0) {
             double itl = decodesMixed > 0 ? stepNanos(layout.mixed(), decodesMixed, 0) : 0;
-            prompts = Math.max(prompts, promptStrain(layout.mixed(), promptsMixed, itl));
+            prompts = Math.max(prompts, promptStrain(layout.mixed(), promptsMixed, loneNanos, itl));
         }
         if (decodesMixed > 0) {
-            double busy = promptsMixed > 0 ? utilisation(layout.mixed(), promptsMixed) : 0;
+            double busy = promptsMixed > 0 ? utilisation(layout.mixed(), promptsMixed, loneNanos) : 0;
             decodes = Math.max(decodes, decodeStrain(layout.mixed(), decodesMixed, busy));
         }
         return new Strain(prompts, decodes);
     }
 
-    private double utilisation(int servers, double share) {
-        return share * requestsPerNano * promptNanos / servers;
+    private double utilisation(int servers, double share, double nanosEach) {
+        return share * requestsPerNano * nanosEach / servers;
     }
 
-    /** @param besideNanos what each step takes longer for the decodes in it */
-    private double promptStrain(int servers, double share, double besideNanos) {
+    /**
+     * @param nanosEach GPU time of a prompt
+     * @param besideNanos what each step takes longer for the decodes in it
+     */
+    private double promptStrain(int servers, double share, double nanosEach, double besideNanos) {
         double slowed = longPromptSteps * besideNanos;
         double stretch = longPromptNanos <= 0 ? 1 : 1 + slowed / longPromptNanos;
-        double rho = utilisation(servers, share) * stretch;
+        double rho = utilisation(servers, share, nanosEach) * stretch;
         double queue = Math.pow(Math.min(rho, 1), Math.sqrt(2.0 * (servers + 1)) - 1) / servers * inverse(1 - rho);
-        double wait = queue * promptNanos * stretch * (1 + variation) / 2;
+        double wait = queue * nanosEach * stretch * (1 + variation) / 2;
         double waitNow = share * backlogNanos / servers * stretch;
         return (Math.max(TAIL * wait, waitNow) + slowed) / ttftSlackNanos;
     }

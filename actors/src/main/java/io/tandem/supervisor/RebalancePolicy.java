@@ -5,9 +5,11 @@ import io.tandem.supervisor.LayoutModel.Layout;
 import io.tandem.supervisor.LayoutModel.Strain;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Set;
 
 /**
@@ -132,16 +134,20 @@ public final class RebalancePolicy {
                 return rest(State.START, layout, now, layout, "watches the effect of " + w.gpuId() + "'s change");
             }
         }
-        Layout best = best(layout, model);
-        double bestScore = model.strain(best).score();
-        if (bestScore > now.score() * (1 - settings.margin())) {
-            return rest(State.START, layout, now, best, "no layout is better by the margin");
+        List<Layout> better = better(layout, model, now.score() * (1 - settings.margin()));
+        if (better.isEmpty()) {
+            return rest(State.START, layout, now, layout, "no layout is better by the margin");
         }
-        Step step = step(layout, best, model, now.score());
+        Layout best = better.getFirst();
+        Step step = null;
+        for (int i = 0; i < better.size() && step == null; i++) {
+            best = better.get(i);
+            step = step(layout, best, model, now.score());
+        }
         if (step == null) {
-            return rest(State.START, layout, now, best, "a single change would make it worse");
+            return rest(State.START, layout, now, better.getFirst(), "a single change would make it worse");
         }
-        int count = Math.min(step.count(), Math.max(1, (int) (settings.changeShare() * workers.size())));
+        int count = Math.min(step.count(), atOnce(step.count(), workers.size(), now));
         List<Flip> flips = flips(workers, step.from(), step.to(), count, true);
         if (flips.isEmpty()) {
             return rest(State.START, layout, now, best, "every " + step.from() + " worker has changed lately");
@@ -155,6 +161,12 @@ public final class RebalancePolicy {
             return rest(confirmed, layout, now, best, why + ", round " + confirmed.rounds() + " of " + needed);
         }
         return act(flips, nowNanos, layout, now, best, why);
+    }
+
+    /** A share of the workers; where a target is nearly missed half of the way, so that the way does not take an hour. */
+    private int atOnce(int way, int workers, Strain now) {
+        boolean urgent = now.score() > (1 + settings.actAbove()) / 2;
+        return Math.max(1, Math.max(urgent ? way / 2 : 0, (int) (settings.changeShare() * workers)));
     }
 
     private boolean reverses(List<WorkerView> workers, Flip flip) {
@@ -188,10 +200,9 @@ public final class RebalancePolicy {
         return (int) workers.stream().filter(w -> w.role() == role).count();
     }
 
-    /** Every split into two kinds, all MIXED, and what a few changes reach from here. */
-    private static Layout best(Layout from, LayoutModel model) {
+    /** Of every split into two kinds, all MIXED, and what a few changes reach from here: those below a score, the best first. */
+    private static List<Layout> better(Layout from, LayoutModel model, double than) {
         Set<Layout> candidates = new LinkedHashSet<>();
-        candidates.add(from);
         int n = from.workers();
         for (int p = 1; p < n; p++) {
             candidates.add(new Layout(p, n - p, 0));
@@ -202,46 +213,36 @@ public final class RebalancePolicy {
                 candidates.add(new Layout(from.prefill() + p, from.decode() + d, from.mixed() - p - d));
             }
         }
-        Layout best = from;
-        double bestScore = model.strain(from).score();
+        Map<Layout, Double> scores = new LinkedHashMap<>();
         for (Layout c : candidates) {
-            if (Math.min(c.prefill(), Math.min(c.decode(), c.mixed())) >= 0 && c.servesAll()) {
+            if (Math.min(c.prefill(), Math.min(c.decode(), c.mixed())) >= 0 && c.servesAll() && !c.equals(from)) {
                 double score = model.strain(c).score();
-                if (score < bestScore) {
-                    best = c;
-                    bestScore = score;
+                if (score <= than) {
+                    scores.put(c, score);
                 }
             }
         }
-        return best;
+        return scores.entrySet().stream()
+                .sorted(Map.Entry.comparingByValue())
+                .map(Map.Entry::getKey)
+                .toList();
     }
 
     private record Step(EngineRole from, EngineRole to, int count, double score) {}
 
-    /**
-     * The change to make next: of those that lead to the target the one with the best layout after it. When each of them would
-     * be worse than the present, any other that is better by the margin; null when there is none.
-     */
-    private Step step(Layout layout, Layout target, LayoutModel model, double score) {
-        Step towards = null;
-        Step any = null;
+    /** The change to make next: of those that lead to the target the one with the best layout after it; null when none helps. */
+    private static Step step(Layout layout, Layout target, LayoutModel model, double score) {
+        Step best = null;
         for (EngineRole from : ROLES) {
             for (EngineRole to : ROLES) {
-                if (from == to
-                        || layout.of(from) == 0
-                        || !layout.flip(from, to, 1).servesAll()) {
-                    continue;
-                }
-                double after = model.strain(layout.flip(from, to, 1)).score();
                 int count = Math.min(layout.of(from) - target.of(from), target.of(to) - layout.of(to));
-                towards = count > 0 ? better(towards, new Step(from, to, count, after)) : towards;
-                any = better(any, new Step(from, to, 1, after));
+                if (count > 0 && layout.flip(from, to, 1).servesAll()) {
+                    double after = model.strain(layout.flip(from, to, 1)).score();
+                    best = better(best, new Step(from, to, count, after));
+                }
             }
         }
-        if (towards != null && towards.score() < score) {
-            return towards;
-        }
-        return any != null && any.score() <= score * (1 - settings.margin()) ? any : null;
+        return best != null && best.score() < score ? best : null;
     }
 
     private static Step better(Step a, Step b) {
@@ -255,13 +256,17 @@ public final class RebalancePolicy {
         Comparator<WorkerView> order = towardsPrompts ? fitness.reversed() : fitness;
         List<Flip> flips = new ArrayList<>(count);
         workers.stream()
-                .filter(w -> w.role() == from
-                        && (!dwell || w.roleAgeNanos() >= settings.minDwell().toNanos()))
+                .filter(w -> w.role() == from && !(dwell && dwells(w)))
                 .sorted(order.thenComparingDouble(w -> w.decodes() + w.waitingPromptTokens() / 512.0)
                         .thenComparing(WorkerView::gpuId))
                 .limit(count)
                 .forEach(w -> flips.add(new Flip(w.gpuId(), from, to)));
         return flips;
+    }
+
+    /** A role that was never changed is nobody's decision of late: nothing is undone by giving it up. */
+    private boolean dwells(WorkerView w) {
+        return w.changed() && w.roleAgeNanos() < settings.minDwell().toNanos();
     }
 
     /** How much better a worker is at prompts than at decodes; only the ratio between workers means something. */

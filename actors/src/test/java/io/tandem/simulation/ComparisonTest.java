@@ -101,7 +101,7 @@ class ComparisonTest {
     @Test
     void shouldKeepAccountOfRoles() {
         RoleBoard board = new RoleBoard(Layout.parse("dynamic:4"));
-        board.busy(0, 50);
+        board.busy(0, 50, 0);
         board.flip(0, EngineRole.DECODE, 100);
         board.flip(0, EngineRole.DECODE, 150);
         assertEquals(1, board.flips());

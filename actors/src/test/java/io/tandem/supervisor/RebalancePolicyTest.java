@@ -7,7 +7,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.tandem.engine.EngineRole;
+import io.tandem.routing.StepTimeModel;
+import io.tandem.routing.StepTimes;
 import io.tandem.supervisor.RebalancePolicy.Flip;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -72,8 +76,9 @@ class RebalancePolicyTest {
         }
         for (int i = 1; i < c.flips().size(); i++) {
             long pause = c.flippedAt().get(i) - c.flippedAt().get(i - 1);
+            // Several workers may change in one round.
             assertTrue(
-                    pause >= RoleCluster.settings().settleTime().toNanos(),
+                    pause == 0 || pause >= RoleCluster.settings().settleTime().toNanos(),
                     "pause of " + pause / 1e9 + " s before " + i);
             for (int j = 0; j < i; j++) {
                 if (c.flips().get(i).gpuId().equals(c.flips().get(j).gpuId())) {
@@ -120,6 +125,46 @@ class RebalancePolicyTest {
     }
 
     @Test
+    void shouldNotBelieveThePriorOfWorkersThatNeverComputedAPrompt() {
+        StepTimeModel measured = new StepTimeModel(8192, 6e6, 20e3, 20);
+        measured.adopt(new StepTimes(new double[] {6e6, 0, 20, 0}, new double[] {6e6, 20e3, 0, 0}, 100, 100), 8192);
+        // Five times too slow: what every DECODE worker says before its first prompt.
+        StepTimeModel prior = new StepTimeModel(8192, 6e6, 100e3, 20);
+        DemandWindow window = new DemandWindow(20 * RoleCluster.SECOND);
+        for (int i = 0; i < 2_000; i++) {
+            window.arrived(1_000, i * RoleCluster.SECOND / 100);
+            window.finished(1_000, 50, i * RoleCluster.SECOND / 100);
+        }
+        List<WorkerView> views = new ArrayList<>();
+        for (int i = 0; i < 8; i++) {
+            EngineRole role = EIGHT[i];
+            views.add(new WorkerView(
+                    "gpu-" + i, true, role, role, 0, role == PREFILL ? measured : prior, 0, 0, 1_000_000));
+        }
+        // 100 prompts/s of 1,000 tokens at 20 us take half of four GPUs.
+        var outcome = new RebalancePolicy(RoleCluster.settings())
+                .decide(
+                        RebalancePolicy.State.START,
+                        views,
+                        window.demand(20 * RoleCluster.SECOND),
+                        20 * RoleCluster.SECOND);
+        assertTrue(outcome.verdict().promptStrain() < 0.3, outcome.verdict().toString());
+    }
+
+    @Test
+    void shouldGoHalfOfTheWayAtOnceWhereATargetIsNearlyMissed() {
+        EngineRole[] many = new EngineRole[32];
+        Arrays.fill(many, 0, 16, PREFILL);
+        Arrays.fill(many, 16, 32, DECODE);
+        RoleCluster c = new RoleCluster(4, RoleCluster.settings(), many);
+        c.run(60, 100, 4_500, 60);
+        long first = c.flippedAt().getFirst();
+        long together = c.flippedAt().stream().filter(at -> at == first).count();
+        assertTrue(together >= 2 && together <= 6, c.flips() + " at " + c.flippedAt());
+        assertTrue(first < 15 * RoleCluster.SECOND, "roles nobody has changed need no dwell: " + c.flippedAt());
+    }
+
+    @Test
     void shouldLetTheLastWorkerDoBoth() {
         RoleCluster c = new RoleCluster(1, RoleCluster.settings(), PREFILL, DECODE);
         c.lose(1);
@@ -152,7 +197,7 @@ class RebalancePolicyTest {
     void shouldWaitForAChangeToBeDoneAndGiveItUpInTheEnd() {
         RebalancePolicy policy = new RebalancePolicy(RoleCluster.settings());
         RoleCluster c = new RoleCluster(1, RoleCluster.settings(), EIGHT);
-        promptHeavy(c, 8);
+        promptHeavy(c, 2);
         List<WorkerView> unchanged = c.views();
         Flip flip = new Flip("gpu-4", DECODE, PREFILL);
         long told = 1_000 * RoleCluster.SECOND;
@@ -186,8 +231,9 @@ class RebalancePolicyTest {
                 moves.flippedAt(),
                 "changes keep their distance across the hand-over");
         for (int i = 1; i < moves.flippedAt().size(); i++) {
-            assertTrue(moves.flippedAt().get(i) - moves.flippedAt().get(i - 1)
-                    >= RoleCluster.settings().settleTime().toNanos());
+            long pause = moves.flippedAt().get(i) - moves.flippedAt().get(i - 1);
+            assertTrue(
+                    pause == 0 || pause >= RoleCluster.settings().settleTime().toNanos());
         }
         assertTrue(Collections.max(moves.flippedAt()) > 0);
     }
