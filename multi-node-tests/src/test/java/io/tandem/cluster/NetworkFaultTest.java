@@ -7,6 +7,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -30,12 +31,15 @@ class NetworkFaultTest {
     static Path directory;
 
     private static ForkedCluster start(NetworkSpaces spaces) {
+        return start(spaces, List.of("api"));
+    }
+
+    private static ForkedCluster start(NetworkSpaces spaces, List<String> apis) {
         Map<String, String> gpus = new LinkedHashMap<>();
         WORKERS.forEach(w -> gpus.put(w, w.substring(0, w.indexOf('-'))));
         return ForkedCluster.start(
                 directory,
-                new ForkedCluster.Plan(
-                        ModelFile.path(), List.of("api"), gpus, SETTINGS, ForkedCluster.NO_COMPUTE_FLAGS, spaces));
+                new ForkedCluster.Plan(ModelFile.path(), apis, gpus, SETTINGS, ForkedCluster.NO_COMPUTE_FLAGS, spaces));
     }
 
     private static VerifiedLoad load(ForkedCluster cluster) {
@@ -85,6 +89,32 @@ class NetworkFaultTest {
             ChaosTest.check(cluster, load, strikes);
             assertTrue(packets[0] > 1 / LOSS, packets[0] + " packets");
         }
+    }
+
+    /** Its clients still reach it, so it must tell them what it cannot do; those of the other API node notice nothing. */
+    @Test
+    void shouldLoseNothingWhenAnApiNodeReachesNobody() {
+        List<String> nodes =
+                Stream.concat(Stream.of("api-0", "api-1"), WORKERS.stream()).toList();
+        try (NetworkSpaces spaces = NetworkSpaces.create(nodes);
+                ForkedCluster cluster = start(spaces, List.of("api-0", "api-1"))) {
+            VerifiedLoad load = load(cluster);
+            Strikes strikes = new Strikes(cluster, load, 60);
+            load.run(CLIENTS, 0, () -> {
+                strikes.other("api-1 isolated for 2.5 s", () -> isolate(spaces, "api-1", nodes, 2_500));
+                load.allowEnds("api-1");
+                strikes.other("api-1 isolated for 20 s", () -> isolate(spaces, "api-1", nodes, 20_000));
+            });
+            System.out.println("answers that api-1 ended, by error: " + load.ends());
+            ChaosTest.check(cluster, load, strikes);
+        }
+    }
+
+    private static void isolate(NetworkSpaces spaces, String node, List<String> nodes, int millis) {
+        List<String> others = nodes.stream().filter(n -> !n.equals(node)).toList();
+        others.forEach(other -> spaces.part(node, other));
+        Poll.pause(millis);
+        others.forEach(other -> spaces.join(node, other));
     }
 
     private static void cutOff(NetworkSpaces spaces, String node, int millis) {

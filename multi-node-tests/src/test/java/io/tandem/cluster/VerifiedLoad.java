@@ -12,7 +12,9 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
@@ -38,7 +40,7 @@ final class VerifiedLoad {
      * @param ttftNanos from the (last) sending to the first token
      * @param gapNanos longest pause between two tokens
      * @param gapEndNanos when that pause ended
-     * @param broken times its API node was killed under it, so that it was asked anew
+     * @param broken times its API node ended under it, so that it was asked anew
      * @param why the last worker took it over; else why its route was chosen
      */
     record Answered(
@@ -60,6 +62,8 @@ final class VerifiedLoad {
     private final List<Answered> answered = Collections.synchronizedList(new ArrayList<>());
     private final List<String> lost = Collections.synchronizedList(new ArrayList<>());
     private final List<String> wrong = Collections.synchronizedList(new ArrayList<>());
+    private final Set<String> mayEnd = ConcurrentHashMap.newKeySet();
+    private final Map<String, Integer> ends = new ConcurrentHashMap<>();
     private volatile boolean enough;
 
     VerifiedLoad(ForkedCluster cluster, IntFunction<Question> questions) {
@@ -91,6 +95,16 @@ final class VerifiedLoad {
 
     private int next(int atLeast) {
         return enough && (asked.get() >= atLeast || !lost.isEmpty()) ? -1 : asked.getAndIncrement();
+    }
+
+    /** From now on this API node may end answers with an error; its clients ask the next one. */
+    void allowEnds(String api) {
+        mayEnd.add(api);
+    }
+
+    /** How often answers ended so, by the error's code. */
+    Map<String, Integer> ends() {
+        return Map.copyOf(ends);
     }
 
     int asked() {
@@ -155,10 +169,15 @@ final class VerifiedLoad {
                     LockSupport.parkNanos(RETRY_PAUSE_NANOS);
                     continue;
                 }
+                if (!reading.error.isNull() && mayEnd.contains(api)) {
+                    ends.merge(reading.error.path("code").asText(), 1, Integer::sum);
+                    broken++;
+                    continue;
+                }
                 judge(n, question, reading, api, broken);
                 return;
             } catch (IOException | UncheckedIOException e) {
-                if (cluster.isAlive(api) && cluster.starts(api) == start) {
+                if (cluster.isAlive(api) && cluster.starts(api) == start && !mayEnd.contains(api)) {
                     lost.add("request " + n + " by " + api + " after " + reading.tokens.size() + " tokens: " + e);
                     return;
                 }
