@@ -14,6 +14,7 @@ import java.util.function.BiConsumer;
  */
 public final class BackendsAhead implements GpuHost.BackendFactory, AutoCloseable {
     private final ConcurrentHashMap<String, CompletableFuture<ComputeBackend>> ahead = new ConcurrentHashMap<>();
+    private final ConcurrentHashMap<String, String> gone = new ConcurrentHashMap<>();
     private final GpuHost.BackendFactory opener;
     private final BiConsumer<String, Throwable> onFailure;
 
@@ -58,9 +59,15 @@ public final class BackendsAhead implements GpuHost.BackendFactory, AutoCloseabl
         try {
             return opener.open(gpuId);
         } catch (IOException | RuntimeException | Error e) {
+            gone.put(gpuId, String.valueOf(e.getMessage()));
             onFailure.accept(gpuId, e);
             throw e;
         }
+    }
+
+    @Override
+    public String gone(String gpuId) {
+        return gone.getOrDefault(gpuId, "");
     }
 
     /** Closes what no worker has taken. */

@@ -24,6 +24,11 @@ public record GpuHost(
     @FunctionalInterface
     public interface BackendFactory {
         ComputeBackend open(String gpuId) throws IOException;
+
+        /** Why the GPU cannot be had again in this process, which is ending for it; empty when that is not so. */
+        default String gone(String gpuId) {
+            return "";
+        }
     }
 
     /** Opens what moves blocks for one GPU. */

@@ -48,7 +48,8 @@ public final class WorkerShards {
             LOG.error("GPU {} is not on this node; its worker does not start here", gpuId);
             return Behaviors.stopped();
         }
-        return WorkerActor.create(gpuId, host, registries);
+        String gone = host.backends().gone(gpuId);
+        return gone.isEmpty() ? WorkerActor.create(gpuId, host, registries) : GoneWorker.create(gpuId, gone);
     }
 
     /** The GPUs that a node with these cluster roles owns. */

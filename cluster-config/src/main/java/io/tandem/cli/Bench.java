@@ -124,6 +124,12 @@ final class Bench {
         @Option(names = "--repeats", defaultValue = "7", description = "requests a length (default: ${DEFAULT-VALUE})")
         int repeats;
 
+        @Option(
+                names = "--warm-up",
+                defaultValue = "3",
+                description = "requests before, while the nodes' code compiles (default: ${DEFAULT-VALUE})")
+        int warmUp;
+
         @Option(names = "--lengths", split = ",", defaultValue = "16,32,64,128,512,1900", description = "prompt tokens")
         List<Integer> lengths;
 
@@ -133,8 +139,8 @@ final class Bench {
                 String model =
                         api.get("/v1/models").path("data").path(0).path("id").asText();
                 Random random = new Random(7);
-                for (int i = 0; i < 3; i++) {
-                    measure(api, body(model, randomPrompt(random, 512), 8));
+                for (int i = 0; i < warmUp; i++) {
+                    measure(api, body(model, randomPrompt(random, i < 3 ? 512 : 64), 2));
                 }
                 System.out.println(
                         "| prompt tokens | TTFT ms, median | lowest | highest | to the second token, ms | KV blocks moved"

@@ -30,6 +30,7 @@ public final class CudaBackend implements ComputeBackend {
 
     private static final Logger LOG = LoggerFactory.getLogger(CudaBackend.class);
     private static final int FLIGHTS = 2;
+    private static final long NOWHERE = 0x7000_0000_0000_0000L;
     /** Turns of waiting for a pass before the thread begins to yield: some tens of microseconds. */
     private static final int SPINS = 20_000;
 
@@ -211,12 +212,28 @@ public final class CudaBackend implements ComputeBackend {
         try {
             driver.makeCurrent();
             marks.begin();
+            if (marks.begun() == settings.faultAfterPasses()) {
+                breakDevice();
+            }
             enqueue(batch, flight, output);
             driver.record(((CudaKvMemory) kv).lastPass(), stream);
         } catch (CudaException e) {
             throw lost("cannot run a pass: " + e.getMessage(), e);
         }
         submitted++;
+    }
+
+    /** What a broken kernel does: reads where nothing is, after which the context is lost. */
+    private void breakDevice() {
+        LOG.warn(
+                "{} is broken on purpose: tandem.compute.cuda.fault-after-passes",
+                driver.facts().name());
+        kernels.afterCopy();
+        kernels.call(KernelName.READ_PROBE)
+                .address(NOWHERE)
+                .wide(1 << 20)
+                .address(NOWHERE)
+                .on(1);
     }
 
     private void enqueue(ForwardBatch batch, Flight flight, ForwardOutput output) {

@@ -121,6 +121,9 @@ interface CudaDriver extends AutoCloseable {
     /** Why this device cannot read the memory of another one, by its {@link #uuid}; empty when it can. */
     String peerRefusal(byte[] uuid);
 
+    /** Lets this device read what another driver of this process allocates, without the host between, where it can. */
+    void enablePeer(CudaDriver peer);
+
     /** Copies from what another driver of this process allocated, on whatever device. */
     void copyFromPeer(long to, CudaDriver peer, long from, long bytes, Stream stream);
 

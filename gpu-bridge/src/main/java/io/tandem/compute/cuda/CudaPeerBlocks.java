@@ -16,12 +16,15 @@ import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * KV blocks of other workers on this host, by CUDA's memory handles between processes and by peer copies within one. One thread
  * and one stream of its own, beside the passes; the queue is bounded by the leases and links there are.
  */
 final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(CudaPeerBlocks.class);
     private static final long POLL_NANOS = 20_000;
     private static final int MAX_TOGETHER = 512;
 
@@ -124,13 +127,14 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
             throw new IllegalStateException(
                     "the peer's blocks have " + t.blockBytes() + " bytes, these " + layout.blockBytes());
         }
-        CudaPeerBlocks here = HERE.get(t.pool());
-        if (here != null) {
-            return new Source(here.base, t.blocks(), here.driver);
-        }
         String refusal = driver.peerRefusal(t.device());
         if (!refusal.isEmpty()) {
             throw new IllegalStateException(refusal);
+        }
+        CudaPeerBlocks here = HERE.get(t.pool());
+        if (here != null) {
+            driver.enablePeer(here.driver);
+            return new Source(here.base, t.blocks(), here.driver);
         }
         return new Source(driver.openShared(t.handle()), t.blocks(), null);
     }
@@ -140,11 +144,8 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
         add(new Task() {
             @Override
             public void run(Stream stream, Event over) {
-                try {
-                    release(sources.remove(link));
-                } finally {
-                    done.run();
-                }
+                release(sources.remove(link));
+                done.run();
             }
 
             @Override
@@ -156,7 +157,11 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
 
     private void release(Source source) {
         if (source != null && source.owner() == null) {
-            driver.closeShared(source.base());
+            try {
+                driver.closeShared(source.base());
+            } catch (CudaException e) {
+                LOG.warn("a peer's blocks cannot be closed: {}", e.getMessage());
+            }
         }
     }
 

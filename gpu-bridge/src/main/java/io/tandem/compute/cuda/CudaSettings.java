@@ -13,7 +13,8 @@ public record CudaSettings(
         boolean graphs,
         boolean overlapKernels,
         String cublasLt,
-        Duration stepTimeout) {
+        Duration stepTimeout,
+        long faultAfterPasses) {
 
     public CudaSettings {
         if (device < 0 || device > 255) {
@@ -30,6 +31,10 @@ public record CudaSettings(
         if (transferLayerGroups < 1 || transferLayerGroups > 256) {
             throw new IllegalArgumentException(
                     "tandem.compute.cuda.transfer-layer-groups must be 1 to 256, not " + transferLayerGroups);
+        }
+        if (faultAfterPasses < 0) {
+            throw new IllegalArgumentException(
+                    "tandem.compute.cuda.fault-after-passes must be 0 (never) or more, not " + faultAfterPasses);
         }
         if (stepTimeout.toMillis() < 100 || stepTimeout.toMinutes() > 60) {
             throw new IllegalArgumentException(
@@ -49,6 +54,7 @@ public record CudaSettings(
                 c.getBoolean("graphs"),
                 c.getBoolean("overlap-kernels"),
                 c.getString("cublas-lt"),
-                c.getDuration("step-timeout"));
+                c.getDuration("step-timeout"),
+                c.getLong("fault-after-passes"));
     }
 }

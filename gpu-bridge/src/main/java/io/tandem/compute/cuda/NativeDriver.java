@@ -317,6 +317,13 @@ final class NativeDriver implements CudaDriver {
     }
 
     @Override
+    public void enablePeer(CudaDriver peer) {
+        if (peer.facts().ordinal() != facts.ordinal()) {
+            PeerCalls.enable(((NativeDriver) peer).context.address());
+        }
+    }
+
+    @Override
     public void copyFromPeer(long to, CudaDriver peer, long from, long bytes, Stream stream) {
         long theirs = ((NativeDriver) peer).context.address();
         PeerCalls.copy(to, context.address(), from, theirs, bytes, handle(stream));

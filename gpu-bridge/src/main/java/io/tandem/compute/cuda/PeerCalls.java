@@ -19,6 +19,7 @@ final class PeerCalls {
     private static final MemoryLayout HANDLE =
             MemoryLayout.structLayout(MemoryLayout.sequenceLayout(HANDLE_BYTES, ValueLayout.JAVA_BYTE));
     private static final int LAZY_ENABLE_PEER_ACCESS = 1;
+    private static final int ALREADY_ENABLED = 704;
 
     private static final MethodHandle DEVICE = bind("cuDeviceGet", ValueLayout.ADDRESS, INT);
     private static final MethodHandle DEVICE_UUID = bind("cuDeviceGetUuid", ValueLayout.ADDRESS, INT);
@@ -26,6 +27,7 @@ final class PeerCalls {
     private static final MethodHandle GET_HANDLE = bind("cuIpcGetMemHandle", ValueLayout.ADDRESS, LONG);
     private static final MethodHandle OPEN_HANDLE = bind("cuIpcOpenMemHandle_v2", ValueLayout.ADDRESS, HANDLE, INT);
     private static final MethodHandle CLOSE_HANDLE = bind("cuIpcCloseMemHandle", LONG);
+    private static final MethodHandle ENABLE_PEER = bind("cuCtxEnablePeerAccess", LONG, INT);
     private static final MethodHandle COPY_PEER = bind("cuMemcpyPeerAsync", LONG, LONG, LONG, LONG, LONG, LONG);
 
     private PeerCalls() {}
@@ -94,6 +96,18 @@ final class PeerCalls {
     static void close(long address) {
         try {
             check("cuIpcCloseMemHandle", (int) CLOSE_HANDLE.invokeExact(address));
+        } catch (Throwable e) {
+            throw unexpected(e);
+        }
+    }
+
+    /** Gives the current context access to another one. */
+    static void enable(long context) {
+        try {
+            int result = (int) ENABLE_PEER.invokeExact(context, 0);
+            if (result != ALREADY_ENABLED) {
+                check("cuCtxEnablePeerAccess", result);
+            }
         } catch (Throwable e) {
             throw unexpected(e);
         }

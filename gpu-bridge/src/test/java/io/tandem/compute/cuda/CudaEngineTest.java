@@ -251,6 +251,15 @@ class CudaEngineTest {
     }
 
     @Test
+    void shouldBreakTheDeviceWithThePassThatIsSet() throws Exception {
+        HostDriver driver = new HostDriver();
+        Recorder recorder = loseDevice(driver, "tandem.compute.cuda.fault-after-passes = 9", () -> {});
+        assertEquals(6, recorder.reasons.size());
+        recorder.reasons.values().forEach(r -> assertEquals(FinishReason.ERROR, r));
+        assertTrue(recorder.tokens.values().stream().allMatch(t -> t.size() < 10), recorder.tokens.toString());
+    }
+
+    @Test
     void shouldNoticeAPassThatHangs() throws Exception {
         HostDriver driver = new HostDriver();
         Recorder recorder = loseDevice(driver, "tandem.compute.cuda.step-timeout = 300ms", driver::hang);

@@ -314,6 +314,9 @@ final class HostDriver implements CudaDriver {
     }
 
     @Override
+    public void enablePeer(CudaDriver peer) {}
+
+    @Override
     public void copyFromPeer(long to, CudaDriver peer, long from, long bytes, Stream stream) {
         copyOnDevice(to, from, bytes, stream);
     }
