@@ -68,7 +68,7 @@ final class AheadOfTimeCache {
             if (!node.isAlive() || System.nanoTime() - end > 0) {
                 throw new IOException("the node that should make it did not start");
             }
-            Thread.sleep(50);
+            Thread.sleep(ApiClient.READY_POLL_MILLIS);
         }
     }
 

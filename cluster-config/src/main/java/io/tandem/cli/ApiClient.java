@@ -18,6 +18,9 @@ import java.util.stream.Stream;
 
 /** A node's HTTP API as the command line uses it. */
 final class ApiClient implements AutoCloseable {
+    /** Between two looks whether a node is ready: each costs a node that starts some milliseconds of its processor. */
+    static final int READY_POLL_MILLIS = 100;
+
     private static final int CONNECT_MILLIS = 5000;
     static final ObjectMapper JSON = new ObjectMapper();
 
@@ -27,6 +30,7 @@ final class ApiClient implements AutoCloseable {
             .build();
     private final String baseUrl;
     private final String apiKey;
+    private boolean listening;
 
     ApiClient(String baseUrl, String apiKey) {
         if (!baseUrl.matches("https?://[^/\\s]+/?")) {
@@ -53,7 +57,10 @@ final class ApiClient implements AutoCloseable {
 
     /** Status of a GET; -1 = nobody answers. */
     int status(String path) throws InterruptedException {
-        if (!listening()) {
+        if (!listening) {
+            listening = listens();
+        }
+        if (!listening) {
             return -1;
         }
         try {
@@ -65,7 +72,7 @@ final class ApiClient implements AutoCloseable {
     }
 
     /** By a plain connection: who waits for a node's start should not spend its processor on requests that fail. */
-    private boolean listening() {
+    private boolean listens() {
         URI uri = URI.create(baseUrl);
         int port = uri.getPort() >= 0 ? uri.getPort() : "https".equals(uri.getScheme()) ? 443 : 80;
         try (Socket probe = new Socket()) {

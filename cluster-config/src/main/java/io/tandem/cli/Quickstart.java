@@ -140,7 +140,7 @@ final class Quickstart implements Callable<Integer> {
             if (System.nanoTime() - end > 0) {
                 throw new IllegalStateException("not ready after " + READY_SECONDS + " s; see " + children);
             }
-            Thread.sleep(50);
+            Thread.sleep(ApiClient.READY_POLL_MILLIS);
         }
     }
 
