@@ -5,11 +5,6 @@
 
 #if __CUDA_ARCH__ >= 900
 
-/** Every thread of the cluster arrives; what they wrote to shared memory is visible. */
-DEVICE void clusterBarrier() {
-    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
-}
-
 /** A float of another block's shared memory, by the address it has here. */
 DEVICE float peerFloat(u32 address, int block) {
     float value;

@@ -1,262 +1,372 @@
-// Prefill attention on Hopper's warpgroup instructions: two warpgroups of 64 query rows, KV tiles of 128 tokens.
+// Prefill attention on Hopper: one warp has the copy engine fetch queries, keys and values, two warpgroups of 64 query rows each
+// multiply, KV tiles of 128 tokens.
 //
-// While the tensor cores add the values of one tile, the next tile's scores are multiplied right behind them, and their
-// softmax runs while the values are still being added. Keys and values are double-buffered; a tile's loads have a whole
-// tile's work to arrive.
+// The two warpgroups take turns at the tensor cores: while one adds the values of a tile and multiplies the scores of the next,
+// the other turns its scores into weights. Within a warpgroup the softmax of a tile runs beside the values of the one before. The grid
+// stays: a block takes (query rows, head) after (query rows, head) from a counter, and the copies run ahead into the next one.
+//
+// Blocks of a cluster work on heads of one KV head and the same rows: each fetches its share of a tile's keys and values for
+// all of them. That spares the way from the L2, and the power it takes.
 #pragma once
+#include "copy_engine.cuh"
+#include "flash_rows.cuh"
 #include "prefill_task.cuh"
-#include "wgmma.cuh"
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
-constexpr int FLASH_TOKENS = 128;
+constexpr int FLASH_BLOCKS = FLASH_TOKENS / KV_BLOCK_TOKENS;
+constexpr int FLASH_GROUPS = 2;  // warpgroups that multiply
+constexpr int FLASH_ROWS = FLASH_GROUPS * 64;
+constexpr int FLASH_THREADS = (FLASH_GROUPS + 1) * 128;
+constexpr int FLASH_MULTIPLYING = FLASH_GROUPS * 128;  // threads
+constexpr int FLASH_TURNS = 1;                         // number of the first warpgroup's named barrier; the next is the second's
+constexpr int FLASH_TAIL = FLASH_TURNS + FLASH_GROUPS;
 
-template <int DP>
-struct FlashShape {
-    static constexpr int PANELS = DP / 64;                        // of 64 elements: rows of 128 bytes
-    static constexpr int PANEL_BYTES = FLASH_TOKENS * 128;        // 128 rows, of queries as of tokens
-    static constexpr int TILE_BYTES = PANELS * PANEL_BYTES;
-    static constexpr int SHARED_BYTES = 5 * TILE_BYTES + 1024;    // queries, two of keys, two of values; aligned by hand
-    static constexpr int VECTORS = DP / 8;                        // of a row
-    static constexpr int ROWS = PREFILL_THREADS / VECTORS;        // that the block loads at a time
-    static constexpr int LOADS = FLASH_TOKENS / ROWS;
+/** The barriers and the task handed over, beside the tiles. */
+struct FlashShared {
+    u64 queriesFull, queriesFree, indexFull, indexFree;
+    u64 keysFull[FLASH_STAGES], keysFree[FLASH_STAGES], valuesFull[FLASH_STAGES], valuesFree[FLASH_STAGES];
+    FlashTask task;
+    u32 index;  // of the cluster's next task, from its first block
 };
 
-/** Address of 16-byte vector v of a row of a tile. */
-template <int DP>
-DEVICE u32 flashPlace(u32 base, int row, int v) {
-    return base + v / 8 * FlashShape<DP>::PANEL_BYTES + row * 128 + ((v % 8 ^ (row & 7)) << 4);
-}
+struct FlashPlaces {
+    u32 queries, keys, values;
 
-/** A thread's part in loading tiles: one 16-byte vector of every ROWS-th token. */
-template <int DP>
-struct FlashLoader {
+    template <class Shape>
+    DEVICE static FlashPlaces of() {
+        u32 first = (sharedAddress(dynamicShared) + 1023) & ~1023u;
+        return FlashPlaces{first, first + Shape::TILE_BYTES, first + (1 + FLASH_STAGES) * Shape::TILE_BYTES};
+    }
+};
+
+/** Sequences, rows and the KV they attend to, as the kernel got them. */
+struct FlashInputs {
+    const byte *queryMap, *kvMap;
+    const int *blockTables, *queryStarts, *contextStarts;
+    int S, H, G, maxBlocks;
+    u32 blockRows, layerRows;  // of a KV block and before the layer, in rows of the KV map
+};
+
+/** The warp that fetches: all lanes walk the tasks, a lane each copies a panel of a KV block. */
+template <int DP, int CLUSTER>
+struct FlashProducer {
     typedef FlashShape<DP> Shape;
-    static constexpr int BLOCKS = FLASH_TOKENS / KV_BLOCK_TOKENS;  // KV blocks of a tile
-    const PagedKv& kv;
-    int end;
-    int v, row;
-    u32 place, blockBytes;
-    const byte* source;  // of keys, in block 0
+    const FlashInputs& in;
+    FlashShared& shared;
+    FlashPlaces places;
+    int lane, panel, rank;
+    RingCursor<FLASH_STAGES> keys, values;
+    u32 queriesParity = 0, indexParity = 0;
 
-    DEVICE FlashLoader(const PagedKv& kv, int end)
-        : kv(kv), end(end), v(threadIdx.x % Shape::VECTORS), row(threadIdx.x / Shape::VECTORS) {
-        place = flashPlace<DP>(0, row, v);
-        blockBytes = kv.blockBytes;
-        source = kv.base + kv.layerOffset + ((long)kv.head * KV_BLOCK_TOKENS + row % KV_BLOCK_TOKENS) * kv.D * 2 + v * 16;
-    }
+    DEVICE FlashProducer(const FlashInputs& in, FlashShared& shared)
+        : in(in), shared(shared), places(FlashPlaces::of<Shape>()), lane(threadIdx.x & 31), panel(lane % Shape::PANELS),
+          rank(CLUSTER > 1 ? clusterRank() : 0) {}
 
-    /** A tile's KV blocks, one a lane: load hands them round. */
-    DEVICE int blocks(int tile) const {
-        int block = tile * BLOCKS + (threadIdx.x & 31) % BLOCKS;
-        return block * KV_BLOCK_TOKENS < end ? kv.table[block] : 0;
-    }
-
-    /** The rows of tokens at or beyond end become zeros. */
-    DEVICE void load(u32 target, int part, int tile, int blocks) const {
-        const byte* from = source + (part ? (long)kv.G * KV_BLOCK_TOKENS * kv.D * 2 : 0);
-        int first = tile * FLASH_TOKENS + row;
-        target += place;
-        bool whole = (tile + 1) * FLASH_TOKENS <= end && kv.D == DP;
-#pragma unroll
-        for (int i = 0; i < Shape::LOADS; i++) {
-            u32 block = __shfl_sync(~0u, blocks, (row + i * Shape::ROWS) / KV_BLOCK_TOKENS);
-            const byte* at = from + (u64)block * blockBytes;
-            if (whole) {
-                copyAsync16(target + i * Shape::ROWS * 128, at);
+    DEVICE void loadQueries(const PrefillTask& task) {
+        barrierWait(sharedAddress(&shared.queriesFree), queriesParity ^ 1);
+        queriesParity ^= 1;
+        u32 full = sharedAddress(&shared.queriesFull);
+        if (lane == 0) {
+            shared.task = FlashTask{task.head, task.firstRow, task.rows, task.position};
+            if (task.rows == 0) {
+                barrierArrive(full);
             } else {
-                bool exists = first + i * Shape::ROWS < end && v * 8 < kv.D;
-                copyAsync16(target + i * Shape::ROWS * 128, exists ? at : kv.base, exists ? 16 : 0);
+                barrierExpect(full, Shape::TILE_BYTES);
             }
         }
-    }
-};
-
-template <int DP>
-struct FlashRows {
-    typedef FlashShape<DP> Shape;
-    float out[DP / 8][4];
-    float scores[FLASH_TOKENS / 8][4];
-    u32 weights[FLASH_TOKENS / 16][4];
-    float max[2], sum[2], rescale[2];
-
-    DEVICE void clear() {
-#pragma unroll
-        for (int j = 0; j < DP / 8; j++) out[j][0] = out[j][1] = out[j][2] = out[j][3] = 0.f;
-        max[0] = max[1] = MASKED;
-        sum[0] = sum[1] = 0.f;
+        __syncwarp();
+        if (lane < Shape::PANELS && task.rows > 0)
+            copyBox(places.queries + lane * Shape::PANEL_BYTES, in.queryMap, lane * 64, task.head, task.firstRow, full);
     }
 
-    DEVICE void startScores(u32 queries, u32 keys) {
-        warpgroupFence();
-#pragma unroll
-        for (int step = 0; step < DP / 16; step++) {
-            u32 offset = step / 4 * Shape::PANEL_BYTES;
-            u64 q = tileDescriptor(queries + offset) + step % 4 * 2, k = tileDescriptor(keys + offset) + step % 4 * 2;
-            if (step == 0) {
-                warpgroupMultiply<FLASH_TOKENS, false>(scores, q, k);
+    /** block: this lane's of the tile. */
+    DEVICE void loadTile(RingCursor<FLASH_STAGES>& ring, u32 tiles, u64* fulls, u64* frees, int block, int blocks, int row) {
+        barrierWait(sharedAddress(frees + ring.stage), ring.parity ^ 1);
+        u32 full = sharedAddress(fulls + ring.stage);
+        if (lane == 0) barrierExpect(full, blocks * Shape::BLOCK_BYTES);
+        __syncwarp();
+        int slot = lane / Shape::PANELS;
+        u32 target = tiles + ring.stage * Shape::TILE_BYTES + panel * Shape::PANEL_BYTES + slot * KV_BLOCK_TOKENS * 128;
+        if (slot < blocks && slot % CLUSTER == rank) {
+            if (CLUSTER == 1) {
+                copyBox(target, in.kvMap, panel * 64, block * in.blockRows + row, full);
             } else {
-                warpgroupMultiply<FLASH_TOKENS, true>(scores, q, k);
+                copyBoxToMany(target, in.kvMap, panel * 64, block * in.blockRows + row, full, (1 << CLUSTER) - 1);
             }
         }
-        warpgroupCommit();
+        ring.advance();
     }
 
-    DEVICE void startValues(u32 values) {
-        warpgroupFence();
-#pragma unroll
-        for (int step = 0; step < FLASH_TOKENS / 16; step++)
-            warpgroupMultiplyRegisters<DP>(
-                out, weights[step], columnTileDescriptor(values + step * 16 * 128, Shape::PANEL_BYTES));
-        warpgroupCommit();
+    DEVICE static int blocksOf(const PrefillTask& task) {
+        return (task.position + task.rows + KV_BLOCK_TOKENS - 1) / KV_BLOCK_TOKENS;
     }
 
-    /** Masks what lies beyond each row's position; rows g and g + 8 from firstPosition on. */
-    DEVICE void mask(int firstToken, int firstPosition) {
-        int lane = threadIdx.x & 31;
-        int limit = firstPosition + (lane >> 2) - firstToken - (lane & 3) * 2;
-#pragma unroll
-        for (int j = 0; j < FLASH_TOKENS / 8; j++)
-#pragma unroll
-            for (int e = 0; e < 4; e++)
-                if (j * 8 + (e & 1) > limit + (e >> 1) * 8) scores[j][e] = MASKED;
+    /** This lane's KV block of a tile. */
+    DEVICE int blockOf(const PrefillTask& task, int tile) const {
+        int slot = tile * FLASH_BLOCKS + lane / Shape::PANELS % FLASH_BLOCKS;
+        return slot < blocksOf(task) ? in.blockTables[(long)task.sequence * in.maxBlocks + slot] : 0;
     }
 
-    /** Scores to weights against the new maximum. A row's first token is never masked, so max is a real score. */
-    DEVICE void softmax(float scale) {
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            float top = max[h];
-#pragma unroll
-            for (int j = 0; j < FLASH_TOKENS / 8; j++) top = fmaxf(top, fmaxf(scores[j][2 * h], scores[j][2 * h + 1]));
-            top = fmaxf(top, __shfl_xor_sync(~0u, top, 1));
-            top = fmaxf(top, __shfl_xor_sync(~0u, top, 2));
-            rescale[h] = exp2Fast((max[h] - top) * scale);
-            max[h] = top;
-            float offset = top * scale, part = 0;
-#pragma unroll
-            for (int j = 0; j < FLASH_TOKENS / 8; j++)
-#pragma unroll
-                for (int e = 2 * h; e < 2 * h + 2; e++) {
-                    scores[j][e] = exp2Fast(scores[j][e] * scale - offset);
-                    part += scores[j][e];
-                }
-            sum[h] = sum[h] * rescale[h] + part;
+    /** Fetches a task's tiles, given its blocks of the first, and finds the next task while the first tiles are under way. */
+    template <class Next>
+    DEVICE void load(const PrefillTask& task, int firstBlock, const Next& findNext) {
+        int blocks = blocksOf(task), tiles = (blocks + FLASH_BLOCKS - 1) / FLASH_BLOCKS;
+        int keyRow = in.layerRows + task.head / (in.H / in.G) * KV_BLOCK_TOKENS, valueRow = keyRow + in.G * KV_BLOCK_TOKENS;
+        int next = firstBlock, own = 0;
+        loadQueries(task);
+        for (int tile = 0; tile <= tiles; tile++) {
+            int before = own;
+            own = next;
+            next = blockOf(task, tile + 1);
+            if (tile < tiles)
+                loadTile(
+                    keys, places.keys, shared.keysFull, shared.keysFree, own, min(blocks - tile * FLASH_BLOCKS, FLASH_BLOCKS), keyRow);
+            if (tile > 0)
+                loadTile(
+                    values, places.values, shared.valuesFull, shared.valuesFree, before,
+                    min(blocks - (tile - 1) * FLASH_BLOCKS, FLASH_BLOCKS), valueRow);
+            if (tile == 0) findNext();
         }
     }
 
-    DEVICE void packWeights() {
-#pragma unroll
-        for (int step = 0; step < FLASH_TOKENS / 16; step++)
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-                weights[step][half * 2] = packBf16(scores[2 * step + half][0], scores[2 * step + half][1]);
-                weights[step][half * 2 + 1] = packBf16(scores[2 * step + half][2], scores[2 * step + half][3]);
+    /** What the counter says; the cluster's first block asks it and tells the others. */
+    DEVICE int nextIndex(int* counter) {
+        if (CLUSTER == 1) return __shfl_sync(~0u, lane == 0 ? atomicAdd(counter, 1) : 0, 0);
+        u32 full = sharedAddress(&shared.indexFull), free = sharedAddress(&shared.indexFree);
+        int index;
+        if (rank == 0) {
+            index = __shfl_sync(~0u, lane == 0 ? atomicAdd(counter, 1) : 0, 0);
+            barrierWait(free, indexParity ^ 1);
+            if (lane > 0 && lane < CLUSTER) sendToPeer(sharedAddress(&shared.index), index, full, lane);
+        } else {
+            if (lane == 0) barrierExpect(full, 4);
+            barrierWait(full, indexParity);
+            index = *(volatile u32*)&shared.index;
+            __syncwarp();
+            if (lane == 0) barrierArriveAt(free, 0);
+        }
+        indexParity ^= 1;
+        return index;
+    }
+
+    /** The next task; rows = 0 when none is left. The last to find none resets the counter. */
+    DEVICE PrefillTask find(int* counter, int slots) {
+        int clusters = gridDim.x / CLUSTER, heads = in.H / CLUSTER, share = in.H / in.G / CLUSTER, total = slots * heads;
+        // Heads that share a KV head run side by side; with work for many rounds a KV head stays in the L2 for all its tasks.
+        int together = slots * share * 2 >= clusters * 3 ? share : heads;
+        PrefillTask task;
+        for (;;) {
+            int index = nextIndex(counter);
+            if (index >= total) {
+                if (index == total + clusters - 1 && lane == 0 && rank == 0) *counter = 0;
+                task.rows = 0;
+                return task;
             }
-    }
-
-    /**
-     * A store that never happens, on what the softmax ends with: without it ptxas moves the softmax behind the wait for the
-     * values, and the tensor cores stand idle meanwhile.
-     */
-    DEVICE void settle(u32 anywhere) {
-        asm volatile(
-            "{ .reg .pred never; setp.lt.f32 never, %0, 0f00000000; @never st.volatile.shared.f32 [%1], %0; }" ::"f"(
-                fminf(sum[0], sum[1])),
-            "r"(anywhere)
-            : "memory");
-    }
-
-    /** Most tiles leave the maximum as it was. */
-    DEVICE void rescaleOut() {
-        if (!__any_sync(~0u, rescale[0] != 1.f || rescale[1] != 1.f)) return;
-#pragma unroll
-        for (int j = 0; j < DP / 8; j++)
-#pragma unroll
-            for (int e = 0; e < 4; e++) out[j][e] *= rescale[e >> 1];
-    }
-
-    DEVICE void store(const PrefillTask& task, bf16* target, int firstRow, int H, int D) {
-        int lane = threadIdx.x & 31;
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            sum[h] += __shfl_xor_sync(~0u, sum[h], 1);
-            sum[h] += __shfl_xor_sync(~0u, sum[h], 2);
-            int r = firstRow + (lane >> 2) + h * 8;
-            if (r >= task.rows) continue;
-            bf16* row = target + ((long)(task.firstRow + r) * H + task.head) * D + (lane & 3) * 2;
-            float inverse = 1.f / sum[h];
-#pragma unroll
-            for (int j = 0; j < DP / 8; j++)
-                if (j * 8 < D)
-                    *reinterpret_cast<u32*>(row + j * 8) = packBf16(out[j][2 * h] * inverse, out[j][2 * h + 1] * inverse);
+            int group = index / (slots * together), within = index - group * slots * together;
+            task.head = (group * together + within % together) * CLUSTER + rank;
+            int slot = slots - 1 - within / together;  // the longest of a sequence first
+            if (findPrefillTask<FLASH_ROWS>(task, slot, in.queryStarts, in.contextStarts, in.S)) return task;
         }
+    }
+
+    DEVICE void run(int* counter) {
+        int slots = in.S > 0 ? (in.queryStarts[in.S] - in.queryStarts[0]) / FLASH_ROWS + in.S : 0;
+        PrefillTask task = find(counter, slots), next;
+        int block = task.rows > 0 ? blockOf(task, 0) : 0;
+        while (task.rows > 0) {
+            int nextBlock = 0;
+            load(task, block, [&] {
+                next = find(counter, slots);
+                if (next.rows > 0) nextBlock = blockOf(next, 0);
+            });
+            task = next;
+            block = nextBlock;
+        }
+        loadQueries(task);
     }
 };
 
-template <int DP>
-DEVICE void flashTask(const PrefillTask& task, const PagedKv& kv, bf16* out, const bf16* q, int H) {
+template <int DP, int CLUSTER>
+struct FlashConsumer {
     typedef FlashShape<DP> Shape;
-    u32 queries = (sharedAddress(dynamicShared) + 1023) & ~1023u;
-    u32 keys = queries + Shape::TILE_BYTES, values = keys + 2 * Shape::TILE_BYTES;
-    int end = task.position + task.rows, tiles = (end + FLASH_TOKENS - 1) / FLASH_TOKENS;
-    FlashLoader<DP> loader(kv, end);
-#pragma unroll
-    for (int i = 0; i < PREFILL_ROWS / Shape::ROWS; i++) {
-        int r = loader.row + i * Shape::ROWS;
-        bool exists = r < task.rows && loader.v * 8 < kv.D;
-        copyAsync16(
-            flashPlace<DP>(queries, r, loader.v),
-            exists ? q + ((long)(task.firstRow + r) * H + task.head) * kv.D + loader.v * 8 : q, exists ? 16 : 0);
+    FlashShared& shared;
+    FlashPlaces places;
+    u32 ownQueries;
+    int group;
+    RingCursor<FLASH_STAGES> keys, values;
+
+    DEVICE FlashConsumer(FlashShared& shared) : shared(shared), places(FlashPlaces::of<Shape>()), group(threadIdx.x / 128) {
+        ownQueries = places.queries + group * 64 * 128;
     }
-    int blocks = loader.blocks(0), nextBlocks = loader.blocks(1);  // of a tile's values and of the keys after it
-    loader.load(keys, 0, 0, blocks);
-    copyCommit();
-    loader.load(values, 1, 0, blocks);
-    if (tiles > 1) loader.load(keys + Shape::TILE_BYTES, 0, 1, nextBlocks);
-    copyCommit();
-    blocks = nextBlocks;
-    nextBlocks = loader.blocks(2);
-    int firstRow = (threadIdx.x >> 5) * 16, firstPosition = task.position + firstRow;
-    u32 ownQueries = queries + threadIdx.x / 128 * 64 * 128;
-    FlashRows<DP> rows;
-    rows.clear();
-    copyWait<1>();
-    fenceForTensorCores();
-    __syncthreads();
-    rows.startScores(ownQueries, keys);
-    warpgroupWait<0>();
-    if (FLASH_TOKENS - 1 > firstPosition) rows.mask(0, firstPosition);
-    rows.softmax(task.scale);
-    rows.packWeights();
-    int tile = 0;
-    for (; tile + 1 < tiles; tile++) {
-        int own = tile & 1, other = own ^ 1;
-        copyWait<0>();
+
+    /** One lane of each warp says that something may be overwritten. */
+    DEVICE void release(u64* barrier) {
+        if ((threadIdx.x & 31) == 0) barrierArrive(sharedAddress(barrier));
+    }
+
+    /** The same of a tile, to all blocks that fetch parts of it. */
+    DEVICE void releaseTile(u64* barrier) {
+        if (CLUSTER == 1) {
+            release(barrier);
+        } else if ((threadIdx.x & 31) < CLUSTER) {
+            barrierArriveAt(sharedAddress(barrier), threadIdx.x & 31);
+        }
+    }
+
+    DEVICE void takeTurn() { namedBarrierWait(FLASH_TURNS + group, FLASH_MULTIPLYING); }
+    DEVICE void passTurn() { namedBarrierArrive(FLASH_TURNS + (group ^ 1), FLASH_MULTIPLYING); }
+
+    DEVICE void awaitKeys() { barrierWait(sharedAddress(shared.keysFull + keys.stage), keys.parity); }
+    DEVICE void awaitValues() { barrierWait(sharedAddress(shared.valuesFull + values.stage), values.parity); }
+    DEVICE u32 keyTile() { return places.keys + keys.stage * Shape::TILE_BYTES; }
+    DEVICE u32 valueTile() { return places.values + values.stage * Shape::TILE_BYTES; }
+
+    DEVICE void releaseKeys() {
+        releaseTile(shared.keysFree + keys.stage);
+        keys.advance();
+    }
+
+    DEVICE void releaseValues() {
+        releaseTile(shared.valuesFree + values.stage);
+        values.advance();
+    }
+
+    /** Values of tokens from live on are no numbers perhaps, and no weight of zero undoes that. */
+    DEVICE void clearTail(int live) {
+        for (int i = threadIdx.x; i < (FLASH_TOKENS - live) * 8 * Shape::PANELS; i += FLASH_MULTIPLYING) {
+            int v = i % 8, rest = i / 8;
+            storeShared16(valueTile() + rest % Shape::PANELS * Shape::PANEL_BYTES + (live + rest / Shape::PANELS) * 128 + v * 16, Vec8{});
+        }
         fenceForTensorCores();
-        __syncthreads();  // tile's values and the next keys are here; this tile's keys and the last values are done with
-        rows.startScores(ownQueries, keys + other * Shape::TILE_BYTES);
-        rows.startValues(values + own * Shape::TILE_BYTES);
-        loader.load(values + other * Shape::TILE_BYTES, 1, tile + 1, blocks);
-        if (tile + 2 < tiles) loader.load(keys + own * Shape::TILE_BYTES, 0, tile + 2, nextBlocks);
-        copyCommit();
-        blocks = nextBlocks;
-        nextBlocks = loader.blocks(tile + 3);
-        warpgroupWait<1>();
-        int firstToken = (tile + 1) * FLASH_TOKENS;
-        if (firstToken + FLASH_TOKENS - 1 > firstPosition) rows.mask(firstToken, firstPosition);
-        rows.softmax(task.scale);
-        rows.settle(queries);
-        warpgroupWait<0>();
-        rows.rescaleOut();
-        rows.packWeights();
+        namedBarrierWait(FLASH_TAIL, FLASH_MULTIPLYING);
     }
-    copyWait<0>();
-    fenceForTensorCores();
-    __syncthreads();
-    rows.startValues(values + (tile & 1) * Shape::TILE_BYTES);
-    warpgroupWait<0>();
-    rows.store(task, out, firstRow, H, kv.D);
+
+    DEVICE void attend(const FlashTask& task, float scale, bf16* out, int H, int D) {
+        int end = task.position + task.rows, tiles = (end + FLASH_TOKENS - 1) / FLASH_TOKENS;
+        int firstRow = threadIdx.x / 32 * 16, firstPosition = task.position + firstRow;
+        FlashRows<DP> rows;
+        rows.clear();
+        awaitKeys();
+        rows.startScores(ownQueries, keyTile());
+        warpgroupWait<0>();
+        releaseKeys();
+        if (tiles == 1) release(&shared.queriesFree);
+        if (FLASH_TOKENS - 1 > firstPosition) rows.mask(0, firstPosition);
+        rows.softmax(scale);
+        rows.packWeights();
+#pragma unroll 1
+        for (int tile = 1; tile < tiles; tile++) {
+            awaitKeys();
+            takeTurn();
+            rows.startScores(ownQueries, keyTile());
+            awaitValues();
+            rows.startValues(valueTile());
+            passTurn();
+            warpgroupWait<1>();
+            releaseKeys();
+            if (tile + 1 == tiles) release(&shared.queriesFree);
+            int firstToken = tile * FLASH_TOKENS;
+            if (firstToken + FLASH_TOKENS - 1 > firstPosition) rows.mask(firstToken, firstPosition);
+            rows.softmax(scale);
+            rows.settle(places.queries);
+            warpgroupWait<0>();
+            releaseValues();
+            rows.rescaleOut();
+            rows.packWeights();
+        }
+        awaitValues();
+        if (end % FLASH_TOKENS != 0) clearTail(end % FLASH_TOKENS);
+        rows.startValues(valueTile());
+        warpgroupWait<0>();
+        releaseValues();
+        rows.store(task, out, firstRow, H, D);
+    }
+
+    DEVICE void run(float scale, bf16* out, int H, int D) {
+        u32 parity = 0;
+        if (group == 1) passTurn();
+        for (;;) {
+            barrierWait(sharedAddress(&shared.queriesFull), parity);
+            parity ^= 1;
+            FlashTask task = shared.task;
+            if (task.rows == 0) break;
+            attend(task, scale, out, H, D);
+        }
+        if (group == 0) takeTurn();
+    }
+};
+
+template <int DP, int CLUSTER>
+DEVICE void flashAttention(const FlashInputs& in, FlashShared& shared, int* counter, bf16* out, int D, float scale) {
+    if (threadIdx.x < FLASH_MULTIPLYING) {
+        takeRegisters<224>();
+        FlashConsumer<DP, CLUSTER>(shared).run(scale, out, in.H, D);
+    } else {
+        keepRegisters<56>();
+        if (threadIdx.x < FLASH_MULTIPLYING + WARP) FlashProducer<DP, CLUSTER>(in, shared).run(counter);
+    }
 }
+
+/** Tiles are free when the warps of all blocks that got them say so. */
+template <int CLUSTER>
+DEVICE void initFlashBarriers(FlashShared& shared) {
+    barrierInit(sharedAddress(&shared.queriesFull), 1);
+    barrierInit(sharedAddress(&shared.queriesFree), FLASH_GROUPS * 4);
+    barrierInit(sharedAddress(&shared.indexFull), 1);
+    barrierInit(sharedAddress(&shared.indexFree), CLUSTER > 1 ? CLUSTER - 1 : 1);
+    for (int stage = 0; stage < FLASH_STAGES; stage++) {
+        barrierInit(sharedAddress(shared.keysFull + stage), 1);
+        barrierInit(sharedAddress(shared.valuesFull + stage), 1);
+        barrierInit(sharedAddress(shared.keysFree + stage), FLASH_GROUPS * 4 * CLUSTER);
+        barrierInit(sharedAddress(shared.valuesFree + stage), FLASH_GROUPS * 4 * CLUSTER);
+    }
+    barrierInitFence();
+}
+
+#define FLASH_PARAMETERS                                                                                                   \
+    bf16 *out, const byte *queryMap, const byte *kvMap, const int *blockTables, const int *queryStarts,                    \
+        const int *contextStarts, byte *workspace, const int *count, int S, int H, int G, int D, int maxBlocks, long blockBytes, \
+        long layerOffset, float scale
+
+template <int CLUSTER>
+DEVICE void flashKernel(FLASH_PARAMETERS) {
+    __shared__ FlashShared shared;
+    letSuccessorStart();
+    if (threadIdx.x == 0) {
+        prefetchMap(queryMap);
+        prefetchMap(kvMap);
+        initFlashBarriers<CLUSTER>(shared);
+    }
+    __syncthreads();
+    if (CLUSTER > 1) clusterBarrier();
+    waitForPredecessor();
+    FlashInputs in{
+        queryMap, kvMap, blockTables, queryStarts, contextStarts, liveRows(count, S), H, G, maxBlocks, (u32)(blockBytes / (2 * D)),
+        (u32)(layerOffset / (2 * D))};
+    int* counter = reinterpret_cast<int*>(workspace);
+    if (D <= 64) {
+        flashAttention<64, CLUSTER>(in, shared, counter, out, D, scale * LOG2E);
+    } else {
+        flashAttention<128, CLUSTER>(in, shared, counter, out, D, scale * LOG2E);
+    }
+    if (CLUSTER > 1) {
+        __syncwarp();
+        clusterBarrier();  // no block leaves while another may write to it
+    }
+}
+
+#define FLASH_KERNEL(NAME, CLUSTER, ATTRIBUTE)                                                                           \
+    PROPERTY(NAME, threads, FLASH_THREADS);                                                                              \
+    PROPERTY(NAME, sharedBytes, FlashShape<128>::SHARED_BYTES);                                                          \
+    KERNEL(FLASH_THREADS, 1) ATTRIBUTE NAME(FLASH_PARAMETERS) {                                                          \
+        flashKernel<CLUSTER>(                                                                                            \
+            out, queryMap, kvMap, blockTables, queryStarts, contextStarts, workspace, count, S, H, G, D, maxBlocks, blockBytes, \
+            layerOffset, scale);                                                                                         \
+    }
+
+/** 4 D (queries x context, causal) operations a head; bound: tensor cores. D at most 128; blocks a multiple of the cluster. */
+FLASH_KERNEL(attention_prefill_tma, 1, )
+FLASH_KERNEL(attention_prefill_tma_2, 2, __cluster_dims__(2, 1, 1))
 
 #endif

@@ -3,7 +3,6 @@
 // A block takes 128 query rows of one head, eight warps of 16 rows; keys and values come in double-buffered tiles. The
 // heaviest tiles (latest queries) start first, and heads that share a KV head run side by side to share the L2.
 #pragma once
-#include "attention_flash.cuh"
 #include "prefill_task.cuh"
 
 constexpr int PREFILL_SHARED_BYTES = 96 << 10;
@@ -98,15 +97,9 @@ DEVICE void prefillTask(const PrefillTask& task, const PagedKv& kv, bf16* out, c
     }
 }
 
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-constexpr int PREFILL_KERNEL_BYTES = FlashShape<128>::SHARED_BYTES;
-#else
-constexpr int PREFILL_KERNEL_BYTES = PREFILL_SHARED_BYTES;
-#endif
-
 PROPERTY(attention_prefill, threads, PREFILL_THREADS);
 PROPERTY(attention_prefill, tileM, PREFILL_ROWS);
-PROPERTY(attention_prefill, sharedBytes, PREFILL_KERNEL_BYTES);
+PROPERTY(attention_prefill, sharedBytes, PREFILL_SHARED_BYTES);
 
 /** 4 D (queries x context, causal) operations a head; bound: tensor cores. */
 KERNEL(PREFILL_THREADS, 1)
@@ -125,15 +118,6 @@ attention_prefill(
         || !findPrefillTask<PREFILL_ROWS>(task, gridDim.x - 1 - index / H, queryStarts, contextStarts, live))
         return;
     PagedKv kv{kvBase, blockTables + (long)task.sequence * maxBlocks, blockBytes, layerOffset, task.head / (H / G), G, D};
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-    if (D <= 64) {
-        flashTask<64>(task, kv, out, q, H);
-    } else if (D <= 128) {
-        flashTask<128>(task, kv, out, q, H);
-    } else {
-        prefillTask<256>(task, kv, out, q, H, dynamicShared);
-    }
-#else
     if (D <= 64) {
         prefillTask<64>(task, kv, out, q, H, dynamicShared);
     } else if (D <= 128) {
@@ -141,5 +125,4 @@ attention_prefill(
     } else {
         prefillTask<256>(task, kv, out, q, H, dynamicShared);
     }
-#endif
 }

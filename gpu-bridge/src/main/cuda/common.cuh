@@ -49,6 +49,19 @@ DEVICE float warpSum(float v) {
     return v;
 }
 
+/** Of four neighbouring lanes' vectors of four, lane t gets the t-th of each. */
+DEVICE void transposeQuad(Vec8& v, int lane) {
+#pragma unroll
+    for (int step = 1; step <= 2; step *= 2)
+#pragma unroll
+        for (int p = 0; p < 4; p++) {
+            if (p & step) continue;
+            bool upper = lane & step;
+            u32 received = __shfl_xor_sync(~0u, upper ? v.pair[p] : v.pair[p + step], step);
+            (upper ? v.pair[p] : v.pair[p + step]) = received;
+        }
+}
+
 /** Sum over the block, for every thread; scratch holds one float a warp and may be reused after the next barrier. */
 template <int THREADS>
 DEVICE float blockSum(float v, float* scratch) {
@@ -65,12 +78,18 @@ DEVICE float exp2Fast(float x) {
     return r;
 }
 
-DEVICE float silu(float x) { return x / (1.f + __expf(-x)); }
+DEVICE float reciprocalFast(float x) {
+    float r;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+    return r;
+}
+
+DEVICE float silu(float x) { return x * reciprocalFast(1.f + exp2Fast(-LOG2E * x)); }
 
 /** GELU in its tanh form. tanh(y) = 1 - 2 / (1 + e^(2y)) keeps both ends exact. */
 DEVICE float geluTanh(float x) {
     float y = 0.7978845608028654f * (x + 0.044715f * x * x * x);
-    return x * (1.f - 1.f / (1.f + __expf(2.f * y)));
+    return x * (1.f - reciprocalFast(1.f + exp2Fast(2.f * LOG2E * y)));
 }
 
 /** Lets the next kernel of the stream begin; its own wait still holds it before data of ours. */
@@ -188,3 +207,10 @@ DEVICE const byte* kvAddress(
     return kvBase + (long)block * blockBytes + layerOffset
         + (((long)part * G + head) * KV_BLOCK_TOKENS + slot) * D * (long)sizeof(bf16);
 }
+
+#if __CUDA_ARCH__ >= 900
+/** Every thread of the cluster arrives; what they wrote to shared memory is visible. */
+DEVICE void clusterBarrier() {
+    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+#endif

@@ -4,7 +4,7 @@
 
 constexpr int ROW_THREADS = 256;
 constexpr int NORM_THREADS = 512;
-constexpr int NORM_HELD = 2;  // vectors of 8 a thread keeps in registers: rows up to 8192 wide are read once
+constexpr int NORM_HELD = 1;  // vectors of 8 a thread keeps in registers: rows up to 4096 wide are read once
 
 PROPERTY(embed_gather, threads, ROW_THREADS);
 PROPERTY(gather_rows, threads, ROW_THREADS);
@@ -112,13 +112,13 @@ DEVICE void normRow(bf16* out, bf16* in, const bf16* delta, const bf16* weight, 
 }
 
 /** Root-mean-square norm of each row, sums in fp32. Moves 4 E bytes a row; bound: memory, latency for few rows. */
-KERNEL(NORM_THREADS, 2)
+KERNEL(NORM_THREADS, 3)
 rmsnorm(bf16* out, const bf16* in, const bf16* weight, const int* count, int E, float eps) {
     normRow<false>(out, const_cast<bf16*>(in), nullptr, weight, count, E, eps);
 }
 
 /** residual += delta (rounded to bf16), out = norm of it. Moves 8 E bytes a row; bound: memory, latency for few rows. */
-KERNEL(NORM_THREADS, 2)
+KERNEL(NORM_THREADS, 3)
 add_rmsnorm(bf16* out, bf16* residual, const bf16* delta, const bf16* weight, const int* count, int E, float eps) {
     normRow<true>(out, residual, delta, weight, count, E, eps);
 }

@@ -26,6 +26,7 @@ struct WideShape {
     static constexpr int STAGE_BYTES = WIDE_PANELS * PANEL_BYTES;
     static constexpr int SHARED_BYTES = STAGES * STAGE_BYTES + 1024;  // aligned to 1024 by hand
     static constexpr int PART_FLOATS = WIDE_ROWS * COLUMNS;
+    static constexpr int TOGETHER = COLUMNS <= 16 ? 4 : COLUMNS <= 64 ? 2 : 1;  // parts of a tile read at a time
 };
 
 /** How the units are dealt out: the first rest blocks take one more than the others. */
@@ -202,16 +203,24 @@ DEVICE bool joinTile(float (&sums)[S::COLUMNS / 8][4], const WideDeal& deal, int
     __threadfence();
 #pragma unroll
     for (int j = 0; j < S::COLUMNS / 8; j++) sums[j][0] = sums[j][1] = sums[j][2] = sums[j][3] = 0.f;
-    for (int block = firstBlock; block <= lastBlock; block++) {
-        const float4* part = widePart<S>(workspace, block, block == firstBlock);
+    for (int block = firstBlock; block <= lastBlock; block += S::TOGETHER) {
+        float4 parts[S::TOGETHER][S::COLUMNS / 8];
 #pragma unroll
-        for (int j = 0; j < S::COLUMNS / 8; j++) {
-            float4 p = __ldcg(part + j * WIDE_THREADS);
-            sums[j][0] += p.x;
-            sums[j][1] += p.y;
-            sums[j][2] += p.z;
-            sums[j][3] += p.w;
+        for (int b = 0; b < S::TOGETHER; b++) {
+            const float4* part = widePart<S>(workspace, min(block + b, lastBlock), block + b == firstBlock);
+#pragma unroll
+            for (int j = 0; j < S::COLUMNS / 8; j++) parts[b][j] = __ldcg(part + j * WIDE_THREADS);
         }
+#pragma unroll
+        for (int b = 0; b < S::TOGETHER; b++)
+#pragma unroll
+            for (int j = 0; j < S::COLUMNS / 8; j++) {
+                if (block + b > lastBlock) continue;
+                sums[j][0] += parts[b][j].x;
+                sums[j][1] += parts[b][j].y;
+                sums[j][2] += parts[b][j].z;
+                sums[j][3] += parts[b][j].w;
+            }
     }
     return true;
 }

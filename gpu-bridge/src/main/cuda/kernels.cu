@@ -1,8 +1,10 @@
 // All kernels of io.tandem.compute.cuda in one module; KERNELS.md is their interface.
 #include "attention_cluster.cuh"
 #include "attention_decode.cuh"
+#include "attention_flash.cuh"
 #include "attention_prefill.cuh"
 #include "elementwise.cuh"
+#include "gemm_gated.cuh"
 #include "gemm_simple.cuh"
 #include "gemm_skinny.cuh"
 #include "gemm_tile.cuh"

@@ -2,9 +2,7 @@
 #pragma once
 #include "common.cuh"
 
-constexpr int ROPE_THREADS = 512;
-constexpr int ROPE_WARPS = ROPE_THREADS / WARP;
-constexpr int ROPE_HEADS = 3;  // of a warp at a time: 48 heads, as many models have, in one go
+constexpr int ROPE_THREADS = 384;  // 48 heads of 128, as many models have, in one go
 constexpr int ROPE_MAX_HALF = 128;
 constexpr int ROPE_PAIRS = ROPE_MAX_HALF / 2 / WARP;  // groups of two (i, i + D/2) pairs a lane may own
 
@@ -95,50 +93,151 @@ DEVICE void finishHead(
     }
 }
 
+/** Eight neighbouring elements of each half of a head: what one thread does of it. */
+struct HeadSlice {
+    float low[8], high[8];
+
+    DEVICE void unpack(const Vec8& lows, const Vec8& highs) {
+#pragma unroll
+        for (int e = 0; e < 8; e++) {
+            low[e] = lows.at(e);
+            high[e] = highs.at(e);
+        }
+    }
+
+    DEVICE void addBias(const bf16* bias, int half) {
+        Vec8 lows = load8(bias), highs = load8(bias + half);
+#pragma unroll
+        for (int e = 0; e < 8; e++) {
+            low[e] += lows.at(e);
+            high[e] += highs.at(e);
+        }
+    }
+
+    /** Norm over the head, whose slices the next lanes hold. */
+    DEVICE void scaleBy(const bf16* norm, int half, int slices, float eps) {
+        float sum = 0;
+#pragma unroll
+        for (int e = 0; e < 8; e++) sum += low[e] * low[e] + high[e] * high[e];
+        for (int offset = slices / 2; offset > 0; offset /= 2) sum += __shfl_xor_sync(~0u, sum, offset);
+        float scale = rsqrtf(sum / (2 * half) + eps);
+        if (norm == nullptr) return;
+        Vec8 lows = load8(norm), highs = load8(norm + half);
+#pragma unroll
+        for (int e = 0; e < 8; e++) {
+            low[e] *= scale * lows.at(e);
+            high[e] *= scale * highs.at(e);
+        }
+    }
+
+    DEVICE void rotate(const float* cosine, const float* sine) {
+#pragma unroll
+        for (int e = 0; e < 8; e++) {
+            float x = low[e], y = high[e];
+            low[e] = x * cosine[e] - y * sine[e];
+            high[e] = y * cosine[e] + x * sine[e];
+        }
+    }
+
+    DEVICE void store(bf16* target, int half) const {
+        Vec8 lows, highs;
+#pragma unroll
+        for (int p = 0; p < 4; p++) {
+            lows.pair[p] = packBf16(low[2 * p], low[2 * p + 1]);
+            highs.pair[p] = packBf16(high[2 * p], high[2 * p + 1]);
+        }
+        store8(target, lows);
+        store8(target + half, highs);
+    }
+};
+
+/** A token's new place and what its heads are made of. */
+struct RopeToken {
+    bf16 *q, *keys, *values;  // keys and values: of KV head 0
+    const bf16 *qkv, *bias, *qNorm, *kNorm;
+    int H, G, D;
+    float eps;
+
+    DEVICE int heads() const { return H + 2 * G; }
+    DEVICE const bf16* norm(int head) const { return head < H ? qNorm : head < H + G ? kNorm : nullptr; }
+    DEVICE bool rotated(int head) const { return head < H + G; }
+
+    DEVICE bf16* target(int head) const {
+        if (head < H) return q + head * D;
+        return head < H + G ? keys + (head - H) * KV_BLOCK_TOKENS * D : values + (head - H - G) * KV_BLOCK_TOKENS * D;
+    }
+};
+
+/** Heads whose halves are a power of two of vectors: a thread takes a vector of each half. */
+template <class FillAngles>
+DEVICE void ropeSlices(const RopeToken& token, const float* cosine, const float* sine, const FillAngles& fillAngles) {
+    int half = token.D / 2, slices = half / 8, all = token.heads() * slices;
+    bool normed = token.qNorm != nullptr || token.kNorm != nullptr;
+    for (int first = 0; first < all; first += ROPE_THREADS) {
+        int index = min(first + (int)threadIdx.x, all - 1), head = index / slices, i = (index - head * slices) * 8;
+        const bf16* source = token.qkv + head * token.D + i;
+        Vec8 lows = load8(source), highs = load8(source + half);
+        if (first == 0) fillAngles();  // while the loads are under way
+        HeadSlice slice;
+        slice.unpack(lows, highs);
+        if (token.bias != nullptr) slice.addBias(token.bias + head * token.D + i, half);
+        if (normed) {
+            const bf16* norm = token.norm(head);
+            slice.scaleBy(norm == nullptr ? norm : norm + i, half, slices, token.eps);
+        }
+        if (token.rotated(head)) slice.rotate(cosine + i, sine + i);
+        if (first + (int)threadIdx.x < all) slice.store(token.target(head) + i, half);
+    }
+}
+
+/** Any even width: a warp takes a head, a lane pairs of neighbours. */
+DEVICE void ropeHeads(const RopeToken& token, const float* cosine, const float* sine) {
+    int half = token.D / 2;
+    for (int head = threadIdx.x >> 5; head < token.heads(); head += ROPE_THREADS / WARP) {
+        HeadTask task;
+        loadHead(task, token.qkv + head * token.D, token.bias ? token.bias + head * token.D : nullptr, half);
+        bf16* target = token.target(head);
+        finishHead(
+            task, token.norm(head), token.rotated(head), cosine, sine, half, token.eps,
+            [&](int i, u32 pair) { *reinterpret_cast<u32*>(target + i) = pair; });
+    }
+}
+
 /**
- * One block a token, a warp takes ROPE_HEADS heads at a time. Moves (H + 2G) D 4 bytes a token; bound: memory, latency
- * for few rows. q goes to q; k and v to slot position % 16 of the sequence's block position / 16.
+ * One block a token. Moves (H + 2G) D 4 bytes a token; bound: memory, latency for few rows. q goes to q; k and v to slot
+ * position % 16 of the sequence's block position / 16.
  */
-KERNEL(ROPE_THREADS, 2)
+KERNEL(ROPE_THREADS, 3)
 qkv_rope_write(
     bf16* q, byte* kvBase, const bf16* qkv, const bf16* bias, const bf16* qNorm, const bf16* kNorm,
     const double* inverseFrequencies, const int* positions, const int* tokenSequence, const int* blockTables,
     const int* count, int H, int G, int D, int maxBlocks, long blockBytes, long layerOffset, float eps,
     float ropeMagnitude) {
-    __shared__ float cosine[ROPE_MAX_HALF], sine[ROPE_MAX_HALF];
+    __shared__ __align__(16) float cosine[ROPE_MAX_HALF], sine[ROPE_MAX_HALF];
     letSuccessorStart();
-    int token = blockIdx.x;
-    bool live = token < liveRows(count, gridDim.x);
-    int half = D / 2, warp = threadIdx.x >> 5, heads = H + 2 * G;
+    int index = blockIdx.x;
+    bool live = index < liveRows(count, gridDim.x);
     int position = 0, block = 0;
-    if (live) {  // what a pass is about, and the angles that follow from it, are there before its first kernel
-        position = positions[token];
-        block = blockTables[(long)tokenSequence[token] * maxBlocks + position / KV_BLOCK_TOKENS];
-        fillAngles<ROPE_THREADS>(cosine, sine, inverseFrequencies, position, half, ropeMagnitude);
-        __syncthreads();
+    if (live) {  // what a pass is about is there before its first kernel
+        position = positions[index];
+        block = blockTables[(long)tokenSequence[index] * maxBlocks + position / KV_BLOCK_TOKENS];
     }
     waitForPredecessor();
     if (!live) return;
-    for (int first = warp; first < heads; first += ROPE_HEADS * ROPE_WARPS) {
-        HeadTask tasks[ROPE_HEADS];
-#pragma unroll
-        for (int t = 0; t < ROPE_HEADS; t++) {
-            tasks[t].head = first + t * ROPE_WARPS;
-            if (tasks[t].head < heads)
-                loadHead(tasks[t], qkv + ((long)token * heads + tasks[t].head) * D, bias ? bias + tasks[t].head * D : nullptr, half);
-        }
-#pragma unroll
-        for (int t = 0; t < ROPE_HEADS; t++) {
-            int head = tasks[t].head;
-            if (head >= heads) continue;
-            bool isQuery = head < H, isValue = head >= H + G;
-            bf16* target = isQuery ? q + ((long)token * H + head) * D
-                                   : (bf16*)kvAddress(
-                                       kvBase, block, blockBytes, layerOffset, isValue, head - H - (isValue ? G : 0), G, D,
-                                       position % KV_BLOCK_TOKENS);
-            finishHead(
-                tasks[t], isQuery ? qNorm : isValue ? nullptr : kNorm, !isValue, cosine, sine, half, eps,
-                [&](int i, u32 pair) { *reinterpret_cast<u32*>(target + i) = pair; });
-        }
+    auto angles = [&] {
+        fillAngles<ROPE_THREADS>(cosine, sine, inverseFrequencies, position, D / 2, ropeMagnitude);
+        __syncthreads();
+    };
+    auto place = [&](int part) {
+        return (bf16*)kvAddress(kvBase, block, blockBytes, layerOffset, part, 0, G, D, position % KV_BLOCK_TOKENS);
+    };
+    RopeToken token{
+        q + (long)index * H * D, place(0), place(1), qkv + (long)index * (H + 2 * G) * D, bias, qNorm, kNorm, H, G, D, eps};
+    int slices = D / 16;
+    if (D % 16 == 0 && (slices & (slices - 1)) == 0) {
+        ropeSlices(token, cosine, sine, angles);
+    } else {
+        angles();
+        ropeHeads(token, cosine, sine);
     }
 }

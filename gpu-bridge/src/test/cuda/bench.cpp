@@ -1,110 +1,5 @@
 // Speed of each kernel, beside the copy and read bandwidth and cuBLAS of the same run, and of whole decode steps.
-#include "fixture.hpp"
-#include <algorithm>
-#include <functional>
-
-/** cuBLAS of the host, when it has one. */
-class Cublas {
-  public:
-    explicit Cublas(Driver& d) {
-        for (auto name : {"libcublas.so.13", "libcublas.so.12", "libcublas.so"})
-            if (library == nullptr) library = dlopen(name, RTLD_NOW);
-        if (library == nullptr || call<int>("cublasCreate_v2", &handle) != 0) {
-            library = nullptr;
-            return;
-        }
-        call<int>("cublasSetStream_v2", handle, d.stream);
-    }
-
-    bool exists() const { return library != nullptr; }
-
-    /** c [M][N] = a [M][K] times the transpose of w [N][K], bf16. */
-    void product(Address c, Address a, Address w, int M, int N, int K) {
-        float one = 1, zero = 0;
-        int status = call<int>(
-            "cublasGemmEx", handle, 1, 0, N, M, K, (const void*)&one, (const void*)w, 14, K, (const void*)a, 14, K,
-            (const void*)&zero, (void*)c, 14, N, 68, -1);
-        if (status != 0) throw std::runtime_error("cublasGemmEx failed with status " + std::to_string(status));
-    }
-
-  private:
-    template <class R, class... A>
-    R call(const char* name, A... arguments) {
-        return reinterpret_cast<R (*)(A...)>(dlsym(library, name))(arguments...);
-    }
-
-    void* library = nullptr;
-    void* handle = nullptr;
-};
-
-struct Bench {
-    Fixture& f;
-    std::ofstream out;
-    bool first = true;
-    double readBytesPerSecond = 0;
-
-    Bench(Fixture& f, const std::string& path) : f(f), out(path) { out << "[\n"; }
-    ~Bench() { out << "\n]\n"; }
-
-    Driver& driver() { return f.driver; }
-    Kernels& kernels() { return f.kernels; }
-
-    Buffer randomBuffer(std::size_t bytes) {
-        static std::vector<bf16> seed = f.normal(1 << 22, 0.02f);
-        Buffer b(driver(), bytes);
-        std::size_t filled = std::min(bytes, seed.size() * 2);
-        driver().call("cuMemcpyHtoD_v2", (Address)b, (const void*)seed.data(), filled);
-        while (filled < bytes) {
-            std::size_t more = std::min(filled, bytes - filled);
-            driver().call("cuMemcpyDtoD_v2", (Address)b + filled, (Address)b, more);
-            filled += more;
-        }
-        return b;
-    }
-
-    /** Median microseconds of one call of body(i), of repeats graphs of inner calls each. */
-    double microseconds(int inner, const std::function<void(int)>& body, int repeats = 7) {
-        auto& d = driver();
-        void *graph, *executable, *start, *end;
-        body(0);
-        d.synchronize();
-        d.call("cuStreamBeginCapture_v2", d.stream, 2);
-        for (int i = 0; i < inner; i++) body(i);
-        d.call("cuStreamEndCapture", d.stream, &graph);
-        d.call("cuGraphInstantiateWithFlags", &executable, graph, 0ull);
-        d.call("cuEventCreate", &start, 0u);
-        d.call("cuEventCreate", &end, 0u);
-        std::vector<double> times;
-        for (int r = 0; r < repeats + 1; r++) {
-            d.call("cuEventRecord", start, d.stream);
-            d.call("cuGraphLaunch", executable, d.stream);
-            d.call("cuEventRecord", end, d.stream);
-            d.synchronize();
-            float ms;
-            d.call("cuEventElapsedTime", &ms, start, end);
-            if (r > 0) times.push_back(ms * 1000.0 / inner);
-        }
-        d.call("cuGraphExecDestroy", executable);
-        d.call("cuGraphDestroy", graph);
-        std::sort(times.begin(), times.end());
-        spread = (times.back() - times.front()) / times[times.size() / 2];
-        return times[times.size() / 2];
-    }
-
-    double spread = 0;
-
-    void row(const std::string& kernel, const std::string& shape, double us, double bytes, double operations) {
-        double rate = bytes / us * 1e-6, share = bytes / us * 1e6 / readBytesPerSecond;
-        std::printf("%-28s %-40s %9.2f us  %6.3f TB/s (%3.0f %% of read)  %6.1f TFLOP/s  spread %.1f %%\n", kernel.c_str(),
-                    shape.c_str(), us, rate, 100 * share, operations / us * 1e-6, 100 * spread);
-        std::fflush(stdout);
-        out << (first ? "" : ",\n") << "{\"kernel\": \"" << kernel << "\", \"shape\": \"" << shape << "\", \"us\": " << us
-            << ", \"bytes\": " << bytes << ", \"operations\": " << operations << ", \"shareOfRead\": " << share
-            << ", \"spread\": " << spread << "}";
-        out.flush();
-        first = false;
-    }
-};
+#include "bench.hpp"
 
 static void ceilings(Bench& b) {
     std::size_t bytes = 2ull << 30;
@@ -187,25 +82,6 @@ static void tiles(Bench& b) {
     }
 }
 
-/** KV of S sequences in one pool, blocks of the sequences interleaved. */
-struct Pool {
-    int S, context, maxBlocks;
-    long blockBytes;
-    Buffer kv, tables, contexts;
-
-    Pool(Bench& b, int S, int context, int layers)
-        : S(S), context(context), maxBlocks((context + 15) / 16), blockBytes(layers * 2L * 8 * 16 * 128 * 2),
-          kv(b.randomBuffer((std::size_t)S * maxBlocks * blockBytes)), tables(Buffer::of(b.driver(), table())),
-          contexts(Buffer::of(b.driver(), std::vector<int>(S, context))) {}
-
-    std::vector<int> table() const {
-        std::vector<int> t((std::size_t)S * maxBlocks);
-        for (int s = 0; s < S; s++)
-            for (int i = 0; i < maxBlocks; i++) t[(std::size_t)s * maxBlocks + i] = i * S + s;
-        return t;
-    }
-};
-
 /** Two blocks a multiprocessor. */
 static int decodeSplits(int multiprocessors, int G, int S) { return std::clamp((2 * multiprocessors + G * S - 1) / (G * S), 1, 64); }
 
@@ -226,22 +102,6 @@ static void attentions(Bench& b) {
         });
         b.row("attention_decode", "S=" + std::to_string(S) + " ctx=" + std::to_string(context) + " splits=" + std::to_string(splits),
               us, 4.0 * G * D * context * S + 4.0 * S * H * D, 4.0 * S * H * D * context);
-    }
-    for (auto shape : {std::pair{16, 1024}, {1, 2048}, {1, 8192}, {1, 32768}}) {
-        auto [S, n] = shape;
-        Pool pool(b, S, n, 1);
-        int T = S * n, tile = b.kernels().property("attention_prefill.tileM");
-        auto q = b.randomBuffer((std::size_t)T * H * D * 2), out = b.randomBuffer((std::size_t)T * H * D * 2);
-        std::vector<int> starts(S + 1), zeros(S, 0);
-        for (int s = 0; s <= S; s++) starts[s] = s * n;
-        auto startsAt = Buffer::of(b.driver(), starts), contexts = Buffer::of(b.driver(), zeros);
-        double us = b.microseconds(2, [&](int) {
-            b.kernels().launch(
-                "attention_prefill", (T + tile - 1) / tile + S, H, 1, (Address)out, (Address)q, (Address)pool.kv,
-                (Address)pool.tables, (Address)startsAt, (Address)contexts, (Address)0, S, H, G, D, pool.maxBlocks,
-                pool.blockBytes, 0L, 0.0883883f);
-        }, 3);
-        b.row("attention_prefill", std::to_string(S) + "x" + std::to_string(n), us, 4.0 * T * (H + G) * D, 2.0 * S * H * D * n * (double)(n + 1));
     }
 }
 
@@ -409,7 +269,10 @@ void benchmark(Fixture& f, const std::string& output, const std::string& what) {
     auto wants = [&](const char* name) { return what.empty() || what.find(name) != std::string::npos; };
     if (wants("small")) smallKernels(b);
     if (wants("attention")) attentions(b);
+    if (wants("gates")) gates(b);
+    if (wants("flash")) promptAttentions(b);
     if (wants("tile")) tiles(b);
     if (wants("skinny")) gemms(b);
     if (wants("steps")) steps(b);
+    if (wants("prompts")) prefills(b);
 }

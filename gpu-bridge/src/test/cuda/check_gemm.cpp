@@ -1,4 +1,5 @@
 #include "fixture.hpp"
+#include <algorithm>
 
 struct Product {
     const char* kernel;
@@ -46,7 +47,15 @@ static void product(Fixture& f, const Product& p) {
         int tileN = f.kernels.property(name + ".tileN"), tileM = f.kernels.property(name + ".tileM");
         x = (N + tileN - 1) / tileN, y = (M + tileM - 1) / tileM;
     }
+    auto aMap = MatrixMap::ofRows(f.driver, aAt, M, K);
+    auto wMap = MatrixMap::ofGateAndUp(f.driver, wAt, std::max(8, N / 16 * 8), K);
     auto run = [&](Address target, Address added) {
+        if (name == "gemm_gated") {
+            f.kernels.launch(
+                name, p.live % 2 ? 4 : x / 2 * 2, 1, 1, target, (Address)aMap, (Address)wMap, (Address)count, M, N, K, p.flags);
+            f.driver.synchronize();
+            return;
+        }
         f.kernels.launch(
             name, x, y, 1, target, (Address)aAt, (Address)wAt, p.bias ? (Address)biasAt : (Address)0, added,
             (Address)workspace, (Address)count, M, N, K, p.flags);
@@ -90,6 +99,13 @@ void checkGemm(Fixture& f) {
         product(f, {s.name, s.M, s.M, 8, 8, 0, false, false});
         product(f, {s.name, s.M, s.M, 576, 1536, 1, false, true});
         product(f, {s.name, s.M, 0, 64, 64, 0, false, false});
+    }
+    if (f.kernels.property("gemm_gated.threads", 0) > 0) {
+        product(f, {"gemm_gated", 300, 290, 2 * 520, 200, 2, false, false});
+        product(f, {"gemm_gated", 129, 129, 2 * 128, 1096, 4, false, false});
+        product(f, {"gemm_gated", 5, 3, 2 * 1000, 8, 2, false, false});
+        product(f, {"gemm_gated", 1030, 1025, 2 * 136, 264, 2, false, false});
+        product(f, {"gemm_gated", 2304, 2304, 2 * 264, 72, 2, false, false});
     }
     product(f, {"gemm_simple", 70, 67, 200, 136, 0, true, true});
     product(f, {"gemm_simple", 3, 2, 2 * 72, 40, 2, true, false});

@@ -129,6 +129,50 @@ class Buffer {
     Address at = 0;
 };
 
+/** What the copy engine must know of a matrix of bf16 in memory, in the device's form (CUtensorMap). */
+class MatrixMap {
+  public:
+    /** Sizes from the innermost dimension on; strides in bytes of all but that one; boxes land with rows of 128 bytes, swizzled. */
+    MatrixMap(Driver& d, Address base, const std::vector<std::uint64_t>& sizes, const std::vector<std::uint64_t>& strides,
+              const std::vector<std::uint32_t>& box)
+        : device(d, sizeof(Encoded)) {
+        const int bf16Elements = 9, swizzle128 = 3, promote256 = 3;
+        Encoded map;
+        std::vector<std::uint32_t> steps(sizes.size(), 1);
+        d.call("cuTensorMapEncodeTiled", (void*)&map, bf16Elements, (unsigned)sizes.size(), base, sizes.data(), strides.data(),
+               box.data(), (const std::uint32_t*)steps.data(), 0, swizzle128, promote256, 0);
+        d.call("cuMemcpyHtoD_v2", (Address)device, (const void*)&map, sizeof map);
+    }
+
+    /** Keys and values of a pool: rows of D elements, boxes of the 16 tokens of a block. */
+    static MatrixMap ofKv(Driver& d, Address base, std::size_t bytes, int D) {
+        return MatrixMap(d, base, {(std::uint64_t)D, bytes / (2 * D)}, {2ull * D}, {64, 16});
+    }
+
+    /** Queries [T][H][D], boxes of 128 rows of a head. */
+    static MatrixMap ofQueries(Driver& d, Address base, int T, int H, int D) {
+        return MatrixMap(d, base, {(std::uint64_t)D, (std::uint64_t)H, (std::uint64_t)T}, {2ull * D, 2ull * D * H}, {64, 1, 128});
+    }
+
+    /** Rows of a product's left side, boxes of 128. */
+    static MatrixMap ofRows(Driver& d, Address base, int rows, int K) {
+        return MatrixMap(d, base, {(std::uint64_t)K, (std::uint64_t)rows}, {2ull * K}, {64, 128});
+    }
+
+    /** Rows of gate and then of up [2][I][K], boxes of eight times eight gate rows and the same up rows. */
+    static MatrixMap ofGateAndUp(Driver& d, Address base, int I, int K) {
+        return MatrixMap(d, base, {(std::uint64_t)K, 8, 2, (std::uint64_t)I / 8}, {2ull * K, 2ull * K * I, 16ull * K}, {64, 8, 2, 8});
+    }
+
+    operator Address() const { return device; }
+
+  private:
+    struct alignas(64) Encoded {
+        std::uint64_t words[16];
+    };
+    Buffer device;
+};
+
 inline std::string readFile(const std::string& path) {
     std::ifstream in(path, std::ios::binary);
     if (!in) throw std::runtime_error("cannot read " + path);

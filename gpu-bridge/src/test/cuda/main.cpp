@@ -1,7 +1,7 @@
 // Tests and benchmarks of the CUDA kernels, against the PTX that ships.
 //
 //   gpu-kernels check PTX_FOLDER [--target sm_80|sm_90a] [--only NAME] [--seed N] [--image CUBIN]
-//   gpu-kernels bench PTX_FOLDER OUTPUT.json [--target T] [--only kernels|steps] [--seed N]
+//   gpu-kernels bench PTX_FOLDER OUTPUT.json [--target T] [--only small|attention|flash|gates|tile|skinny|steps|prompts] [--seed N]
 //
 // Exit status: 0 all right, 1 a check failed, 75 no NVIDIA driver or device.
 #include "fixture.hpp"

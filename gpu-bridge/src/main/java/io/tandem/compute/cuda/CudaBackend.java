@@ -90,8 +90,11 @@ public final class CudaBackend implements ComputeBackend {
             int maxBlocks = layout.blocksFor(config.maxContextTokens());
             inputs = new StepInputs(driver, memory, stream, maxTokens, maxSequences, maxBlocks);
             Products products = new Products(driver, kernels, stream, lt, activations.workspace(), memory);
-            forward =
-                    new ForwardKernels(config, driver.facts(), kernels, products, weights, inputs, activations, layout);
+            CopyMaps maps = kernels.has(KernelName.ATTENTION_PREFILL_TMA)
+                    ? new CopyMaps(driver, memory, stream, config, layout, weights, activations, maxTokens)
+                    : null;
+            forward = new ForwardKernels(
+                    config, driver.facts(), kernels, products, weights, inputs, activations, maps, layout);
             slots = new SlotState(driver, stream, forward, activations, config, maxSequences, this::reach);
             for (int i = 0; i < FLIGHTS; i++) {
                 flights[i] = new Flight(driver, stream, inputs, activations, config.vocabSize(), maxSequences);
@@ -157,7 +160,7 @@ public final class CudaBackend implements ComputeBackend {
     public KvMemory allocateKv(int blocks) {
         driver.makeCurrent();
         CudaKvMemory kv = new CudaKvMemory(driver, layout, blocks, settings, stream, FLIGHTS, kernels, lost);
-        forward.kvBase(kv.base());
+        forward.kv(kv.base(), blocks);
         rehearse();
         marks = kv.marks();
         forward.marks(marks);

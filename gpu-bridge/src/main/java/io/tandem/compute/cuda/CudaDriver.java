@@ -100,6 +100,16 @@ interface CudaDriver extends AutoCloseable {
             long parameters,
             boolean overlaps);
 
+    /**
+     * Describes a matrix of bf16 to the copy engine (capability 9.0).
+     *
+     * @param map takes the description, {@link CopyMaps#BYTES} bytes
+     * @param sizes elements, the innermost dimension first
+     * @param strides bytes from one to the next, of all dimensions but the innermost
+     * @param box elements copied at a time
+     */
+    void describeMatrix(MemorySegment map, long matrix, long[] sizes, long[] strides, int[] box);
+
     /** Launches into the stream are recorded instead of run, until {@link #endCapture}. */
     void beginCapture(Stream stream);
 

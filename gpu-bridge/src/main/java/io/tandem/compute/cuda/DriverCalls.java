@@ -8,6 +8,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
+import java.util.Arrays;
 
 /**
  * The driver's calls that a step makes, bound directly: JCuda wraps every address in an object and has no launch with
@@ -49,6 +50,12 @@ final class DriverCalls {
     private static final int CONFIG_COUNT = 48;
     private static final int ATTRIBUTE_BYTES = 72;
     private static final int PROGRAMMATIC_STREAM_SERIALIZATION = 6;
+
+    private static final int MAP_BF16 = 9;
+    private static final int MAP_NOT_INTERLEAVED = 0;
+    private static final int MAP_SWIZZLE_128 = 3;
+    private static final int MAP_PROMOTE_256 = 3;
+    private static final int MAP_ZEROS_OUTSIDE = 0;
 
     private final MemorySegment copy2d;
     private final MemorySegment config;
@@ -145,6 +152,47 @@ final class DriverCalls {
         config.set(INT, CONFIG_COUNT, overlaps ? 1 : 0);
         try {
             return (int) LAUNCH.invokeExact(config, function, parameters, 0L);
+        } catch (Throwable e) {
+            throw unexpected(e);
+        }
+    }
+
+    /** Bound when first used: only kernels for capability 9.0 need it. */
+    private static final class MatrixCalls {
+        private static final MethodHandle ENCODE = bind(
+                "cuTensorMapEncodeTiled",
+                ValueLayout.ADDRESS,
+                INT,
+                INT,
+                LONG,
+                ValueLayout.ADDRESS,
+                ValueLayout.ADDRESS,
+                ValueLayout.ADDRESS,
+                ValueLayout.ADDRESS,
+                INT,
+                INT,
+                INT,
+                INT);
+    }
+
+    /** CUtensorMap of a matrix of bf16: rows of boxes are swizzled over 128 bytes, what lies outside reads as zeros. */
+    static int describeMatrix(MemorySegment map, long matrix, long[] sizes, long[] strides, int[] box) {
+        int[] steps = new int[sizes.length];
+        Arrays.fill(steps, 1);
+        try (Arena arena = Arena.ofConfined()) {
+            return (int) MatrixCalls.ENCODE.invokeExact(
+                    map,
+                    MAP_BF16,
+                    sizes.length,
+                    matrix,
+                    arena.allocateFrom(LONG, sizes),
+                    arena.allocateFrom(LONG, strides),
+                    arena.allocateFrom(INT, box),
+                    arena.allocateFrom(INT, steps),
+                    MAP_NOT_INTERLEAVED,
+                    MAP_SWIZZLE_128,
+                    MAP_PROMOTE_256,
+                    MAP_ZEROS_OUTSIDE);
         } catch (Throwable e) {
             throw unexpected(e);
         }

@@ -12,6 +12,10 @@ import io.tandem.model.ModelConfig;
 final class ForwardKernels {
     private static final int MAX_SPLITS = 64;
     private static final int MAX_CLUSTER_HEAD_DIM = 128;
+    private static final int MAX_COPIED_HEAD_DIM = 128;
+    /** Rows from which the product with its gate in one kernel is faster than the two. */
+    private static final int MIN_GATED_ROWS = 1024;
+
     private static final KernelName[] CLUSTERS = {
         KernelName.ATTENTION_DECODE_CLUSTER_8,
         KernelName.ATTENTION_DECODE_CLUSTER_4,
@@ -26,6 +30,9 @@ final class ForwardKernels {
     private final DeviceWeights weights;
     private final StepInputs inputs;
     private final Activations a;
+    /** For the kernels that read by the copy engine; null where the device has none. */
+    private final CopyMaps maps;
+
     private final KvLayout layout;
     private final Weight qkv;
     private final Weight output;
@@ -48,6 +55,7 @@ final class ForwardKernels {
             DeviceWeights weights,
             StepInputs inputs,
             Activations activations,
+            CopyMaps maps,
             KvLayout layout) {
         this.config = config;
         this.kernels = kernels;
@@ -55,6 +63,7 @@ final class ForwardKernels {
         this.weights = weights;
         this.inputs = inputs;
         a = activations;
+        this.maps = maps;
         this.layout = layout;
         multiprocessors = device.multiprocessors();
         int rows = Products.paddedRows(inputs.maxTokens());
@@ -70,8 +79,11 @@ final class ForwardKernels {
     }
 
     /** Where the KV blocks begin. */
-    void kvBase(long address) {
+    void kv(long address, int blocks) {
         kvBase = address;
+        if (maps != null) {
+            maps.kv(address, blocks);
+        }
     }
 
     /** To be set behind the layers of passes with prompts. */
@@ -140,7 +152,7 @@ final class ForwardKernels {
             }
             products.multiply(output, a.residual(), a.attended(), layer.output(), true, count, tokens, 0);
             norm(a.normed(), a.residual(), layer.mlpNorm(), count, tokens);
-            mlp(layer, count, tokens);
+            mlp(layer, i, count, tokens);
         }
     }
 
@@ -252,6 +264,10 @@ final class ForwardKernels {
     }
 
     private void attendMany(int layer, int first, int sequences, int tokens) {
+        if (maps != null && config.headDim() <= MAX_COPIED_HEAD_DIM) {
+            attendByCopyEngine(layer, first, sequences, tokens);
+            return;
+        }
         kernels.call(KernelName.ATTENTION_PREFILL)
                 .address(a.attended())
                 .address(a.queries())
@@ -271,9 +287,48 @@ final class ForwardKernels {
                 .on((tokens + prefillTile - 1) / prefillTile + sequences, config.heads());
     }
 
-    private void mlp(Layer layer, long count, int tokens) {
+    /**
+     * The blocks stay and take pieces of work, so there are as many as find room, or pieces. Two of them share keys and values
+     * where a KV head has an even number of heads.
+     */
+    private void attendByCopyEngine(int layer, int first, int sequences, int tokens) {
+        int together = config.heads() / config.kvHeads() % 2 == 0 ? 2 : 1;
+        long pieces = (long) (tokens / prefillTile + sequences) * config.heads();
+        int blocks = (int) Math.min(multiprocessors, pieces) / together * together;
+        kernels.call(together == 2 ? KernelName.ATTENTION_PREFILL_TMA_2 : KernelName.ATTENTION_PREFILL_TMA)
+                .address(a.attended())
+                .address(maps.queries())
+                .address(maps.keysAndValues())
+                .address(inputs.blockTables(first))
+                .address(inputs.queryStarts(first))
+                .address(inputs.contextStarts(first))
+                .address(a.workspace())
+                .address(inputs.prefillCount())
+                .number(sequences)
+                .number(config.heads())
+                .number(config.kvHeads())
+                .number(config.headDim())
+                .number(inputs.maxBlocks())
+                .wide(layout.blockBytes())
+                .wide(layer * layout.layerBytes())
+                .real(scale)
+                .on(blocks);
+    }
+
+    private void mlp(Layer layer, int index, long count, int tokens) {
         if (products.isSkinny(tokens)) {
             products.multiply(gateUp, a.gated(), a.normed(), layer.gateUp(), false, count, tokens, Products.SILU_MUL);
+        } else if (maps != null && tokens >= MIN_GATED_ROWS) {
+            kernels.call(KernelName.GEMM_GATED)
+                    .address(a.gated())
+                    .address(maps.normed())
+                    .address(maps.gateUp(index))
+                    .address(count)
+                    .number(tokens)
+                    .number(gateUp.n)
+                    .number(gateUp.k)
+                    .number(Products.SILU_MUL)
+                    .on(multiprocessors / 2 * 2);
         } else {
             products.multiply(gateUp, a.gateUp(), a.normed(), layer.gateUp(), false, count, tokens, 0);
             kernels.call(KernelName.SILU_MUL)

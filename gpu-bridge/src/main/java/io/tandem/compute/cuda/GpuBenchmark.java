@@ -251,8 +251,8 @@ public final class GpuBenchmark {
 
     private void largeModel() {
         Config config =
-                config("tandem.engine { max-sequences = 128, max-batch-tokens = 8192, prefill-chunk-tokens = 8192,"
-                        + " mixed-chunk-tokens = 8064, kv-blocks = 14000, prefix-cache = off }");
+                config("tandem.engine { max-sequences = 128, max-batch-tokens = 8320, prefill-chunk-tokens = 8192,"
+                        + " mixed-chunk-tokens = 8192, kv-blocks = 14000, prefix-cache = off }");
         long start = System.nanoTime();
         try (CudaBackend backend = open(RandomModel.llama8b(), config)) {
             add(

@@ -264,6 +264,11 @@ final class NativeDriver implements CudaDriver {
     }
 
     @Override
+    public void describeMatrix(MemorySegment map, long matrix, long[] sizes, long[] strides, int[] box) {
+        check("cuTensorMapEncodeTiled", DriverCalls.describeMatrix(map, matrix, sizes, strides, box));
+    }
+
+    @Override
     public void beginCapture(Stream stream) {
         check("cuStreamBeginCapture", JCudaDriver.cuStreamBeginCapture((StreamHandle) stream, CAPTURE_THREAD_LOCAL));
     }

@@ -251,6 +251,11 @@ final class HostDriver implements CudaDriver {
     }
 
     @Override
+    public void describeMatrix(MemorySegment map, long matrix, long[] sizes, long[] strides, int[] box) {
+        throw new UnsupportedOperationException("host memory has no copy engine");
+    }
+
+    @Override
     public void beginCapture(Stream stream) {
         recording = new ArrayList<>();
     }
