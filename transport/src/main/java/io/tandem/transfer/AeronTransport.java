@@ -14,7 +14,6 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.agrona.CloseHelper;
 import org.agrona.concurrent.AgentRunner;
-import org.agrona.concurrent.BackoffIdleStrategy;
 import org.agrona.concurrent.IdleStrategy;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -125,7 +124,10 @@ public final class AeronTransport extends AgentTransport {
     }
 
     private static IdleStrategy idle(TransferSettings settings) {
-        return new BackoffIdleStrategy(100, 20, 1_000, TimeUnit.MICROSECONDS.toNanos(settings.idleSleepMicros()));
+        return new RestingIdleStrategy(
+                TimeUnit.MICROSECONDS.toNanos(settings.idleSleepMicros()),
+                TimeUnit.MICROSECONDS.toNanos(settings.restSleepMicros()),
+                System::nanoTime);
     }
 
     private static MediaDriver.Context driverContext(TransferSettings s) {

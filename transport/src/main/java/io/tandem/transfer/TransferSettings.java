@@ -20,7 +20,8 @@ public record TransferSettings(
         Duration connectTimeout,
         Duration resultTimeout,
         boolean direct,
-        int idleSleepMicros) {
+        int idleSleepMicros,
+        int restSleepMicros) {
 
     private static final Set<String> WIRES = Set.of("udp", "ipc");
 
@@ -44,6 +45,7 @@ public record TransferSettings(
         range("connect-timeout (ms)", connectTimeout.toMillis(), 100, 60_000);
         range("result-timeout (ms)", resultTimeout.toMillis(), 100, 600_000);
         range("idle-sleep-micros", idleSleepMicros, 1, 10_000);
+        range("rest-sleep-micros", restSleepMicros, 1, 100_000);
     }
 
     /** Reads {@code tandem.transfer}. */
@@ -64,7 +66,8 @@ public record TransferSettings(
                 c.getDuration("connect-timeout"),
                 c.getDuration("result-timeout"),
                 c.getBoolean("direct"),
-                c.getInt("idle-sleep-micros"));
+                c.getInt("idle-sleep-micros"),
+                c.getInt("rest-sleep-micros"));
     }
 
     private static void range(String key, long value, long min, long max) {
