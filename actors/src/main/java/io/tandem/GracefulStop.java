@@ -7,6 +7,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
 import org.apache.pekko.Done;
 import org.apache.pekko.actor.CoordinatedShutdown;
 import org.apache.pekko.actor.typed.ActorSystem;
@@ -29,19 +30,28 @@ final class GracefulStop {
     private final String self;
     private final WorkerDirectory directory;
     private final ClusterClient client;
+    private final Predicate<String> gone;
 
-    private GracefulStop(NodeSettings node, String self, WorkerDirectory directory, ClusterClient client) {
+    private GracefulStop(
+            NodeSettings node, String self, WorkerDirectory directory, ClusterClient client, Predicate<String> gone) {
+        this.gone = gone;
         this.node = node;
         this.self = self;
         this.directory = directory;
         this.client = client;
     }
 
-    static void install(ActorSystem<?> system, NodeSettings node, WorkerDirectory directory, ClusterClient client) {
+    /** @param gone which GPUs are lost for good: nothing is there to drain, and nobody would answer */
+    static void install(
+            ActorSystem<?> system,
+            NodeSettings node,
+            WorkerDirectory directory,
+            ClusterClient client,
+            Predicate<String> gone) {
         if (node.gpus().isEmpty()) {
             return;
         }
-        GracefulStop stop = new GracefulStop(node, new Registries(system).selfNode(), directory, client);
+        GracefulStop stop = new GracefulStop(node, new Registries(system).selfNode(), directory, client, gone);
         CoordinatedShutdown.get(Adapter.toClassic(system))
                 .addTask(CoordinatedShutdown.PhaseBeforeServiceUnbind(), "drain-gpus", stop::run);
     }
@@ -75,7 +85,7 @@ final class GracefulStop {
     }
 
     private CompletableFuture<Void> drain(String gpuId) {
-        if (directory.live(gpuId).isEmpty()) {
+        if (gone.test(gpuId) || directory.live(gpuId).isEmpty()) {
             return CompletableFuture.completedFuture(null);
         }
         return client.drain(gpuId)

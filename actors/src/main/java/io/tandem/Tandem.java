@@ -142,7 +142,12 @@ public final class Tandem implements AutoCloseable {
                     Cluster.get(system).selfMember().address(),
                     node.clusterName(),
                     node.gpus().isEmpty() ? "no GPU" : "GPUs " + node.gpus());
-            GracefulStop.install(system, node, directory, client);
+            GracefulStop.install(
+                    system,
+                    node,
+                    directory,
+                    client,
+                    gpu -> !start.backends.gone(gpu).isEmpty());
             start.system.complete(system);
             return new Tandem(system, client, full, node, start);
         } catch (RuntimeException e) {
