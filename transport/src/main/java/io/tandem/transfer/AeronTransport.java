@@ -119,11 +119,15 @@ public final class AeronTransport extends AgentTransport {
         BlockReceiver receiver =
                 new BlockReceiver(new AeronChannels(receiving, data), limits, System::nanoTime, counters, receives);
         LOG.info("KV transfers by {} at {}", endpoint.wire(), endpoint.channels());
-        return new AeronTransport(
-                endpoint, limits, counters, sends, receives, sender, receiver, driver, idle(settings), idle(settings));
+        RestingIdleStrategy senderIdle = idle(settings);
+        RestingIdleStrategy receiverIdle = idle(settings);
+        AeronTransport transport = new AeronTransport(
+                endpoint, limits, counters, sends, receives, sender, receiver, driver, senderIdle, receiverIdle);
+        transport.wakeBy(senderIdle::wake, receiverIdle::wake);
+        return transport;
     }
 
-    private static IdleStrategy idle(TransferSettings settings) {
+    private static RestingIdleStrategy idle(TransferSettings settings) {
         return new RestingIdleStrategy(
                 TimeUnit.MICROSECONDS.toNanos(settings.idleSleepMicros()),
                 TimeUnit.MICROSECONDS.toNanos(settings.restSleepMicros()),

@@ -21,6 +21,8 @@ class AgentTransport implements BlockTransport {
     private final ConcurrentHashMap<Long, ReceiveLease> receives;
     private final BlockSender sender;
     private final BlockReceiver receiver;
+    private volatile Runnable wakeSender = () -> {};
+    private volatile Runnable wakeReceiver = () -> {};
     private final AtomicLong lastSender = new AtomicLong(System.nanoTime());
     private final AtomicBoolean closed = new AtomicBoolean();
 
@@ -39,6 +41,13 @@ class AgentTransport implements BlockTransport {
         this.receives = receives;
         this.sender = sender;
         this.receiver = receiver;
+    }
+
+    /** How to end a rest of each agent, where they rest. */
+    final void wakeBy(Runnable senderWakes, Runnable receiverWakes) {
+        wakeSender = senderWakes;
+        wakeReceiver = receiverWakes;
+        receiver.imports().wakeBy(receiverWakes);
     }
 
     @Override
@@ -75,6 +84,7 @@ class AgentTransport implements BlockTransport {
             receives.remove(lease.id(), opened);
             return OpenResult.TOO_MANY_LEASES;
         }
+        wakeReceiver.run();
         return closedMeanwhile() && receives.remove(lease.id(), opened) ? OpenResult.CLOSED : OpenResult.OPENED;
     }
 
@@ -131,6 +141,7 @@ class AgentTransport implements BlockTransport {
             sends.remove(lease, opened);
             return OpenResult.TOO_MANY_LEASES;
         }
+        wakeSender.run();
         return closedMeanwhile() && sends.remove(lease, opened) ? OpenResult.CLOSED : OpenResult.OPENED;
     }
 
@@ -184,7 +195,9 @@ class AgentTransport implements BlockTransport {
             throw new IllegalArgumentException(
                     "slot must be 0 to " + (opened.blocks - 1) + " for " + lease + ", not " + slot);
         }
-        return opened.queue.offer(block.get()) ? SendResult.QUEUED : SendResult.BACK_PRESSURED;
+        boolean queued = opened.queue.offer(block.get());
+        wakeSender.run();
+        return queued ? SendResult.QUEUED : SendResult.BACK_PRESSURED;
     }
 
     @Override

@@ -69,6 +69,7 @@ final class PoolImports {
     private final ConcurrentLinkedQueue<Runnable> said = new ConcurrentLinkedQueue<>();
 
     private volatile DirectPath path;
+    private volatile Runnable wakeAgent = () -> {};
     private int fetching;
     private long lastScanNanos;
 
@@ -76,6 +77,16 @@ final class PoolImports {
         this.agent = agent;
         this.maxLinks = maxLinks;
         this.connectTimeoutNanos = connectTimeoutNanos;
+    }
+
+    /** How to have the agent hear of what the path says. */
+    void wakeBy(Runnable wakes) {
+        wakeAgent = wakes;
+    }
+
+    private void say(Runnable word) {
+        said.add(word);
+        wakeAgent.run();
     }
 
     void enable(DirectPath direct) {
@@ -108,7 +119,7 @@ final class PoolImports {
         Link link = new Link(id, epoch, peer);
         links.put(id, link);
         peer.links++;
-        path.open(id, ticket, failure -> said.add(() -> opened(link, failure)));
+        path.open(id, ticket, failure -> say(() -> opened(link, failure)));
     }
 
     private String refusal(String pathName) {
@@ -146,7 +157,7 @@ final class PoolImports {
         if (link.state != State.CLOSING) {
             link.state = State.CLOSING;
             flush();
-            path.close(link.id, () -> said.add(() -> closed(link)));
+            path.close(link.id, () -> say(() -> closed(link)));
         }
     }
 
@@ -203,7 +214,7 @@ final class PoolImports {
                 lease.link.id,
                 from,
                 to,
-                (sums, failure) -> said.add(() -> {
+                (sums, failure) -> say(() -> {
                     lease.fetching--;
                     fetching--;
                     agent.fetched(lease, slots, expected, sums, fetch.blockBytes, failure);

@@ -20,7 +20,8 @@ final class RestingIdleStrategy implements IdleStrategy {
     private final BackoffIdleStrategy busy;
     private final long restNanos;
     private final LongSupplier clock;
-    private long lastTrafficNanos;
+    private volatile long lastTrafficNanos;
+    private volatile Thread sleeper;
     private int cyclesWithWork;
 
     /**
@@ -52,9 +53,20 @@ final class RestingIdleStrategy implements IdleStrategy {
     @Override
     public void idle() {
         if (resting()) {
+            sleeper = Thread.currentThread();
             LockSupport.parkNanos(restNanos);
+            sleeper = null;
         } else {
             busy.idle();
+        }
+    }
+
+    /** Ends a rest: there will be traffic. Any thread. */
+    void wake() {
+        lastTrafficNanos = clock.getAsLong();
+        Thread sleeping = sleeper;
+        if (sleeping != null) {
+            LockSupport.unpark(sleeping);
         }
     }
 

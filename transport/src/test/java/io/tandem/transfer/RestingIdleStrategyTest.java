@@ -3,6 +3,7 @@ package io.tandem.transfer;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 
@@ -43,5 +44,17 @@ class RestingIdleStrategyTest {
             idle.idle(0);
         }
         assertTrue(idle.resting());
+    }
+
+    @Test
+    void shouldBeWokenByWhoHasWork() throws InterruptedException {
+        RestingIdleStrategy sleepy = new RestingIdleStrategy(1_000, TimeUnit.HOURS.toNanos(1), now::get);
+        now.addAndGet(2_000_000_000);
+        Thread agent = Thread.ofPlatform().start(sleepy::idle);
+        while (agent.isAlive()) {
+            sleepy.wake();
+            agent.join(1);
+        }
+        assertFalse(sleepy.resting());
     }
 }
