@@ -34,6 +34,9 @@ public record Comparison(
     /** Goodput at a rate counts as sustained from this share on (DistServe's definition). */
     public static final double SUSTAINED_SHARE = 0.9;
 
+    /** Stands for a policy in the cells of {@link #bounds}. */
+    public static final String BOUND = "bound";
+
     /** A policy with a layout at one rate, over the seeds. */
     public record Cell(
             String policy,
@@ -86,6 +89,27 @@ public record Comparison(
             }
             return cells;
         }
+    }
+
+    /** What no policy can surpass, with each number of workers at each rate: {@link GoodputBound}. Cells without runs. */
+    public List<Cell> bounds() {
+        List<Cell> cells = new ArrayList<>();
+        List<Trace> drawn = seeds.stream().map(traces::apply).toList();
+        for (int workers : layouts.stream().map(Layout::workers).distinct().toList()) {
+            Cluster cluster = limits.withWorkers(workers);
+            for (double speedup : speedups) {
+                List<Trace> faster = drawn.stream().map(t -> t.speedUp(speedup)).toList();
+                double[] shares = faster.stream()
+                        .mapToDouble(t -> (double) GoodputBound.requests(t, cluster, timer, slo) / t.size())
+                        .toArray();
+                double rate = faster.stream()
+                        .mapToDouble(t -> t.size() / Math.max(1e-9, t.arrivalNanos()[t.size() - 1] / 1e9))
+                        .average()
+                        .orElseThrow();
+                cells.add(new Cell(BOUND, workers + " GPUs", speedup, rate, Mean.of(shares), List.of()));
+            }
+        }
+        return cells;
     }
 
     private List<Task> tasks() {

@@ -63,6 +63,12 @@ final class Simulate implements Callable<Integer> {
     @Option(names = "--markdown", description = "print the table of documents: good requests by rate")
     boolean markdown;
 
+    @Option(
+            names = "--bound",
+            description =
+                    "also what no policy can surpass: perfect reuse, the most efficient steps, the trace known beforehand")
+    boolean bound;
+
     @Option(names = "--list-policies", help = true, description = "the names that --policy takes, with a line on each")
     boolean list;
 
@@ -85,7 +91,8 @@ final class Simulate implements Callable<Integer> {
                 options.limits(),
                 options.traces());
         List<Cell> cells = comparison.run(options.threads(), SimulationReport::progress);
-        SimulationReport report = new SimulationReport(options.trace, comparison, cells);
+        List<Cell> bounds = bound ? comparison.bounds() : List.of();
+        SimulationReport report = new SimulationReport(options.trace, comparison, cells, bounds);
         System.out.print(markdown ? report.markdown() : report.table());
         if (json != null) {
             Files.writeString(json, report.json());

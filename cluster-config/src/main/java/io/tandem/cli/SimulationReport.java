@@ -14,6 +14,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.ToDoubleFunction;
+import java.util.stream.Stream;
 
 /** A comparison for people, for programs, and as a page of its own. */
 final class SimulationReport {
@@ -32,9 +33,10 @@ final class SimulationReport {
             double itlTargetMs,
             int seeds,
             List<Cell> cells,
+            List<Cell> bounds,
             List<Saturation> saturation) {}
 
-    SimulationReport(String trace, Comparison comparison, List<Cell> cells) {
+    SimulationReport(String trace, Comparison comparison, List<Cell> cells, List<Cell> bounds) {
         document = new Document(
                 trace,
                 comparison.engine(),
@@ -43,6 +45,7 @@ final class SimulationReport {
                 comparison.slo().itlMillis(),
                 comparison.seeds().size(),
                 cells,
+                bounds,
                 comparison.speedups().size() > 1 ? Comparison.saturation(cells) : List.of());
     }
 
@@ -87,6 +90,14 @@ final class SimulationReport {
         for (Cell c : document.cells) {
             out.append(line(c));
         }
+        document.bounds.forEach(b -> out.append(String.format(
+                Locale.ROOT,
+                "%-14s %-12s %8s %8.2f %15.2f%n",
+                b.policy(),
+                b.layout(),
+                plain(b.speedup()),
+                b.arrivalsPerSecond(),
+                100 * b.goodShare().value())));
         if (!document.saturation.isEmpty()) {
             out.append(String.format("%nHighest rate with at least 90 %% good:%n"));
             document.saturation.forEach(s -> out.append(line(s)));
@@ -140,10 +151,12 @@ final class SimulationReport {
         StringBuilder out = new StringBuilder("| policy | layout |");
         speedups.forEach(x -> out.append(" good % at x").append(plain(x)).append(" |"));
         out.append(" 90 % good up to, requests/s |\n|---|---|").append("---|".repeat(speedups.size() + 1));
-        for (Saturation s : Comparison.saturation(document.cells)) {
+        List<Cell> rows =
+                Stream.concat(document.cells.stream(), document.bounds.stream()).toList();
+        for (Saturation s : Comparison.saturation(rows)) {
             out.append(String.format("%n| %s | %s |", s.policy(), s.layout()));
             for (double x : speedups) {
-                document.cells.stream()
+                rows.stream()
                         .filter(c -> c.speedup() == x
                                 && c.policy().equals(s.policy())
                                 && c.layout().equals(s.layout()))
