@@ -79,7 +79,7 @@ public record AdmissionSettings(
                 nanos(c, "", "dispatch-ahead", Duration.ofMillis(1), Duration.ofMinutes(1)),
                 (int) number(c, "", "cold-requests-per-worker", 1, 100_000),
                 number(c, "", "reject-above", 0.1, 10),
-                sizeLimit(c.getConfig("size-limit")),
+                sizeLimit(root),
                 c.getBoolean("serve-when-idle"),
                 number(c, "", "output-token-weight", 0, 1000),
                 (int) number(c, "", "expected-output-tokens", 1, 1_000_000),
@@ -90,7 +90,9 @@ public record AdmissionSettings(
                 Duration.ofNanos(nanos(c, "", "tick-interval", Duration.ofMillis(1), Duration.ofSeconds(1))));
     }
 
-    private static SizeLimit.Settings sizeLimit(Config c) {
+    /** Reads {@code tandem.admission.size-limit} alone. */
+    public static SizeLimit.Settings sizeLimit(Config root) {
+        Config c = root.getConfig(PATH + "size-limit");
         return new SizeLimit.Settings(
                 number(c, "size-limit.", "fall", 0.1, 1),
                 number(c, "size-limit.", "rise-per-second", 0.0001, 10),

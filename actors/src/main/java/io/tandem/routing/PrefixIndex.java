@@ -1,8 +1,6 @@
 package io.tandem.routing;
 
-import java.lang.invoke.VarHandle;
 import java.util.Arrays;
-import java.util.BitSet;
 import java.util.Objects;
 
 /**
@@ -32,18 +30,13 @@ public final class PrefixIndex {
     /** Answer of {@link #store}: the worker does not hold the parent; nothing was changed. */
     public static final int UNKNOWN_PARENT = -1;
 
-    private static final int RETRY = -1;
-    private static final int END = 0;
-
     private final int maxWorkers;
     private final long maxBlocks;
     private final RunStore runs;
     private final BlockTable table;
     private final HeadTable heads;
-    private final HeldBehindGaps behindGaps = new HeldBehindGaps();
-
-    /** Blocks by worker. */
-    private final int[] held;
+    private final PrefixLookup lookup;
+    private final Holdings holdings;
 
     private long conflicts;
     private long evictedBlocks;
@@ -64,7 +57,8 @@ public final class PrefixIndex {
         runs = new RunStore(maxBlocks);
         table = new BlockTable(runs);
         heads = new HeadTable(runs);
-        held = new int[maxWorkers];
+        lookup = new PrefixLookup(runs, heads);
+        holdings = new Holdings(maxWorkers, runs, table, heads);
     }
 
     public int maxWorkers() {
@@ -80,123 +74,7 @@ public final class PrefixIndex {
 
     /** Finds for each worker the leading blocks of a prompt it holds; {@code hashes[from..from+count)} is the chain. */
     public void find(long[] hashes, int from, int count, PrefixMatch match) {
-        while (!attempt(hashes, from, count, match)) {
-            match.retry();
-            Thread.onSpinWait();
-        }
-    }
-
-    private boolean attempt(long[] hashes, int from, int count, PrefixMatch match) {
-        long[] slots = heads.slots();
-        match.clear();
-        int position = 0;
-        while (position < count) {
-            int matched = follow(slots, hashes, from + position, count - position, position, match);
-            if (matched == RETRY) {
-                return false;
-            }
-            if (matched == END) {
-                break;
-            }
-            position += matched;
-        }
-        VarHandle.acquireFence();
-        return match.holds(runs) && heads.isCurrent(slots);
-    }
-
-    /**
-     * One run of the prompt: the rest of it is {@code hashes[from..from+count)}, from {@code position} on. Answers the blocks
-     * matched, {@link #END} when nobody's prefix goes on after it.
-     */
-    private int follow(long[] slots, long[] hashes, int from, int count, int position, PrefixMatch match) {
-        long wanted = hashes[from];
-        long key = RunStore.key(wanted, position == 0 ? 0 : hashes[from - 1]);
-        long mixed = BlockTable.mix(wanted);
-        int i = HeadTable.home(mixed, slots.length);
-        for (long slot; (slot = HeadTable.slot(slots, i)) != HeadTable.EMPTY; i = (i + 1) & (slots.length - 1)) {
-            if (!HeadTable.tagged(slot, mixed)) {
-                continue;
-            }
-            int run = HeadTable.run(slot);
-            long[] record = runs.record(run);
-            int at = RunStore.recordIndex(run);
-            long version = RunStore.version(record, at);
-            if ((version & 1) != 0) {
-                return RETRY;
-            }
-            long extent = record[at + RunStore.EXTENT];
-            if (record[at + RunStore.KEY] != key || RunStore.blocks(extent) == 0) {
-                continue;
-            }
-            match.visit(run, version);
-            long place = record[at + RunStore.PLACE];
-            if ((int) (place >>> 32) != position) {
-                return END;
-            }
-            int matched = matching(extent, record[at + RunStore.LAST], hashes, from, count);
-            return matched == RETRY ? RETRY : take(run, record, at, (int) place, position, matched, match);
-        }
-        return END;
-    }
-
-    private int take(int run, long[] record, int at, int holders, int position, int matched, PrefixMatch match) {
-        boolean whole;
-        if (holders <= RunStore.INLINE_HOLDERS) {
-            int first = at + RunStore.HOLDERS;
-            whole = match.extend(record, first, first + holders, position, matched);
-        } else {
-            long[] spill = runs.spill(run);
-            if (spill == null || spill.length < holders) {
-                return RETRY;
-            }
-            whole = match.extend(spill, 0, holders, position, matched);
-        }
-        return whole ? matched : END;
-    }
-
-    /**
-     * Equal leading hashes of a run and a prompt, of which the first is equal. Hashes commit to all before them, so a few
-     * comparisons do: at the fork, where prompts part most often; at the end; and, rarely, by halving what is between.
-     */
-    private int matching(long extent, long last, long[] hashes, int from, int count) {
-        int blocks = RunStore.blocks(extent);
-        int fork = RunStore.fork(extent);
-        int limit = Math.min(blocks, count);
-        boolean forks = fork > 0 && fork < limit;
-        if (!forks && limit == blocks && last == hashes[from + limit - 1]) {
-            return limit;
-        }
-        long[] run = runs.arena().chunk(RunStore.position(extent));
-        if (run.length == 0) {
-            return RETRY;
-        }
-        int index = HashArena.index(RunStore.position(extent));
-        int equal = 0;
-        int different = limit;
-        if (forks) {
-            if (run[index + fork] == hashes[from + fork]) {
-                equal = fork;
-            } else if (run[index + fork - 1] == hashes[from + fork - 1]) {
-                return fork;
-            } else {
-                different = fork - 1;
-            }
-        }
-        if (different == limit) {
-            if (run[index + limit - 1] == hashes[from + limit - 1]) {
-                return limit;
-            }
-            different = limit - 1;
-        }
-        while (different - equal > 1) {
-            int middle = (equal + different) >>> 1;
-            if (run[index + middle] == hashes[from + middle]) {
-                equal = middle;
-            } else {
-                different = middle;
-            }
-        }
-        return different;
+        lookup.find(hashes, from, count, match);
     }
 
     // ---- changes: the one writer
@@ -227,7 +105,7 @@ public final class PrefixIndex {
                 first = runs.start(run) + offset + 1;
             }
             if (position == UNKNOWN_POSITION) {
-                if (run == RunStore.NONE || !holds(worker, run, offset)) {
+                if (run == RunStore.NONE || !holdings.holds(worker, run, offset)) {
                     return UNKNOWN_PARENT;
                 }
             } else if (run != RunStore.NONE && first != position) {
@@ -311,7 +189,7 @@ public final class PrefixIndex {
                     Arrays.mismatch(runs.chunk(run), index, index + limit, hashes, from + done, from + done + limit);
             int equal = differs < 0 ? limit : differs;
             if (equal > 0) {
-                hold(worker, run, at, at + equal);
+                holdings.hold(worker, run, at, at + equal);
                 offset = at + equal - 1;
                 done += equal;
             }
@@ -339,7 +217,7 @@ public final class PrefixIndex {
             runs.begin(run);
             runs.setLength(run, at + entered);
             runs.end(run);
-            hold(worker, run, at, at + entered);
+            holdings.hold(worker, run, at, at + entered);
             if (!append) {
                 heads.add(runs.hash(run, 0), run);
             }
@@ -399,7 +277,7 @@ public final class PrefixIndex {
             int offset = BlockTable.offset(place);
             int descending = descending(run, offset, hashes, from + i, count - i);
             int ascending = descending > 1 ? 1 : ascending(run, offset, hashes, from + i, count - i);
-            removed += release(worker, run, offset - descending + 1, offset + ascending);
+            removed += holdings.release(worker, run, offset - descending + 1, offset + ascending);
             i += Math.max(descending, ascending);
         }
         return removed;
@@ -427,10 +305,10 @@ public final class PrefixIndex {
     public void clear(int worker) {
         checkWorker(worker);
         int run = runs.first();
-        while (run != RunStore.NONE && held[worker] > 0) {
+        while (run != RunStore.NONE && holdings.held(worker) > 0) {
             int next = runs.next(run);
             if (runs.holderOf(run, worker) >= 0) {
-                release(worker, run, 0, runs.length(run));
+                holdings.release(worker, run, 0, runs.length(run));
             }
             run = next;
         }
@@ -440,95 +318,6 @@ public final class PrefixIndex {
         if (worker < 0 || worker >= maxWorkers) {
             throw new IllegalArgumentException("worker must be in 0.." + (maxWorkers - 1) + ", not " + worker);
         }
-    }
-
-    private boolean holds(int worker, int run, int offset) {
-        int number = runs.holderOf(run, worker);
-        return number >= 0
-                && (offset < RunStore.leading(runs.holder(run, number)) || behindGaps.contains(run, worker, offset));
-    }
-
-    /** The worker holds blocks {@code from..to-1} of the run. */
-    private void hold(int worker, int run, int from, int to) {
-        int number = runs.holderOf(run, worker);
-        int leading = number < 0 ? 0 : RunStore.leading(runs.holder(run, number));
-        if (from > leading) {
-            held[worker] += behindGaps.add(run, worker, from, to);
-            if (number < 0) {
-                setLeading(run, number, worker, 0);
-            }
-        } else if (to > leading) {
-            int reach = behindGaps.reach(run, worker, to);
-            held[worker] += reach - leading - behindGaps.remove(run, worker, leading, reach);
-            setLeading(run, number, worker, reach);
-        }
-    }
-
-    private void setLeading(int run, int number, int worker, int leading) {
-        runs.begin(run);
-        if (number < 0) {
-            runs.addHolder(run, worker, leading);
-        } else {
-            runs.setHolder(run, number, worker, leading);
-        }
-        runs.end(run);
-    }
-
-    /** The worker loses blocks {@code from..to-1} of the run; answers how many of them it held. */
-    private int release(int worker, int run, int from, int to) {
-        int number = runs.holderOf(run, worker);
-        if (number < 0) {
-            return 0;
-        }
-        int leading = RunStore.leading(runs.holder(run, number));
-        int released = behindGaps.remove(run, worker, Math.max(from, leading), to);
-        if (from < leading) {
-            released += Math.min(to, leading) - from;
-            if (to < leading) {
-                behindGaps.add(run, worker, to, leading);
-            }
-            leading = from;
-            setLeading(run, number, worker, leading);
-        }
-        if (leading == 0 && behindGaps.of(run, worker) == null) {
-            runs.begin(run);
-            runs.removeHolder(run, number);
-            runs.end(run);
-        }
-        held[worker] -= released;
-        shrink(run);
-        return released;
-    }
-
-    /** Forgets the last blocks of a run as far as nobody holds them. */
-    private void shrink(int run) {
-        int needed = behindGaps.end(run);
-        for (int i = runs.holders(run) - 1; i >= 0; i--) {
-            needed = Math.max(needed, RunStore.leading(runs.holder(run, i)));
-        }
-        int length = runs.length(run);
-        if (needed == length) {
-            return;
-        }
-        long[] chunk = runs.chunk(run);
-        int index = runs.index(run);
-        if (needed == 0) {
-            heads.remove(chunk[index], run);
-        }
-        for (int i = needed; i < length; i++) {
-            if ((i - needed) % BlockTable.BATCH == 0) {
-                table.fetch(chunk, index + i, Math.min(BlockTable.BATCH, length - i));
-            }
-            table.remove(chunk[index + i]);
-        }
-        if (needed == 0) {
-            runs.free(run);
-            return;
-        }
-        runs.begin(run);
-        runs.setLength(run, needed);
-        runs.end(run);
-        runs.trim(run);
     }
 
     // ---- the limit
@@ -558,9 +347,7 @@ public final class PrefixIndex {
 
     private void evict(int run) {
         evictedBlocks += runs.length(run);
-        for (int i = runs.holders(run) - 1; i >= 0; i--) {
-            release(RunStore.worker(runs.holder(run, i)), run, 0, runs.length(run));
-        }
+        holdings.releaseAll(run);
     }
 
     // ---- what there is
@@ -573,30 +360,12 @@ public final class PrefixIndex {
 
     /** Everything a worker holds, in stretches that {@link #store} takes as they come. */
     public void forEachHeld(int worker, HeldBlocks visitor) {
-        for (int run = runs.first(); run != RunStore.NONE; run = runs.next(run)) {
-            int number = runs.holderOf(run, worker);
-            if (number >= 0) {
-                visit(run, 0, RunStore.leading(runs.holder(run, number)), visitor);
-                BitSet behind = behindGaps.of(run, worker);
-                for (int a = behind == null ? -1 : behind.nextSetBit(0); a >= 0; ) {
-                    int b = behind.nextClearBit(a);
-                    visit(run, a, b, visitor);
-                    a = behind.nextSetBit(b);
-                }
-            }
-        }
-    }
-
-    private void visit(int run, int from, int to, HeldBlocks visitor) {
-        if (to > from) {
-            long parent = from == 0 ? runs.parent(run) : runs.hash(run, from - 1);
-            visitor.accept(parent, runs.start(run) + from, runs.chunk(run), runs.index(run) + from, to - from);
-        }
+        holdings.forEach(worker, visitor);
     }
 
     /** Blocks that a worker holds. */
     public int held(int worker) {
-        return held[worker];
+        return holdings.held(worker);
     }
 
     /** Distinct blocks known. */

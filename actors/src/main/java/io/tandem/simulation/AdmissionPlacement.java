@@ -1,12 +1,12 @@
 package io.tandem.simulation;
 
+import com.typesafe.config.ConfigFactory;
 import io.tandem.admission.AdmissionPolicy;
 import io.tandem.admission.AdmissionSettings;
 import io.tandem.admission.Applicant;
 import io.tandem.admission.Forecast;
 import io.tandem.admission.Forecaster;
 import io.tandem.admission.ServiceClass;
-import io.tandem.admission.SizeLimit;
 import io.tandem.admission.Verdict;
 import io.tandem.routing.RoutingDecision;
 import io.tandem.routing.WorkerLoad;
@@ -55,7 +55,7 @@ public final class AdmissionPlacement implements Placement {
                 dispatchAhead.toNanos(),
                 ALL,
                 0.95,
-                new SizeLimit.Settings(0.9, 0.02, 1.5),
+                AdmissionSettings.sizeLimit(ConfigFactory.load()),
                 false,
                 2,
                 300,

@@ -1,5 +1,7 @@
 package io.tandem.simulation;
 
+import com.typesafe.config.ConfigFactory;
+import io.tandem.admission.AdmissionSettings;
 import io.tandem.admission.SizeGuard;
 import io.tandem.admission.SizeLimit;
 import io.tandem.routing.RoutingDecision;
@@ -12,10 +14,10 @@ final class EarlyRejection {
     /** A little below the TTFT target, since predictions err to the low side when prompts queue. */
     private static final double TTFT_SHARE = 0.95;
 
-    /** As in reference.conf. */
-    private static final SizeLimit.Settings BY_SIZE = new SizeLimit.Settings(0.9, 0.02, 1.5);
+    private static final SizeLimit.Settings BY_SIZE = AdmissionSettings.sizeLimit(ConfigFactory.load());
 
-    private static final SizeLimit.Settings ANY_SIZE = new SizeLimit.Settings(1, 0.02, 1.5);
+    private static final SizeLimit.Settings ANY_SIZE =
+            new SizeLimit.Settings(1, BY_SIZE.risePerSecond(), BY_SIZE.maxShare());
 
     private final Slo slo;
     private final SizeGuard sizes;
