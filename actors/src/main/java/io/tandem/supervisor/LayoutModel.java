@@ -22,6 +22,7 @@ final class LayoutModel {
     private static final double SLACK_MIN = 0.25;
     private static final double UTILISATION_MAX = 0.95;
     private static final int SPLITS = 10;
+    private static final int BATCH_MAX = 4096;
 
     /** Workers of each role. */
     record Layout(int prefill, int decode, int mixed) {
@@ -142,16 +143,25 @@ final class LayoutModel {
         return Math.max(0, (w.steps().decodeNanos(to, to * context) - w.steps().decodeNanos(1, context)) / (to - 1));
     }
 
-    /** The largest batch whose step stays within the target, by bisection; at most 4096. */
+    /**
+     * The largest batch whose step stays within the target, of those that fit the KV pool; at most 4096. Doubles up to the first one
+     * that does not, then halves between: a fitted curve may bend down again far beyond any batch it was fitted to.
+     */
     static int batchAt(WorkerView w, double context, double targetNanos) {
+        int most = (int) Math.clamp(w.kvTokens() / context, 1, BATCH_MAX);
         int low = 0;
-        int high = 4096;
-        while (low < high) {
-            int middle = (low + high + 1) >>> 1;
+        int high = 1;
+        while (high <= most && w.steps().decodeNanos(high, high * context) <= targetNanos) {
+            low = high;
+            high *= 2;
+        }
+        high = Math.min(high, most + 1);
+        while (high - low > 1) {
+            int middle = (low + high) >>> 1;
             if (w.steps().decodeNanos(middle, middle * context) <= targetNanos) {
                 low = middle;
             } else {
-                high = middle - 1;
+                high = middle;
             }
         }
         return low;

@@ -152,6 +152,18 @@ class RebalancePolicyTest {
     }
 
     @Test
+    void shouldNotBelieveACurveFarBeyondWhatItWasFittedTo() {
+        // 6 ms + 50 ns a token of context, bending down: at its largest with a full pool, and below zero far beyond.
+        StepTimeModel bends = new StepTimeModel(8192, 6e6, 20e3, 20);
+        bends.adopt(new StepTimes(new double[] {6e6, 0, 50, -2.4e-5}, new double[] {6e6, 20e3, 0, 0}, 100, 100), 8192);
+        WorkerView worker = new WorkerView("gpu-0", true, DECODE, DECODE, 0, bends, 0, 0, 1_048_576);
+        // 25 ms at 497,000 tokens of context.
+        assertEquals(55, LayoutModel.batchAt(worker, 9_000, 25e6));
+        assertEquals(116, LayoutModel.batchAt(worker, 9_000, 60e6), "the pool's limit");
+        assertEquals(0, LayoutModel.batchAt(worker, 9_000, 6e6));
+    }
+
+    @Test
     void shouldGoHalfOfTheWayAtOnceWhereATargetIsNearlyMissed() {
         EngineRole[] many = new EngineRole[32];
         Arrays.fill(many, 0, 16, PREFILL);
