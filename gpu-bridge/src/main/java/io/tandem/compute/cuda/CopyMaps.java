@@ -89,7 +89,12 @@ final class CopyMaps {
         return first + (long) BYTES * number;
     }
 
-    /** Where the KV blocks are. */
+    /** Whether the copy engine, which counts rows of a head in an int, can name each row of so many KV blocks. */
+    static boolean reaches(KvLayout layout, int blocks) {
+        return layout.blockBytes() / (2L * layout.headDim()) * blocks <= Integer.MAX_VALUE;
+    }
+
+    /** Where the KV blocks are, of which there are no more than {@link #reaches}. */
     void kv(long base, int blocks) {
         long rowBytes = 2L * config.headDim();
         long rows = layout.blockBytes() / rowBytes * blocks;

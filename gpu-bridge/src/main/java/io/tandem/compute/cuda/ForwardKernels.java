@@ -45,6 +45,7 @@ final class ForwardKernels {
     private final int samplingChunks;
 
     private long kvBase;
+    private boolean copiesKv;
     private LayerMarks marks;
 
     ForwardKernels(
@@ -81,7 +82,8 @@ final class ForwardKernels {
     /** Where the KV blocks begin. */
     void kv(long address, int blocks) {
         kvBase = address;
-        if (maps != null) {
+        copiesKv = maps != null && config.headDim() <= MAX_COPIED_HEAD_DIM && CopyMaps.reaches(layout, blocks);
+        if (copiesKv) {
             maps.kv(address, blocks);
         }
     }
@@ -264,7 +266,7 @@ final class ForwardKernels {
     }
 
     private void attendMany(int layer, int first, int sequences, int tokens) {
-        if (maps != null && config.headDim() <= MAX_COPIED_HEAD_DIM) {
+        if (copiesKv) {
             attendByCopyEngine(layer, first, sequences, tokens);
             return;
         }
