@@ -80,6 +80,10 @@ public final class Backends {
                         engine.maxBatchTokens(),
                         TimingModel.from(config),
                         List.of("simulated was asked for: no model is computed"));
+                long step = config.getLong("tandem.simulated.lose-with-step");
+                if (step > 0) {
+                    backend.loseWithStep(step);
+                }
                 checkpoint.close();
                 yield backend;
             }

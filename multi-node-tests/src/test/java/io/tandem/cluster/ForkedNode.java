@@ -72,6 +72,11 @@ final class ForkedNode implements AutoCloseable {
         return awaitExit();
     }
 
+    /** Waits until it has ended by itself; answers the exit code. */
+    int awaitEnd() {
+        return awaitExit();
+    }
+
     /** SIGSTOP: the process hangs, its sockets stay open. */
     void pause() {
         signal("-STOP");

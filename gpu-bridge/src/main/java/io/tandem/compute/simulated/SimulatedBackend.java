@@ -2,6 +2,7 @@ package io.tandem.compute.simulated;
 
 import io.tandem.compute.BackendInfo;
 import io.tandem.compute.ComputeBackend;
+import io.tandem.compute.DeviceLostException;
 import io.tandem.compute.ForwardBatch;
 import io.tandem.compute.ForwardOutput;
 import io.tandem.kvcache.KvLayout;
@@ -11,6 +12,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.LockSupport;
 
 /**
@@ -28,6 +30,11 @@ public final class SimulatedBackend implements ComputeBackend {
     private final int maxTokens;
     private final Pace pace;
     private final BackendInfo info;
+
+    /** As with CUDA, a process whose device was lost gets no other one. */
+    private static final AtomicBoolean LOST = new AtomicBoolean();
+
+    private long stepsUntilLoss = Long.MAX_VALUE;
 
     /** How a step's time passes. */
     @FunctionalInterface
@@ -50,6 +57,18 @@ public final class SimulatedBackend implements ComputeBackend {
         this.maxTokens = maxTokens;
         layout = new KvLayout(1, 1, MARK_BYTES / 4 / 2, blockTokens, KvLayout.Dtype.F32);
         info = new BackendInfo("simulated", "timing model " + timing, refusals, true, 0);
+    }
+
+    /**
+     * The device is lost with this step, counted from 1, for the rest of the process.
+     *
+     * @throws IllegalStateException when it is lost already
+     */
+    public void loseWithStep(long step) {
+        if (LOST.get()) {
+            throw new IllegalStateException("the simulated device is lost: this process cannot open it again");
+        }
+        stepsUntilLoss = step;
     }
 
     @Override
@@ -84,6 +103,10 @@ public final class SimulatedBackend implements ComputeBackend {
 
     @Override
     public void forward(ForwardBatch batch, KvMemory kv, ForwardOutput output) {
+        if (--stepsUntilLoss <= 0) {
+            LOST.set(true);
+            throw new DeviceLostException("the simulated device is lost on purpose: lose-with-step", null);
+        }
         long start = System.nanoTime();
         int prompt = 0;
         int decodes = 0;
