@@ -310,17 +310,7 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
     void end(boolean free) {
         closed = true;
         HERE.remove(pool);
-        boolean interrupted = false;
-        while (thread.isAlive()) {
-            try {
-                thread.join();
-            } catch (InterruptedException e) {
-                interrupted = true;
-            }
-        }
-        if (interrupted) {
-            Thread.currentThread().interrupt();
-        }
+        ThreadEnd.await(thread);
         if (free) {
             sources.values().forEach(this::release);
             driver.free(scratch);

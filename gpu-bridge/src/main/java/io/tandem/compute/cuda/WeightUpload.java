@@ -65,17 +65,7 @@ final class WeightUpload {
             workers.add(Thread.ofPlatform().name("weights-" + i).start(() -> work(largest)));
         }
         for (Thread worker : workers) {
-            boolean interrupted = false;
-            while (worker.isAlive()) {
-                try {
-                    worker.join();
-                } catch (InterruptedException e) {
-                    interrupted = true;
-                }
-            }
-            if (interrupted) {
-                Thread.currentThread().interrupt();
-            }
+            ThreadEnd.await(worker);
         }
         if (failure.get() != null) {
             throw failure.get();
