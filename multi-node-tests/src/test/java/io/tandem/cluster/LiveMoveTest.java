@@ -79,20 +79,23 @@ class LiveMoveTest {
     void shouldDrainAWorkerByMovingItsAnswersWhileTheyRun() {
         List<EmbeddedCluster.Answer> answers = load();
         Poll.until(
-                "decodes on d0",
-                () -> decoding("move-d0") > 0,
+                "decodes",
+                () -> decoding("move-d0") + decoding("move-d1") > 0,
                 () -> cluster.status().toString());
-        cluster.client().drain("move-d0").toCompletableFuture().join();
+        // Where they run is the router's choice: all may go where their prompts are cached.
+        String drained = decoding("move-d0") > 0 ? "move-d0" : "move-d1";
+        String other = drained.equals("move-d0") ? "move-d1" : "move-d0";
+        cluster.client().drain(drained).toCompletableFuture().join();
         assertTrue(answers.stream().anyMatch(a -> a.received() < MAX_TOKENS), "it did not just wait for their end");
         assertUndisturbed(answers);
         assertEquals(0, resumes(answers), "nothing was computed again");
         assertTrue(answers.stream()
                 .anyMatch(a -> a.finished.get().report().routingReason().contains("moved")
-                        || a.finished.get().report().decodeGpu().equals("move-d1")));
-        long frozen = cluster.worker("move-d0").stats().generatedTokens();
+                        || a.finished.get().report().decodeGpu().equals(other)));
+        long frozen = cluster.worker(drained).stats().generatedTokens();
         assertUndisturbed(load());
-        assertEquals(frozen, cluster.worker("move-d0").stats().generatedTokens(), "no new work while drained");
-        cluster.client().undrain("move-d0").toCompletableFuture().join();
+        assertEquals(frozen, cluster.worker(drained).stats().generatedTokens(), "no new work while drained");
+        cluster.client().undrain(drained).toCompletableFuture().join();
     }
 
     @Test
