@@ -181,11 +181,7 @@ final class IncomingBlocks {
 
     private void blocksArrived(Work work) {
         work.arrived = true;
-        if (work.ended) {
-            ends.remove(work);
-        } else if (work.cancelled) {
-            ends.letGo(work);
-        } else {
+        if (!ends.endIfOver(work)) {
             adoptWhenComplete(work);
         }
     }

@@ -126,11 +126,7 @@ final class OutgoingBlocks {
         work.acknowledged = true;
         work.stats = stats;
         windows.giveBackAll(work);
-        if (work.ended) {
-            ends.remove(work);
-        } else if (work.cancelled) {
-            ends.letGo(work);
-        } else {
+        if (!ends.endIfOver(work)) {
             releaseWhenDone(work);
         }
     }

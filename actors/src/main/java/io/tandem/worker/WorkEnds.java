@@ -54,11 +54,17 @@ final class WorkEnds {
             return;
         }
         windows.giveBackAll(work);
+        endIfOver(work);
+    }
+
+    /** For a work that nothing touches any more; answers whether it was over or cancelled, and so is gone now. */
+    boolean endIfOver(Work work) {
         if (work.ended) {
             remove(work);
         } else if (work.cancelled) {
             letGo(work);
         }
+        return work.ended || work.cancelled;
     }
 
     void cancel(Work work) {

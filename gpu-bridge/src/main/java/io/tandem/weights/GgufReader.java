@@ -34,11 +34,11 @@ final class GgufReader {
 
     Header read() {
         if (file.byteSize() < 24 || cursor.u32() != MAGIC) {
-            throw broken("is not a GGUF file");
+            throw cursor.broken("is not a GGUF file");
         }
         int version = cursor.u32();
         if (version != 2 && version != 3) {
-            throw broken("has GGUF version " + version + "; versions 2 and 3 are supported");
+            throw cursor.broken("has GGUF version " + version + "; versions 2 and 3 are supported");
         }
         int tensorCount = count("tensors", MAX_TENSORS);
         int keyCount = count("metadata entries", MAX_KEYS);
@@ -54,7 +54,7 @@ final class GgufReader {
         GgufMetadata metadata = new GgufMetadata(source, values);
         int alignment = metadata.integer("general.alignment", 32);
         if (alignment <= 0 || Integer.bitCount(alignment) != 1) {
-            throw broken("has alignment " + alignment + ", which is no power of two");
+            throw cursor.broken("has alignment " + alignment + ", which is no power of two");
         }
         long dataStart = (cursor.position() + alignment - 1) / alignment * alignment;
         Map<String, Tensor> tensors = new LinkedHashMap<>();
@@ -68,13 +68,13 @@ final class GgufReader {
         String name = cursor.string();
         int dimensions = cursor.u32();
         if (dimensions < 1 || dimensions > MAX_DIMENSIONS) {
-            throw broken("gives tensor '" + name + "' " + dimensions + " dimensions");
+            throw cursor.broken("gives tensor '" + name + "' " + dimensions + " dimensions");
         }
         long[] shape = new long[dimensions];
         for (int d = 0; d < dimensions; d++) {
             shape[d] = cursor.u64();
             if (shape[d] < 1 || shape[d] > Integer.MAX_VALUE) {
-                throw broken("gives tensor '" + name + "' a dimension of " + shape[d]);
+                throw cursor.broken("gives tensor '" + name + "' a dimension of " + shape[d]);
             }
         }
         return new TensorInfo(name, shape, cursor.u32(), cursor.u64());
@@ -88,12 +88,12 @@ final class GgufReader {
         }
         int cols = (int) info.shape()[0];
         if (rows > Integer.MAX_VALUE) {
-            throw broken("gives tensor '" + info.name() + "' " + rows + " rows");
+            throw cursor.broken("gives tensor '" + info.name() + "' " + rows + " rows");
         }
         long bytes = Math.multiplyExact(rows, type.rowBytes(cols));
         long start = dataStart + info.offset();
         if (info.offset() < 0 || start < 0 || bytes > file.byteSize() - start) {
-            throw broken("ends before tensor '" + info.name() + "' does: the file is cut short or damaged");
+            throw cursor.broken("ends before tensor '" + info.name() + "' does: the file is cut short or damaged");
         }
         return new Tensor(info.name(), type, (int) rows, cols, file.asSlice(start, bytes));
     }
@@ -107,7 +107,7 @@ final class GgufReader {
             case 8 -> TensorType.Q8_0;
             case 30 -> TensorType.BF16;
             default ->
-                throw broken("stores tensor '" + info.name() + "' as " + typeName(info.type())
+                throw cursor.broken("stores tensor '" + info.name() + "' as " + typeName(info.type())
                         + "; supported are F32, F16, BF16, Q4_0, Q4_1 and Q8_0");
         };
     }
@@ -181,12 +181,8 @@ final class GgufReader {
     private int count(String what, int limit) {
         long count = cursor.u64();
         if (count < 0 || count > limit) {
-            throw broken("announces " + count + " " + what + "; at most " + limit + " are accepted");
+            throw cursor.broken("announces " + count + " " + what + "; at most " + limit + " are accepted");
         }
         return (int) count;
-    }
-
-    private IllegalArgumentException broken(String what) {
-        return new IllegalArgumentException(source + " " + what);
     }
 }

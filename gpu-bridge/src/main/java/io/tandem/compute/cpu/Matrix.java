@@ -16,7 +16,6 @@ final class Matrix {
     /** All memory. Addresses come from live segments only. */
     static final MemorySegment MEMORY = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
 
-    static final ValueLayout.OfShort F16 = ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
     static final ValueLayout.OfFloat F32 = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     final TensorType type;
@@ -57,10 +56,5 @@ final class Matrix {
     /** Dequantises one row. */
     void readRow(int row, float[] out, int at) {
         RowReader.read(tensor, row, out, at);
-    }
-
-    /** A float16 at an address. */
-    static float half(long at) {
-        return Float.float16ToFloat(MEMORY.get(F16, at));
     }
 }
