@@ -8,10 +8,9 @@ import io.tandem.request.RequestTarget;
 import io.tandem.transfer.BlockTransport;
 import io.tandem.transfer.BlockTransport.OpenResult;
 import io.tandem.transfer.LeaseId;
-import io.tandem.transfer.ReceiveTarget;
 import io.tandem.transfer.TransferFailure;
 import io.tandem.transfer.TransferStats;
-import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -28,7 +27,6 @@ final class IncomingBlocks {
     private final WorkEnds ends;
     private final EngineOutbox engine;
     private final KvMemory kv;
-    private final TransferWindows windows;
     private final BlockTransport transport;
     private final WorkBook.Watcher watcher;
 
@@ -39,7 +37,6 @@ final class IncomingBlocks {
             WorkEnds ends,
             EngineOutbox engine,
             KvMemory kv,
-            TransferWindows windows,
             BlockTransport transport,
             WorkBook.Watcher watcher) {
         this.gpuId = gpuId;
@@ -48,7 +45,6 @@ final class IncomingBlocks {
         this.ends = ends;
         this.engine = engine;
         this.kv = kv;
-        this.windows = windows;
         this.transport = transport;
         this.watcher = watcher;
     }
@@ -71,7 +67,7 @@ final class IncomingBlocks {
         work.lease = new LeaseId(key, epoch);
         work.blockIds = blockIds;
         work.cachedBlocks = cachedBlocks;
-        String refusal = moving ? openMove(work, whole) : whole > cachedBlocks ? openReceive(work) : "";
+        String refusal = moving ? openMove(work, whole) : whole > cachedBlocks ? openWhole(work, whole) : "";
         if (!refusal.isEmpty()) {
             ends.refuse(work.target, RefusalReason.QUEUE_FULL, refusal);
             ends.cancel(work);
@@ -84,31 +80,34 @@ final class IncomingBlocks {
 
     /** Opens both leases of a sequence that moves here; empty when they are open. */
     private String openMove(Work work, int whole) {
-        if (windows.areNeeded()) {
-            return "sequences whose blocks are in device memory do not move yet";
-        }
-        OpenResult opened = OpenResult.OPENED;
-        if (whole > work.cachedBlocks) {
-            opened = receive(work, work.lease, work.cachedBlocks, whole, whole - work.cachedBlocks);
-        }
-        if (opened == OpenResult.OPENED) {
+        String refusal = whole > work.cachedBlocks ? openWhole(work, whole) : "";
+        if (refusal.isEmpty()) {
             work.tailLease = new LeaseId(work.key | TAIL, epoch);
-            opened = receive(work, work.tailLease, whole, work.blockIds.length, 1);
+            work.tailLanding = new Landing(kv, Arrays.copyOfRange(work.blockIds, whole, work.blockIds.length));
+            refusal = open(work, work.tailLease, work.tailLanding, 1);
         }
-        return opened == OpenResult.OPENED ? "" : "no lease to receive KV: " + opened;
+        return refusal;
     }
 
-    private OpenResult receive(Work work, LeaseId lease, int from, int to, int least) {
-        MemorySegment[] slots = new MemorySegment[to - from];
-        for (int i = 0; i < slots.length; i++) {
-            slots[i] = kv.block(work.blockIds[from + i]);
+    private String openWhole(Work work, int whole) {
+        work.landing = new Landing(kv, Arrays.copyOfRange(work.blockIds, work.cachedBlocks, whole));
+        return open(work, work.lease, work.landing, work.landing.blocks());
+    }
+
+    private String open(Work work, LeaseId lease, Landing landing, int least) {
+        // A peer on this host may need no windows; without such a path it is better refused here than when blocks come.
+        if (transport.endpoint().direct().isEmpty() && landing.memory() == null) {
+            return "no transfer buffer for " + landing.blocks()
+                    + " blocks now (tandem.compute.cuda.transfer-buffer-bytes)";
         }
-        OpenResult opened = transport.openReceive(lease, slots, least, work.deadlineNanos, new ReceiveEnd(watcher));
-        if (opened == OpenResult.OPENED) {
-            work.openLeases++;
-            work.transferring = true;
+        OpenResult opened = transport.openReceive(lease, landing, least, work.deadlineNanos, new ReceiveEnd(watcher));
+        if (opened != OpenResult.OPENED) {
+            landing.giveBack();
+            return "no lease to receive KV: " + opened;
         }
-        return opened;
+        work.openLeases++;
+        work.transferring = true;
+        return "";
     }
 
     private void tellReserved(Work work, int cachedBlocks, int wholeBlocks, int allBlocks) {
@@ -129,84 +128,75 @@ final class IncomingBlocks {
         t.hub().tell(work.reservation);
     }
 
-    /** Opens the lease for the blocks that are missing; empty when it is open. */
-    private String openReceive(Work work) {
-        int missing = work.blockIds.length - work.cachedBlocks;
-        ReceiveTarget target;
-        if (windows.areNeeded()) {
-            work.landing = windows.landing(work.blockIds, work.cachedBlocks);
-            target = work.landing;
-            // A peer on this host may need none; without such a path it is better refused here than when blocks come.
-            if (transport.endpoint().direct().isEmpty() && work.landing.memory() == null) {
-                return "no transfer buffer for " + missing + " blocks now (tandem.compute.cuda.transfer-buffer-bytes)";
-            }
-        } else {
-            MemorySegment[] slots = new MemorySegment[missing];
-            for (int i = 0; i < missing; i++) {
-                slots[i] = kv.block(work.blockIds[work.cachedBlocks + i]);
-            }
-            target = ReceiveTarget.of(slots);
-        }
-        OpenResult opened =
-                transport.openReceive(work.lease, target, missing, work.deadlineNanos, new ReceiveEnd(watcher));
-        work.transferring = opened == OpenResult.OPENED;
-        if (work.transferring) {
-            work.openLeases++;
-        } else {
-            windows.giveBackAll(work);
-        }
-        return work.transferring ? "" : "no lease to receive KV: " + opened;
-    }
-
     void onArrived(LeaseId lease, TransferStats stats) {
         Work work = table.get(key(lease));
         if (work == null) {
             return;
         }
         work.stats = work.stats.plus(stats);
-        if (--work.openLeases > 0) {
-            return;
+        if (kv.hasWindows() && !stats.direct()) {
+            store(work, lease.equals(work.tailLease) ? work.tailLanding : work.landing, stats.blocks());
         }
-        if (work.failure != null) {
-            ends.transferFailed(work, work.failure, stats);
-            return;
-        }
-        work.transferring = false;
-        if (windows.areNeeded() && !stats.direct()) {
-            windows.store(work, stats);
-        } else {
-            blocksArrived(work);
-        }
+        onLeaseOver(work);
     }
 
-    private void blocksArrived(Work work) {
-        work.arrived = true;
-        if (!ends.endIfOver(work)) {
-            adoptWhenComplete(work);
-        }
+    /** {@link WorkEvent.BlocksFilled} says when it is done. */
+    private void store(Work work, Landing landing, int blocks) {
+        work.copying++;
+        long key = work.key;
+        landing.store(
+                blocks,
+                failure -> watcher.tellSelf(
+                        new WorkEvent.BlocksFilled(key, landing, failure == null ? "" : failure.toString())));
     }
 
     void onArrivalFailed(LeaseId lease, TransferFailure failure, TransferStats stats) {
         Work work = table.get(key(lease));
-        if (work == null) {
-            return;
-        }
-        work.failure = work.failure == null ? failure : work.failure;
-        if (--work.openLeases > 0) {
-            ends.abort(work);
-        } else {
-            ends.transferFailed(work, work.failure, stats);
+        if (work != null) {
+            work.failure = work.failure == null ? failure : work.failure;
+            work.stats = work.stats.plus(stats);
+            onLeaseOver(work);
         }
     }
 
-    void onBlocksFilled(Work work, TransferStats stats, String failure) {
+    private void onLeaseOver(Work work) {
+        boolean last = --work.openLeases == 0;
+        if (last && work.failure != null) {
+            ends.transferFailed(work, work.failure, work.stats);
+        } else if (last) {
+            work.transferring = false;
+            adoptWhenStored(work);
+        } else if (work.failure != null) {
+            ends.abort(work);
+        }
+    }
+
+    void onBlocksFilled(Work work, Landing landing, String failure) {
         work.copying--;
-        windows.giveBackAll(work);
-        if (failure.isEmpty()) {
-            blocksArrived(work);
-        } else {
+        landing.giveBack();
+        if (!failure.isEmpty() && work.failure == null) {
             LOG.warn("GPU {}: blocks cannot be copied to the device: {}", gpuId, failure);
-            ends.transferFailed(work, TransferFailure.CLOSED, stats);
+            work.failure = TransferFailure.DEVICE_ERROR;
+            if (work.transferring) {
+                ends.abort(work);
+            } else {
+                ends.transferFailed(work, work.failure, work.stats);
+            }
+        } else if (work.failure != null) {
+            ends.endWhenIdle(work);
+        } else {
+            adoptWhenStored(work);
+        }
+    }
+
+    /** All blocks are in their places, unless some are still on their way or in windows. */
+    private void adoptWhenStored(Work work) {
+        if (!work.isIdle()) {
+            return;
+        }
+        work.arrived = true;
+        if (!ends.endIfOver(work)) {
+            adoptWhenComplete(work);
         }
     }
 

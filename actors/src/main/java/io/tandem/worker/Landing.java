@@ -4,12 +4,13 @@ import io.tandem.kvcache.KvMemory;
 import io.tandem.transfer.ReceiveTarget;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
+import java.util.function.Consumer;
 
 /**
- * Where the blocks of a work in a device's memory land: in windows when they come by the stream, which are borrowed when it
- * begins, all at once; in the blocks themselves when they come from device to device.
+ * Where blocks that come on one lease land: in windows when they come by the stream, which are borrowed all at once when it begins and
+ * are the blocks themselves where the host sees those; in the blocks when they come from device to device.
  */
-final class Landing implements ReceiveTarget {
+public final class Landing implements ReceiveTarget {
     private static final MemorySegment[] NONE = {};
 
     private final KvMemory kv;
@@ -48,10 +49,17 @@ final class Landing implements ReceiveTarget {
         return borrowed;
     }
 
-    /** The windows that were borrowed, which are the caller's from now on. */
-    MemorySegment[] takeWindows() {
+    /** Starts to fill the first blocks with what has arrived in their windows; {@code done} as in {@link KvMemory#fillBlocks}. */
+    void store(int count, Consumer<RuntimeException> done) {
+        kv.fillBlocks(Arrays.copyOf(blockIds, count), Arrays.copyOf(windows, count), done);
+    }
+
+    /** Gives the windows back that were borrowed; nothing writes to them or reads them any more. */
+    void giveBack() {
         MemorySegment[] taken = windows;
         windows = NONE;
-        return taken;
+        for (MemorySegment window : taken) {
+            kv.returnWindow(window);
+        }
     }
 }

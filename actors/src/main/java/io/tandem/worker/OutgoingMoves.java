@@ -1,12 +1,9 @@
 package io.tandem.worker;
 
 import io.tandem.engine.EngineCommand;
-import io.tandem.kvcache.KvMemory;
 import io.tandem.request.RequestMessage;
 import io.tandem.request.RequestTarget;
-import io.tandem.transfer.BlockTransport;
 import io.tandem.transfer.BlockTransport.OpenResult;
-import io.tandem.transfer.BlockTransport.SendResult;
 import io.tandem.transfer.LeaseId;
 import io.tandem.transfer.TransferFailure;
 import java.util.HashMap;
@@ -48,11 +45,14 @@ final class OutgoingMoves {
         boolean exported;
 
         boolean paused;
-        LeaseId sending;
+        /** What moves now, or moved last. */
+        OutgoingLease out;
+
         int[] blockIds = {};
-        int nextBlock;
+        /** Blocks that go out on it. */
+        int firstBlock;
+
         int endBlock;
-        int firstSlotBlock;
         /** Set when it ends before all is sent. */
         String failure = "";
 
@@ -62,27 +62,23 @@ final class OutgoingMoves {
             this.to = to;
             this.untilNanos = untilNanos;
         }
+
+        /** A transfer or a copy reads the blocks. */
+        boolean isRead() {
+            return out != null && !out.isIdle();
+        }
     }
 
     private final String gpuId;
-    private final KvMemory kv;
-    private final BlockTransport transport;
-    private final WorkBook.Watcher watcher;
+    private final OutgoingLease.Ways ways;
     private final Consumer<EngineCommand> engine;
     private final Map<Long, Move> moves = new HashMap<>();
     private final Map<Work, Move> byWork = new HashMap<>();
     private long nowNanos;
 
-    OutgoingMoves(
-            String gpuId,
-            KvMemory kv,
-            BlockTransport transport,
-            WorkBook.Watcher watcher,
-            Consumer<EngineCommand> engine) {
+    OutgoingMoves(String gpuId, OutgoingLease.Ways ways, Consumer<EngineCommand> engine) {
         this.gpuId = gpuId;
-        this.kv = kv;
-        this.transport = transport;
-        this.watcher = watcher;
+        this.ways = ways;
         this.engine = engine;
     }
 
@@ -93,7 +89,7 @@ final class OutgoingMoves {
     /** Exports whose blocks a transfer reads now. */
     List<Long> beingRead() {
         return moves.values().stream()
-                .filter(m -> m.sending != null)
+                .filter(Move::isRead)
                 .map(m -> m.exportKey)
                 .toList();
     }
@@ -133,13 +129,18 @@ final class OutgoingMoves {
 
     void tick(long now) {
         nowNanos = now;
+        sendUnsentBlocks();
         for (Move move : List.copyOf(moves.values())) {
-            if (move.sending != null && move.failure.isEmpty()) {
-                send(move);
-            }
             if (now - move.untilNanos >= 0 && move.failure.isEmpty()) {
                 fail(move, "not done in time");
             }
+        }
+    }
+
+    /** There may be room where there was none. */
+    void sendUnsentBlocks() {
+        for (Move move : List.copyOf(moves.values())) {
+            goOn(move);
         }
     }
 
@@ -158,7 +159,7 @@ final class OutgoingMoves {
         } else if (move.to.cachedBlocks() >= move.to.wholeBlocks()) {
             pause(move);
         } else {
-            open(move, move.to.lease(), move.to.cachedBlocks(), move.to.wholeBlocks(), move.to.cachedBlocks());
+            open(move, move.to.lease(), move.to.cachedBlocks(), move.to.wholeBlocks());
         }
     }
 
@@ -184,36 +185,31 @@ final class OutgoingMoves {
         } else {
             // The receiver wants one block at least; when the last one is just full, any content does.
             int from = Math.min(first, blockIds.length - 1);
-            open(move, move.to.tailLease(), from, blockIds.length, from);
+            open(move, move.to.tailLease(), from, blockIds.length);
         }
     }
 
-    private void open(Move move, LeaseId lease, int from, int to, int firstSlotBlock) {
-        move.nextBlock = from;
+    private void open(Move move, LeaseId lease, int from, int to) {
+        move.firstBlock = from;
         move.endBlock = to;
-        move.firstSlotBlock = firstSlotBlock;
-        OpenResult opened = transport.openSend(
-                lease,
-                move.to.endpoint(),
-                to - from,
-                move.work.deadlineNanos,
-                new OutgoingBlocks.SendEnd(watcher, move.exportKey, false));
+        move.out = new OutgoingLease(ways, lease, move.exportKey, to - from, () -> goOn(move));
+        OpenResult opened = move.out.open(move.to.endpoint(), move.work.deadlineNanos);
         if (opened == OpenResult.OPENED) {
-            move.sending = lease;
-            send(move);
+            goOn(move);
         } else {
             fail(move, "cannot send: " + opened);
         }
     }
 
-    private void send(Move move) {
-        while (move.nextBlock < move.endBlock) {
-            SendResult sent = transport.send(
-                    move.sending, move.nextBlock - move.firstSlotBlock, kv.block(move.blockIds[move.nextBlock]));
-            if (sent != SendResult.QUEUED) {
-                return; // tried again at the next tick, or the lease is over and its end on the way
-            }
-            move.nextBlock++;
+    /** Sends what has not gone yet; what does not fit goes at the next tick. */
+    private void goOn(Move move) {
+        if (move.out == null) {
+            return;
+        }
+        if (move.failure.isEmpty()) {
+            move.out.send(move.blockIds, move.firstBlock, move.endBlock - move.firstBlock);
+        } else {
+            end(move);
         }
     }
 
@@ -223,7 +219,7 @@ final class OutgoingMoves {
         if (move == null) {
             return false;
         }
-        move.sending = null;
+        move.out.over();
         if (!move.failure.isEmpty()) {
             end(move);
         } else if (move.stage == Stage.WHOLE) {
@@ -240,7 +236,7 @@ final class OutgoingMoves {
         if (move == null) {
             return false;
         }
-        move.sending = null;
+        move.out.over();
         fail(move, "the transfer failed: " + failure);
         return true;
     }
@@ -262,8 +258,8 @@ final class OutgoingMoves {
         if (move.failure.isEmpty()) {
             move.failure = why;
         }
-        if (move.sending != null) {
-            transport.abortSend(move.sending);
+        if (move.out != null && move.out.isOpen()) {
+            move.out.abort();
         } else {
             end(move);
         }
@@ -272,7 +268,7 @@ final class OutgoingMoves {
     /** Nothing reads the blocks any more, and the engine owes no answer. */
     private void end(Move move) {
         boolean answerOwed = !move.exported || move.stage == Stage.PAUSING;
-        if (answerOwed || moves.remove(move.exportKey) == null) {
+        if (answerOwed || move.isRead() || moves.remove(move.exportKey) == null) {
             return;
         }
         byWork.remove(move.work);

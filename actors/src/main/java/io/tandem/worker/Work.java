@@ -6,8 +6,6 @@ import io.tandem.transfer.LeaseId;
 import io.tandem.transfer.TransferEndpoint;
 import io.tandem.transfer.TransferFailure;
 import io.tandem.transfer.TransferStats;
-import java.lang.foreign.MemorySegment;
-import java.util.ArrayDeque;
 
 /** One piece of work on one worker. Owned by the worker's actor, but for the final fields, which the engine's thread reads. */
 public final class Work {
@@ -40,32 +38,16 @@ public final class Work {
     /** Of the move that takes the sequence elsewhere; the engine's thread reads it. */
     volatile LeaseId moveLease;
 
-    /** Copies under way between the sequence's blocks and their windows. */
+    /** Copies under way from windows to the sequence's blocks. */
     int copying;
 
-    /** By slot of the lease, where the blocks travel through windows; null = none there now. */
-    MemorySegment[] windows = {};
-
-    /** Pieces of windows that are filled and not yet with the transport. */
-    final ArrayDeque<FilledPiece> filled = new ArrayDeque<>();
-
-    /** Layers from a group on, or all of them. */
-    record FilledPiece(int slot, long offset, long bytes) {}
-
-    /** Where blocks that come through windows, or from device to device, land. */
+    /** Where blocks that come on {@link #lease} land. */
     Landing landing;
-
-    /** The blocks go from device to device. */
-    boolean direct;
-
-    /** Summed up and not yet with the transport. */
-    final ArrayDeque<SummedBlock> summed = new ArrayDeque<>();
-
-    /** A block that can be offered. */
-    record SummedBlock(int slot, int block, long sum) {}
 
     /** For what a moving sequence has not computed yet. */
     LeaseId tailLease;
+
+    Landing tailLanding;
 
     /** Leases whose end the transport has not told. */
     int openLeases;
@@ -92,12 +74,21 @@ public final class Work {
     TransferEndpoint pushTo;
     int cachedBlocks;
     int totalBlocks;
-    /** Leading blocks that are with the transport, or with the copier when they travel through windows. */
-    int sentBlocks;
+    OutgoingLease out;
 
     /** No transfer and no copy touches the sequence's blocks. */
     boolean isIdle() {
-        return !transferring && copying == 0;
+        return !transferring && copying == 0 && (out == null || out.isIdle());
+    }
+
+    /** Gives back what its blocks arrived in, once it is idle. */
+    void giveBackWindows() {
+        if (landing != null) {
+            landing.giveBack();
+        }
+        if (tailLanding != null) {
+            tailLanding.giveBack();
+        }
     }
 
     Work(
@@ -122,6 +113,6 @@ public final class Work {
     /** Whether a transfer touches the work's blocks now. */
     public boolean moving() {
         boolean receives = kind == WorkerMessage.Kind.RESERVE || kind == WorkerMessage.Kind.MIGRATE;
-        return transferring && (receives || sentBlocks > cachedBlocks);
+        return transferring && (receives || out != null && out.hasBegun());
     }
 }

@@ -34,7 +34,6 @@ public final class WorkBook {
     private final long epoch;
     private final Commands engine;
     private final KvMemory kv;
-    private final TransferWindows windows;
     private final WorkTable table;
     private final EngineOutbox outbox;
     private final OutgoingMoves moves;
@@ -88,13 +87,13 @@ public final class WorkBook {
         this.kv = kv;
         this.maxWorks = maxWorks;
         this.holdingNanos = holdingNanos;
-        windows = new TransferWindows(kv, watcher);
+        OutgoingLease.Ways ways = new OutgoingLease.Ways(gpuId, kv, transport, watcher, kv.peers());
         table = new WorkTable(works, watcher);
         outbox = new EngineOutbox(engine);
-        moves = new OutgoingMoves(gpuId, kv, transport, watcher, outbox::tell);
-        ends = new WorkEnds(gpuId, table, moves, outbox, windows, transport);
-        incoming = new IncomingBlocks(gpuId, epoch, table, ends, outbox, kv, windows, transport, watcher);
-        outgoing = new OutgoingBlocks(table, ends, outbox, kv, windows, transport, watcher, gpuId);
+        moves = new OutgoingMoves(gpuId, ways, outbox::tell);
+        ends = new WorkEnds(gpuId, table, moves, outbox, transport);
+        incoming = new IncomingBlocks(gpuId, epoch, table, ends, outbox, kv, transport, watcher);
+        outgoing = new OutgoingBlocks(table, ends, outbox, ways);
         departures = new Departures(gpuId, table, moves, engine, maxMoves);
     }
 
@@ -177,7 +176,7 @@ public final class WorkBook {
     /** Sends a sequence that decodes here elsewhere. */
     public void moveOut(WorkerMessage.MoveOut m, long nowNanos) {
         Work work = table.get(m.target());
-        if (work == null || work.cancelled || work.ended || work.transferring || windows.areNeeded()) {
+        if (work == null || work.cancelled || work.ended || work.transferring) {
             RequestTarget t = m.target();
             t.hub()
                     .tell(new RequestMessage.MoveFailed(
@@ -293,12 +292,16 @@ public final class WorkBook {
             case WorkEvent.PrefillProgress m -> outgoing.onPrefillProgress(m.key(), m.wholeBlocks(), m.blockIds());
             case WorkEvent.PrefillUnderWay m ->
                 outgoing.onPrefillUnderWay(m.key(), m.endBlock(), m.blockIds(), m.pass());
-            case WorkEvent.GroupFilled m -> outgoing.onGroupFilled(table.get(m.key()), m);
+            case WorkEvent.GroupFilled m -> m.lease().onGroupFilled(m);
             case WorkEvent.Reserved m -> incoming.onReserved(m.key(), m.cachedBlocks(), m.blockIds());
-            case WorkEvent.WindowFilled m -> outgoing.onWindowFilled(table.get(m.key()), m.slot(), m.failure());
-            case WorkEvent.WindowSent m -> outgoing.onWindowSent(table.get(m.key()), m.slot());
-            case WorkEvent.BlocksSummed m -> outgoing.onBlocksSummed(table.get(m.key()), m);
-            case WorkEvent.BlocksFilled m -> incoming.onBlocksFilled(table.get(m.key()), m.stats(), m.failure());
+            case WorkEvent.WindowFilled m -> m.lease().onWindowFilled(m);
+            case WorkEvent.WindowSent m -> {
+                m.lease().onWindowSent(m.slot());
+                outgoing.sendUnsentBlocks();
+                moves.sendUnsentBlocks();
+            }
+            case WorkEvent.BlocksSummed m -> m.lease().onBlocksSummed(m);
+            case WorkEvent.BlocksFilled m -> incoming.onBlocksFilled(table.get(m.key()), m.landing(), m.failure());
             case WorkEvent.Exported m -> moves.onExported(m.exportKey(), m.blockIds());
             case WorkEvent.Paused m -> moves.onPaused(m.exportKey(), m.blockIds());
             case WorkEvent.RoleRuns ignored -> {

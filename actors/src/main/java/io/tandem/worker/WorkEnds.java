@@ -17,21 +17,13 @@ final class WorkEnds {
     private final WorkTable table;
     private final OutgoingMoves moves;
     private final EngineOutbox engine;
-    private final TransferWindows windows;
     private final BlockTransport transport;
 
-    WorkEnds(
-            String gpuId,
-            WorkTable table,
-            OutgoingMoves moves,
-            EngineOutbox engine,
-            TransferWindows windows,
-            BlockTransport transport) {
+    WorkEnds(String gpuId, WorkTable table, OutgoingMoves moves, EngineOutbox engine, BlockTransport transport) {
         this.gpuId = gpuId;
         this.table = table;
         this.moves = moves;
         this.engine = engine;
-        this.windows = windows;
         this.transport = transport;
     }
 
@@ -53,7 +45,7 @@ final class WorkEnds {
         if (!work.isIdle()) {
             return;
         }
-        windows.giveBackAll(work);
+        work.giveBackWindows();
         endIfOver(work);
     }
 
@@ -83,7 +75,7 @@ final class WorkEnds {
                 transport.abortReceive(work.tailLease);
             }
         } else {
-            transport.abortSend(work.lease);
+            work.out.abort();
         }
     }
 

@@ -22,7 +22,7 @@ public sealed interface WorkEvent extends WorkerMessage {
     record PrefillUnderWay(long key, int endBlock, int[] blockIds, long pass) implements WorkEvent {}
 
     /** A group of layers of some slots' blocks is in their windows; {@code failure} is empty when all went well. */
-    record GroupFilled(long key, int firstSlot, int slots, int group, String failure) implements WorkEvent {}
+    record GroupFilled(OutgoingLease lease, int firstSlot, int slots, int group, String failure) implements WorkEvent {}
 
     record Reserved(long key, int cachedBlocks, int[] blockIds) implements WorkEvent {}
 
@@ -41,16 +41,17 @@ public sealed interface WorkEvent extends WorkerMessage {
     record Acknowledged(LeaseId lease, long key, TransferStats stats) implements WorkEvent {}
 
     /** A block is in its window and can be sent; {@code failure} is empty when all went well. */
-    record WindowFilled(long key, int slot, String failure) implements WorkEvent {}
+    record WindowFilled(OutgoingLease lease, int slot, String failure) implements WorkEvent {}
 
     /** The transport has done with a window. */
-    record WindowSent(long key, int slot) implements WorkEvent {}
+    record WindowSent(OutgoingLease lease, int slot) implements WorkEvent {}
 
     /** Blocks from a slot on are summed up and can be offered; {@code failure} is empty when all went well. */
-    record BlocksSummed(long key, int firstSlot, int[] blocks, long[] sums, String failure) implements WorkEvent {}
+    record BlocksSummed(OutgoingLease lease, int firstSlot, int[] blocks, long[] sums, String failure)
+            implements WorkEvent {}
 
-    /** What arrived is in its blocks; {@code failure} is empty when all went well. */
-    record BlocksFilled(long key, TransferStats stats, String failure) implements WorkEvent {}
+    /** What landed in windows is in its blocks; {@code failure} is empty when all went well. */
+    record BlocksFilled(long key, Landing landing, String failure) implements WorkEvent {}
 
     record PushFailed(LeaseId lease, long key, TransferFailure failure, TransferStats stats) implements WorkEvent {}
 }

@@ -45,7 +45,10 @@ final class FlipBench implements Callable<Integer> {
     @Option(names = "--model", paramLabel = "PATH", description = "GGUF file (default: the cached model)")
     Path model;
 
-    @Option(names = "--backend", defaultValue = "simulated", description = "simulated, cpu-vector (default: simulated)")
+    @Option(
+            names = "--backend",
+            defaultValue = "simulated",
+            description = "simulated, cpu-vector, cuda (default: simulated)")
     String backend;
 
     @Option(names = "--requests", defaultValue = "24", description = "in flight during each flip (default: 24)")
@@ -57,6 +60,15 @@ final class FlipBench implements Callable<Integer> {
     @Option(names = "--drains", defaultValue = "5", description = "default: ${DEFAULT-VALUE}")
     int drains;
 
+    @Option(
+            names = "--prompt",
+            defaultValue = "64",
+            description = "tokens of the shortest prompt; the others are up to 368 longer (default: 64)")
+    int prompt;
+
+    @Option(names = "--kv-memory", defaultValue = "512M", description = "KV memory of a GPU (default: 512M)")
+    String kvMemory;
+
     @Option(names = "--output", defaultValue = "400", description = "tokens of an answer (default: 400)")
     int output;
 
@@ -64,6 +76,8 @@ final class FlipBench implements Callable<Integer> {
     private final List<int[]> prompts = new ArrayList<>();
     private final List<int[]> expected = new ArrayList<>();
     private TandemClient client;
+    private int differing;
+    private int differingUndisturbed;
 
     /** What one client saw. */
     private static final class Answer implements TandemClient.GenerationObserver {
@@ -127,14 +141,27 @@ final class FlipBench implements Callable<Integer> {
                         && client.clusterStatus().workers().size() == 3,
                 "three workers");
         Random random = new Random(1);
-        List<Answer> undisturbed = new ArrayList<>();
         for (int i = 0; i < requests; i++) {
-            prompts.add(random.ints(64 + 16 * (i % 24), 100, 40_000).toArray());
-            undisturbed.add(start(prompts.get(i)));
+            prompts.add(random.ints(prompt + 16 * (i % 24), 100, 30_000).toArray());
         }
-        for (Answer a : undisturbed) {
-            expected.add(a.await());
+        expected.addAll(undisturbed());
+        List<int[]> again = undisturbed();
+        for (int i = 0; i < requests; i++) {
+            differingUndisturbed += Arrays.equals(expected.get(i), again.get(i)) ? 0 : 1;
         }
+        if (differingUndisturbed > 0 && !backend.equals("cuda")) {
+            throw new IllegalStateException(differingUndisturbed + " answers differ between two undisturbed runs");
+        }
+    }
+
+    private List<int[]> undisturbed() throws Exception {
+        List<Answer> answers = new ArrayList<>();
+        prompts.forEach(p -> answers.add(start(p)));
+        List<int[]> tokens = new ArrayList<>();
+        for (Answer a : answers) {
+            tokens.add(a.await());
+        }
+        return tokens;
     }
 
     private Tandem node(Path file, Map<String, Object> own) {
@@ -142,7 +169,7 @@ final class FlipBench implements Callable<Integer> {
         all.put("tandem.node.model.path", file.toString());
         all.put("tandem.compute.backend", backend);
         all.put("tandem.compute.threads", 1);
-        all.put("tandem.engine.kv-memory-bytes", "512M");
+        all.put("tandem.engine.kv-memory-bytes", kvMemory);
         all.put("tandem.supervisor.mode", "off");
         all.put("tandem.admission.enabled", "off");
         all.put("tandem.transfer.term-bytes", "1M");
@@ -233,8 +260,8 @@ final class FlipBench implements Callable<Integer> {
         row("longest pause between two tokens of an answer that moved", pauses);
         row("median time between its tokens", steps);
         System.out.printf(
-                "%d requests in flight, %d answers, 0 wrong tokens, %d computed again%n",
-                requests, requests * (flips + drains), resumes);
+                "%d requests in flight, %d answers, %d with other tokens (between two undisturbed runs %d of %d), %d computed again%n",
+                requests, requests * (flips + drains), differing, differingUndisturbed, requests, resumes);
     }
 
     private static double timed(Runnable action) {
@@ -248,7 +275,15 @@ final class FlipBench implements Callable<Integer> {
         int resumes = 0;
         for (int i = 0; i < answers.size(); i++) {
             Answer a = answers.get(i);
-            if (!Arrays.equals(expected.get(i), a.await())) {
+            int[] tokens = a.await();
+            if (tokens.length != output) {
+                throw new IllegalStateException("answer " + i + " has " + tokens.length + " tokens");
+            }
+            boolean same = Arrays.equals(expected.get(i), tokens);
+            differing += same ? 0 : 1;
+            // On a GPU a row's rounding depends on the batch around it, so a disturbed answer may rightly be another
+            // one.
+            if (!same && !backend.equals("cuda")) {
                 throw new IllegalStateException("answer " + i + " has other tokens than the undisturbed run");
             }
             resumes += a.end.join().report().resumes();
