@@ -13,7 +13,7 @@ COPY tandem deploy/docker/node.sh ./
 USER tandem
 ENV TANDEM_CACHE=/models TANDEM_JAVA=/opt/java/openjdk
 VOLUME /models
-EXPOSE 8080 7481/tcp 7482/udp
+EXPOSE 8080 7481/tcp 7482/udp 7483/tcp
 # docker stop sends SIGTERM: the node leaves the cluster in order.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["./node.sh"]

@@ -12,5 +12,5 @@ case ",${ROLES:-api,mixed}," in
   *,api,*) : "${TANDEM_API_KEY:?TANDEM_API_KEY must be set: HTTP beyond loopback needs a key}"
     export TANDEM_JAVA_OPTS="${TANDEM_JAVA_OPTS:-} -Dtandem.http.host=0.0.0.0 -Dtandem.http.api-keys.0=$TANDEM_API_KEY" ;;
 esac
-export TANDEM_JAVA_OPTS="${TANDEM_JAVA_OPTS:-} -Dtandem.transfer.port=7482"
+export TANDEM_JAVA_OPTS="${TANDEM_JAVA_OPTS:-} -Dtandem.transfer.port=7482 -Dtandem.lifeline.port=7483"
 exec ./tandem node "${options[@]}" "$@"

@@ -47,6 +47,7 @@ import java.util.concurrent.Flow;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Supplier;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.ActorSystem;
 import org.apache.pekko.actor.typed.javadsl.AskPattern;
@@ -67,6 +68,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     private final RoutingSettings routing;
     private final RequestRouter router;
     private final CacheKnowledge caches;
+    private final Supplier<LifelineStatus> lifelines;
     private final PredictionErrors errors = new PredictionErrors();
     private final Duration drainTimeout;
     private final DemandMeter demand;
@@ -86,7 +88,13 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     private WorkerShards workers;
     private String self = "";
 
-    ClusterClient(Config config, ModelBundle model, WorkerDirectory directory, CacheKnowledge caches) {
+    ClusterClient(
+            Config config,
+            ModelBundle model,
+            WorkerDirectory directory,
+            CacheKnowledge caches,
+            Supplier<LifelineStatus> lifelines) {
+        this.lifelines = lifelines;
         this.caches = caches;
         this.model = model;
         this.directory = directory;
@@ -338,6 +346,11 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
                         .map(h -> new RoutingStatus.Errors(
                                 h.figure(), h.role(), h.side(), PredictionErrors.ERRORS, h.counts(), h.sum()))
                         .toList());
+    }
+
+    @Override
+    public LifelineStatus lifelines() {
+        return lifelines.get();
     }
 
     @Override

@@ -6,6 +6,7 @@ import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -67,7 +68,12 @@ public record NodeSettings(
 
     /** Whether requests start here: the node serves HTTP, or has no GPU and is somebody's client. */
     boolean serves() {
-        return roles.contains(API_ROLE) || gpus.isEmpty();
+        return serves(roles, !gpus.isEmpty());
+    }
+
+    /** The same for a node with these cluster roles. */
+    static boolean serves(Collection<String> roles, boolean hasGpus) {
+        return roles.contains(API_ROLE) || !hasGpus;
     }
 
     static NodeSettings from(Config root) {

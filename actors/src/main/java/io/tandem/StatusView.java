@@ -8,7 +8,6 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
-import java.util.TreeSet;
 import org.apache.pekko.actor.typed.ActorSystem;
 import org.apache.pekko.cluster.ClusterEvent;
 import org.apache.pekko.cluster.Member;
@@ -32,7 +31,10 @@ final class StatusView {
             up |= address.equals(self) && member.status().equals(MemberStatus.up());
             members.add(new ClusterStatus.Member(
                     address,
-                    List.copyOf(new TreeSet<>(member.getRoles())),
+                    member.getRoles().stream()
+                            .filter(role -> !ProcessWatch.isInternal(role))
+                            .sorted()
+                            .toList(),
                     reachable ? member.status().toString() : "Unreachable"));
         }
         List<ClusterStatus.Worker> workers =

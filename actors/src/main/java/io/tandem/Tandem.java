@@ -13,6 +13,7 @@ import io.tandem.request.RequestHub;
 import io.tandem.request.RequestMessage;
 import io.tandem.routing.BlockFeedActor;
 import io.tandem.routing.Registries;
+import io.tandem.routing.RegistryMessage;
 import io.tandem.routing.WorkerDirectory;
 import io.tandem.routing.WorkerRegistry;
 import io.tandem.supervisor.RebalanceSettings;
@@ -117,22 +118,33 @@ public final class Tandem implements AutoCloseable {
      * @throws IllegalArgumentException when a setting or the model is wrong, naming it and the fix
      */
     public static Tandem start(Config config) {
-        Config full = fullConfig(config);
-        NodeSettings node = NodeSettings.from(full);
-        ComputeSettings.from(full);
-        EngineSettings.from(full);
-        TransferSettings.from(full);
-        RebalanceSettings.from(full);
+        Config checked = fullConfig(config);
+        NodeSettings node = NodeSettings.from(checked);
+        ComputeSettings.from(checked);
+        EngineSettings.from(checked);
+        TransferSettings.from(checked);
+        RebalanceSettings.from(checked);
         ModelBundle model = openModel(node);
+        ProcessWatch watch = ProcessWatch.open(checked, node);
+        try {
+            return start(watch.announce(checked), node, model, watch);
+        } catch (RuntimeException e) {
+            watch.close();
+            throw e;
+        }
+    }
+
+    private static Tandem start(Config full, NodeSettings node, ModelBundle model, ProcessWatch watch) {
         WorkerDirectory directory = new WorkerDirectory();
         CacheKnowledge caches = new CacheKnowledge(full, directory);
-        ClusterClient client = new ClusterClient(full, model, directory, caches);
+        ClusterClient client = new ClusterClient(full, model, directory, caches, watch::status);
         Parts[] parts = new Parts[1];
         Start start = new Start(full, node);
         ActorSystem<Void> system = ActorSystem.create(
-                guardian(full, node, model, directory, caches, client, start.backends, parts),
+                guardian(full, node, model, directory, caches, client, start.backends, watch, parts),
                 node.clusterName(),
                 full);
+        system.getWhenTerminated().thenRun(watch::close);
         try {
             // The guardian runs before create returns or soon after; nothing else is done on this thread until then.
             awaitParts(parts, node.startTimeout());
@@ -205,17 +217,18 @@ public final class Tandem implements AutoCloseable {
             CacheKnowledge caches,
             ClusterClient client,
             BackendsAhead backends,
+            ProcessWatch watch,
             Parts[] parts) {
         return Behaviors.setup(context -> {
             Registries registries = new Registries(context.getSystem());
             ActorRef<RequestMessage> hub = context.spawn(RequestHub.create(client), "requests");
             ActorRef<AdmissionActor.Message> admission =
                     context.spawn(AdmissionActor.create(AdmissionSettings.from(config), client, hub), "admission");
-            context.spawn(
+            ActorRef<RegistryMessage> registry = context.spawn(
                     WorkerRegistry.create(
                             directory,
                             node.workerTimeout(),
-                            (gpu, epoch) -> hub.tell(new RequestHub.WorkerLost(gpu, epoch))),
+                            (gpu, epoch, why) -> hub.tell(new RequestHub.WorkerLost(gpu, epoch, why))),
                     Registries.NAME);
             GpuHost host = node.gpus().isEmpty() ? null : host(config, node, model, backends);
             WorkerShards workers = new WorkerShards(context.getSystem(), host, registries);
@@ -230,6 +243,7 @@ public final class Tandem implements AutoCloseable {
             ActorRef<SupervisorMessage> supervisor = ClusterSingleton.get(context.getSystem())
                     .init(SingletonActor.of(
                             SupervisorActor.create(directory, workers, registries, config), "supervisor"));
+            watch.start(context, node, registry, workers);
             keepAwake(context, config, node, workers);
             reportDemand(context, registries, client);
             Cluster cluster = Cluster.get(context.getSystem());

@@ -60,6 +60,11 @@ public interface TandemClient {
         return RoutingStatus.NOTHING;
     }
 
+    /** The connections by which this node sees at once that a process has died. */
+    default LifelineStatus lifelines() {
+        return LifelineStatus.NONE;
+    }
+
     /**
      * Why a running or recent request of this node went where it went: one decision an attempt, so far. Empty when nothing is
      * known of it.

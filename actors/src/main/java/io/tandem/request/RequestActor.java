@@ -36,7 +36,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
 
     record FromWorker(RequestMessage.OfRequest message) implements Message {}
 
-    record Lost(String gpuId, long epoch) implements Message {}
+    record Lost(String gpuId, long epoch, String why) implements Message {}
 
     record Held(String gpuId, int attempt) implements Message {}
 
@@ -116,7 +116,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
                     route();
                     return next();
                 })
-                .onMessage(Lost.class, m -> run(life.onWorkerLost(m.gpuId(), m.epoch())))
+                .onMessage(Lost.class, m -> run(life.onWorkerLost(m.gpuId(), m.epoch(), m.why())))
                 .onMessage(Held.class, m -> run(life.onHeld(m.gpuId(), m.attempt())))
                 .onMessage(Ask.class, m -> run(life.onQuiet(services::live)))
                 .onMessage(Cancelled.class, m -> run(life.onCancel()))

@@ -66,7 +66,7 @@ public final class RequestHub extends AbstractBehavior<RequestMessage> {
     public record Cancel(long requestId) implements Local {}
 
     /** A worker is lost. */
-    public record WorkerLost(String gpuId, long epoch) implements Local {}
+    public record WorkerLost(String gpuId, long epoch, String why) implements Local {}
 
     /** Ends every request: the node goes down. */
     public record EndAll() implements Local {}
@@ -91,7 +91,7 @@ public final class RequestHub extends AbstractBehavior<RequestMessage> {
                 .onMessage(RequestMessage.FromWorker.class, this::onFromWorker)
                 .onMessage(Launch.class, this::onLaunch)
                 .onMessage(Cancel.class, m -> forward(m.requestId(), new RequestActor.Cancelled()))
-                .onMessage(WorkerLost.class, m -> forwardToAll(new RequestActor.Lost(m.gpuId(), m.epoch())))
+                .onMessage(WorkerLost.class, m -> forwardToAll(new RequestActor.Lost(m.gpuId(), m.epoch(), m.why())))
                 .onMessage(EndAll.class, m -> forwardToAll(new RequestActor.Cancelled()))
                 .onMessage(RequestOver.class, m -> {
                     requests.remove(m.requestId());

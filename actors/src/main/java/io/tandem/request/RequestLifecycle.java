@@ -375,8 +375,8 @@ public final class RequestLifecycle {
         return effects;
     }
 
-    /** A worker is lost; it matters when this attempt needs it still. */
-    public List<RequestEffect> onWorkerLost(String gpuId, long epoch) {
+    /** A worker is lost; it matters when this attempt needs it still. Nothing is waited for: the router knows it as well. */
+    public List<RequestEffect> onWorkerLost(String gpuId, long epoch, String why) {
         List<RequestEffect> effects = new ArrayList<>();
         if (!runs()) {
             return effects;
@@ -385,7 +385,7 @@ public final class RequestLifecycle {
             keepHere(effects, true);
         }
         if (attempt.needs(gpuId, phase == Phase.SPLIT) && attempt.isEpoch(gpuId, epoch)) {
-            resume(effects, gpuId, "worker " + gpuId + " is lost");
+            resume(effects, gpuId, "worker " + gpuId + " is lost: " + why, new RequestEffect.Reroute());
         }
         return effects;
     }
@@ -482,8 +482,12 @@ public final class RequestLifecycle {
         effects.add(new RequestEffect.Finish(why));
     }
 
-    /** Ends this attempt and asks for another route, unless all is there already or there were too many. */
     private void resume(List<RequestEffect> effects, String failedGpu, String why) {
+        resume(effects, failedGpu, why, new RequestEffect.RetryLater());
+    }
+
+    /** Ends this attempt and asks for another route, unless all is there already or there were too many. */
+    private void resume(List<RequestEffect> effects, String failedGpu, String why, RequestEffect next) {
         if (output.isComplete()) {
             finish(effects, output.reason(), failedGpu);
             return;
@@ -505,7 +509,7 @@ public final class RequestLifecycle {
         }
         figures.goesOnSince(why);
         phase = Phase.WAITING;
-        effects.add(new RequestEffect.RetryLater());
+        effects.add(next);
     }
 
     /** The client is gone or wants no more. */

@@ -5,7 +5,6 @@ import io.tandem.supervisor.SupervisorReport;
 import io.tandem.worker.WorkerReport;
 import java.time.Duration;
 import java.util.List;
-import java.util.function.BiConsumer;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.javadsl.AbstractBehavior;
 import org.apache.pekko.actor.typed.javadsl.ActorContext;
@@ -21,6 +20,18 @@ import org.slf4j.LoggerFactory;
 public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
     private static final Logger LOG = LoggerFactory.getLogger(WorkerRegistry.class);
 
+    /** Told of each loss; runs on the actor and must not block. */
+    @FunctionalInterface
+    public interface LossListener {
+        void lost(String gpuId, long epoch, String why);
+    }
+
+    /** The process of a node (host:port of its control messages) is dead. */
+    public record ProcessGone(String node, String why) implements RegistryMessage {}
+
+    /** It is not after all. */
+    public record ProcessBack(String node) implements RegistryMessage {}
+
     private record Tick() implements RegistryMessage {}
 
     private record Reachability(ClusterEvent.ReachabilityEvent event) implements RegistryMessage {}
@@ -28,14 +39,14 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
     private record Membership(ClusterEvent.MemberEvent event) implements RegistryMessage {}
 
     private final WorkerDirectory directory;
-    private final BiConsumer<String, Long> onLost;
+    private final LossListener onLost;
     private final WorkerRoster roster;
 
     private WorkerRegistry(
             ActorContext<RegistryMessage> context,
             WorkerDirectory directory,
             Duration workerTimeout,
-            BiConsumer<String, Long> onLost) {
+            LossListener onLost) {
         super(context);
         this.directory = directory;
         roster = new WorkerRoster(workerTimeout.toNanos());
@@ -53,10 +64,9 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
 
     /**
      * @param workerTimeout silence after which a worker is lost
-     * @param onLost told GPU id and epoch; runs on the actor and must not block
      */
     public static Behavior<RegistryMessage> create(
-            WorkerDirectory directory, Duration workerTimeout, BiConsumer<String, Long> onLost) {
+            WorkerDirectory directory, Duration workerTimeout, LossListener onLost) {
         return Behaviors.setup(context -> Behaviors.withTimers(timers -> {
             timers.startTimerWithFixedDelay(new Tick(), workerTimeout.dividedBy(10));
             return new WorkerRegistry(context, directory, workerTimeout, onLost);
@@ -70,6 +80,14 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
                 .onMessage(Tick.class, m -> onTick())
                 .onMessage(Reachability.class, m -> onReachability(m.event()))
                 .onMessage(Membership.class, m -> onMembership(m.event()))
+                .onMessage(
+                        ProcessGone.class,
+                        m -> lose(roster.onProcessGone(
+                                m.node(), "its process is gone (" + m.why() + ")", System.nanoTime())))
+                .onMessage(ProcessBack.class, m -> {
+                    roster.onProcessBack(m.node());
+                    return this;
+                })
                 .onMessage(SupervisorReport.class, m -> {
                     directory.publishSupervisor(m);
                     return this;
@@ -82,13 +100,16 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
     }
 
     private Behavior<RegistryMessage> onReport(WorkerReport report) {
-        WorkerDirectory.Entry known = roster.entry(report.gpuId());
-        if (known == null || !known.live() || known.report().epoch() < report.epoch()) {
+        WorkerDirectory.Entry before = roster.entry(report.gpuId());
+        List<WorkerRoster.Loss> losses = roster.onReport(report, System.nanoTime());
+        boolean joined = before == null || !before.live() || before.report().epoch() < report.epoch();
+        if (!roster.entry(report.gpuId()).report().equals(report)) {
+            LOG.debug("a report of {} comes too late", report.gpuId());
+        } else if (joined) {
             LOG.info("worker {} on {} joined as {}", report.gpuId(), report.node(), report.role());
-        } else if (known.report().epoch() == report.epoch() && known.report().role() != report.role()) {
+        } else if (before.report().role() != report.role()) {
             LOG.info("worker {} is {} now", report.gpuId(), report.role());
         }
-        List<WorkerRoster.Loss> losses = roster.onReport(report, System.nanoTime());
         publish();
         tell(losses);
         return this;
@@ -130,7 +151,7 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
         for (WorkerRoster.Loss loss : losses) {
             WorkerReport worker = loss.worker();
             LOG.warn("worker {} on {} is lost: {}", worker.gpuId(), worker.node(), loss.why());
-            onLost.accept(worker.gpuId(), worker.epoch());
+            onLost.lost(worker.gpuId(), worker.epoch(), loss.why());
         }
     }
 

@@ -2,13 +2,15 @@ package io.tandem.routing;
 
 import io.tandem.worker.WorkerReport;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.TreeMap;
 
 /**
  * Which workers there are, as one node sees it: reports, silence and the fate of their nodes in, losses out. No clock, no
- * actor. A worker is lost when its node is unreachable or gone, when its reports stop, or when a new incarnation reports;
- * each loss is told once.
+ * actor. A worker is lost when its process or its node is gone or unreachable, when its reports stop, or when a new incarnation
+ * reports; each loss is told once.
  */
 public final class WorkerRoster {
 
@@ -17,6 +19,11 @@ public final class WorkerRoster {
 
     private final long timeoutNanos;
     private final TreeMap<String, WorkerDirectory.Entry> workers = new TreeMap<>();
+
+    /** By GPU id: incarnations whose process is gone, and until when nothing that they said is believed. */
+    private final Map<String, Gone> gone = new HashMap<>();
+
+    private record Gone(long epoch, long untilNanos) {}
 
     /** @param timeoutNanos silence after which a worker is lost */
     public WorkerRoster(long timeoutNanos) {
@@ -37,7 +44,7 @@ public final class WorkerRoster {
     public List<Loss> onReport(WorkerReport report, long nowNanos) {
         List<Loss> losses = new ArrayList<>(1);
         WorkerDirectory.Entry known = workers.get(report.gpuId());
-        if (known != null && known.report().epoch() > report.epoch()) {
+        if (known != null && known.report().epoch() > report.epoch() || isOfTheDead(report, nowNanos)) {
             return losses;
         }
         if (known != null && known.live() && known.report().epoch() < report.epoch()) {
@@ -58,6 +65,35 @@ public final class WorkerRoster {
         return losses;
     }
 
+    /** What the process said before its death may still be on its way. If it lives after all, it is heard again after a while. */
+    private boolean isOfTheDead(WorkerReport report, long nowNanos) {
+        Gone dead = gone.get(report.gpuId());
+        if (dead != null && dead.epoch() == report.epoch() && nowNanos - dead.untilNanos() < 0) {
+            return true;
+        }
+        gone.remove(report.gpuId());
+        return false;
+    }
+
+    /** The node's process is dead; a successor may report any moment. */
+    public List<Loss> onProcessGone(String node, String why, long nowNanos) {
+        for (WorkerDirectory.Entry entry : workers.values()) {
+            if (entry.report().node().equals(node)) {
+                gone.put(entry.report().gpuId(), new Gone(entry.report().epoch(), nowNanos + timeoutNanos));
+            }
+        }
+        return onNodeLost(node, why, nowNanos);
+    }
+
+    /** The node's process is not dead after all: its workers come back with their next reports. */
+    public void onProcessBack(String node) {
+        for (WorkerDirectory.Entry entry : workers.values()) {
+            if (entry.report().node().equals(node)) {
+                gone.remove(entry.report().gpuId());
+            }
+        }
+    }
+
     /** The node can be reached no more, or leaves; its workers may come back. */
     public List<Loss> onNodeLost(String node, String why, long nowNanos) {
         List<Loss> losses = new ArrayList<>();
@@ -72,6 +108,7 @@ public final class WorkerRoster {
     /** The node is no member any more; its workers are forgotten. */
     public List<Loss> onNodeRemoved(String node, String why, long nowNanos) {
         List<Loss> losses = onNodeLost(node, why, nowNanos);
+        onProcessBack(node);
         workers.values().removeIf(e -> e.report().node().equals(node));
         return losses;
     }

@@ -10,6 +10,7 @@ import io.tandem.request.RequestMessage;
 import io.tandem.request.RequestTarget;
 import io.tandem.transfer.BlockTransport;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import org.apache.pekko.actor.typed.ActorRef;
@@ -194,6 +195,11 @@ public final class WorkBook {
         }
     }
 
+    /** Those that have works here. */
+    public Set<ActorRef<RequestMessage>> hubs() {
+        return table.hubs();
+    }
+
     /** Exports whose blocks a transfer reads now. */
     public List<Long> exportsBeingRead() {
         return moves.beingRead();
@@ -306,6 +312,9 @@ public final class WorkBook {
             case WorkEvent.Paused m -> moves.onPaused(m.exportKey(), m.blockIds());
             case WorkEvent.RoleRuns ignored -> {
                 // The actor's business.
+            }
+            case WorkEvent.NodeGone ignored -> {
+                // The actor knows which hubs are there.
             }
             case WorkEvent.EngineRefused m -> {
                 if (!moves.onRefused(m.key(), m.detail())) {

@@ -14,6 +14,9 @@ public sealed interface WorkEvent extends WorkerMessage {
 
     record HubGone(ActorRef<RequestMessage> hub) implements WorkEvent {}
 
+    /** The process of a node (host:port of its control messages) is dead. */
+    record NodeGone(String node) implements WorkEvent {}
+
     record SequenceEnded(long key, FinishReason reason) implements WorkEvent {}
 
     record PrefillProgress(long key, int wholeBlocks, int[] blockIds) implements WorkEvent {}

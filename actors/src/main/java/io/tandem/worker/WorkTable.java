@@ -8,6 +8,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import org.apache.pekko.actor.typed.ActorRef;
 
@@ -44,6 +45,11 @@ final class WorkTable {
 
     List<Work> of(ActorRef<RequestMessage> hub) {
         return works.values().stream().filter(w -> w.target.hub().equals(hub)).toList();
+    }
+
+    /** Those that have works here. */
+    Set<ActorRef<RequestMessage>> hubs() {
+        return Set.copyOf(worksOfHub.keySet());
     }
 
     void add(Work work) {

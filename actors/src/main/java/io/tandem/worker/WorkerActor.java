@@ -162,10 +162,23 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private Behavior<WorkerMessage> onWorkEvent(WorkEvent event) {
         if (event instanceof WorkEvent.RoleRuns runs) {
             onRoleRuns(runs.role());
+        } else if (book != null && event instanceof WorkEvent.NodeGone gone) {
+            onNodeGone(gone.node());
         } else if (book != null) {
             book.on(event);
         }
         return this;
+    }
+
+    /** Its requests ended with it. A successor under its address is no member yet, so what is here is not its. */
+    private void onNodeGone(String node) {
+        int before = works.size();
+        for (ActorRef<RequestMessage> hub : book.hubs()) {
+            if (Registries.node(hub.path().address()).equals(node)) {
+                book.on(new WorkEvent.HubGone(hub));
+            }
+        }
+        LOG.info("GPU {}: the works of {} end with its process, {} were here in all", gpuId, node, before);
     }
 
     private Behavior<WorkerMessage> onInternal(Internal message) {

@@ -71,8 +71,8 @@ class RequestLifecycleTest {
     void shouldResumeFromWhatWasSentWhenTheDecodeWorkerIsLost() {
         adopt();
         token(1, "d", 1);
-        List<RequestEffect> lost = life.onWorkerLost("d", 2);
-        assertEquals(1, only(lost, RequestEffect.RetryLater.class).size());
+        List<RequestEffect> lost = life.onWorkerLost("d", 2, "its reports stopped");
+        assertEquals(1, only(lost, RequestEffect.Reroute.class).size(), "at once");
         List<RequestEffect> again = life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000);
         WorkerMessage.Dispatch dispatch =
                 (WorkerMessage.Dispatch) told(again, "e").getFirst();
@@ -88,8 +88,9 @@ class RequestLifecycleTest {
     @Test
     void shouldNotCareForThePrefillWorkerOnceItsBlocksAreAdopted() {
         adopt();
-        assertTrue(life.onWorkerLost("p", 1).isEmpty());
-        assertTrue(life.onWorkerLost("d", 99).isEmpty(), "another incarnation is another worker");
+        assertTrue(life.onWorkerLost("p", 1, "its reports stopped").isEmpty());
+        assertTrue(
+                life.onWorkerLost("d", 99, "its reports stopped").isEmpty(), "another incarnation is another worker");
     }
 
     @Test
@@ -111,7 +112,7 @@ class RequestLifecycleTest {
         assertEquals(1, only(ended, RequestEffect.Finish.class).size());
         assertTrue(life.onCancel().isEmpty());
         assertTrue(life.onDeadline().isEmpty());
-        assertTrue(life.onWorkerLost("d", 2).isEmpty());
+        assertTrue(life.onWorkerLost("d", 2, "its reports stopped").isEmpty());
     }
 
     @Test
@@ -119,7 +120,7 @@ class RequestLifecycleTest {
         List<RequestEffect> last = List.of();
         for (int attempt = 1; attempt <= 5; attempt++) {
             life.onRoute(Optional.of(ELSEWHERE), target(attempt), 60_000);
-            last = life.onWorkerLost("e", 3);
+            last = life.onWorkerLost("e", 3, "its reports stopped");
         }
         assertEquals(1, only(last, RequestEffect.Fail.class).size());
         assertTrue(life.over());
@@ -176,26 +177,42 @@ class RequestLifecycleTest {
         for (int i = 0; i < 4; i++) {
             token(1, "e", i);
         }
-        List<RequestEffect> lost = life.onWorkerLost("e", 3);
+        List<RequestEffect> lost = life.onWorkerLost("e", 3, "its reports stopped");
         assertEquals(
                 FinishReason.LENGTH,
                 only(lost, RequestEffect.Finish.class).getFirst().reason());
     }
 
     @Test
+    void shouldNeitherLoseNorRepeatATokenOfAWorkerThatWasCalledDeadAndLives() {
+        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        token(1, "e", 0);
+        life.onWorkerLost("e", 3, "its process is gone (connection refused)");
+        assertTrue(only(token(1, "e", 1), RequestEffect.Emit.class).isEmpty(), "while another one is looked for");
+        life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000);
+        assertTrue(only(token(1, "e", 2), RequestEffect.Emit.class).isEmpty(), "and when it goes on elsewhere");
+        assertEquals(1, only(token(2, "e", 1), RequestEffect.Emit.class).size());
+        assertTrue(only(token(1, "e", 3), RequestEffect.Emit.class).isEmpty());
+        assertEquals(1, only(token(2, "e", 2), RequestEffect.Emit.class).size());
+        assertEquals(3, life.outputTokens());
+    }
+
+    @Test
     void shouldReportWhyAnotherWorkerTookOver() {
         life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
         token(1, "e", 0);
-        life.onWorkerLost("e", 3);
+        life.onWorkerLost("e", 3, "its reports stopped");
         life.onRoute(Optional.of(SPLIT), target(2), 60_000);
-        assertEquals("worker e is lost; then " + SPLIT.reason(), life.figures().reason());
+        assertEquals(
+                "worker e is lost: its reports stopped; then " + SPLIT.reason(),
+                life.figures().reason());
         assertEquals(1, life.figures().resumes());
     }
 
     @Test
     void shouldCancelWhatAWorkerHoldsOfAnEarlierAttempt() {
         life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
-        life.onWorkerLost("e", 3);
+        life.onWorkerLost("e", 3, "its reports stopped");
         life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000);
         WorkerMessage.CancelWork cancel =
                 (WorkerMessage.CancelWork) told(life.onHeld("e", 1), "e").getFirst();

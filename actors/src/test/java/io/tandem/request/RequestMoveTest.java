@@ -131,7 +131,7 @@ class RequestMoveTest {
                         new RequestMessage.KvFailed("new", 1, 2, TransferFailure.CHECKSUM_MISMATCH, STATS)),
                 () -> life.onEnded(
                         new RequestMessage.Ended("new", 1, 2, FinishReason.ERROR, SequenceStats.NONE, "", 0)),
-                () -> life.onWorkerLost("new", 2));
+                () -> life.onWorkerLost("new", 2, "its reports stopped"));
         startDecoding();
         for (var end : ends) {
             startMove();
@@ -163,9 +163,9 @@ class RequestMoveTest {
         startDecoding();
         startMove();
         reserved();
-        List<RequestEffect> lost = seen(life.onWorkerLost("old", 1));
+        List<RequestEffect> lost = seen(life.onWorkerLost("old", 1, "its reports stopped"));
         assertEquals(List.of(new WorkerMessage.CancelWork(target(2))), told(lost, "new"));
-        assertTrue(lost.contains(new RequestEffect.RetryLater()));
+        assertTrue(lost.contains(new RequestEffect.Reroute()));
         assertEquals(Map.of("old", 0, "new", 0), counts);
         seen(life.onRoute(Optional.of(NEW), target(3), 60_000));
         assertTrue(token(2, "new", 2).stream().noneMatch(RequestEffect.Emit.class::isInstance));

@@ -37,6 +37,7 @@ class ArchitectureTest {
         "io.tandem.request..",
         "io.tandem.worker..",
         "io.tandem.routing..",
+        "io.tandem.lifeline..",
         "io.tandem.supervisor..",
         "io.tandem.admission..",
         "io.tandem.simulation..",
@@ -111,6 +112,7 @@ class ArchitectureTest {
                         "io.tandem.request..",
                         "io.tandem.worker..",
                         "io.tandem.routing..",
+                        "io.tandem.lifeline..",
                         "io.tandem.supervisor..",
                         "io.tandem.transfer..",
                         "io.tandem.cli..",
@@ -123,7 +125,7 @@ class ArchitectureTest {
         noClasses()
                 .that()
                 .haveNameMatching(
-                        ".*\\.(RoutingPolicy|RequestLifecycle|Scheduler|BlockPool|AdmissionPolicy|FairQueue|DrainRate|DecodeEnds)")
+                        ".*\\.(RoutingPolicy|RequestLifecycle|Scheduler|BlockPool|AdmissionPolicy|FairQueue|DrainRate|DecodeEnds|Lifelines|WorkerRoster)")
                 .should()
                 .dependOnClassesThat()
                 .resideInAnyPackage("org.apache.pekko.actor.typed.javadsl..", "java.util.concurrent..", "java.net..")

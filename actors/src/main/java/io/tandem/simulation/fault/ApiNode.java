@@ -130,6 +130,16 @@ final class ApiNode extends SimulatedNode {
     }
 
     @Override
+    void onProcessGone(SimulatedNode node, int itsIncarnation) {
+        lose(roster.onProcessGone(node.name(), "its process is gone", world.time.nowNanos()));
+    }
+
+    @Override
+    void onProcessBack(SimulatedNode node) {
+        roster.onProcessBack(node.name());
+    }
+
+    @Override
     void onRemoved(SimulatedNode node, int itsIncarnation) {
         lose(roster.onNodeRemoved(node.name(), "removed", world.time.nowNanos()));
     }
@@ -139,7 +149,7 @@ final class ApiNode extends SimulatedNode {
         for (WorkerRoster.Loss loss : losses) {
             world.log(() -> name() + " loses " + loss.worker().gpuId() + ": " + loss.why());
             for (SimulatedRequest request : new ArrayList<>(requests.all())) {
-                request.onWorkerLost(loss.worker().gpuId(), loss.worker().epoch());
+                request.onWorkerLost(loss.worker().gpuId(), loss.worker().epoch(), loss.why());
             }
         }
     }

@@ -23,6 +23,7 @@ import java.util.SplittableRandom;
  * @param indexBlocks that an API node's index knows at most
  * @param keptEventWords of block events that a worker can send again
  * @param supervised whether a supervisor changes roles
+ * @param lifelineMicros until the death of a process is seen by its closed connections, at most; 0 = it is not
  */
 record FaultPlan(
         long seed,
@@ -49,6 +50,7 @@ record FaultPlan(
         int indexBlocks,
         int keptEventWords,
         boolean supervised,
+        int lifelineMicros,
         List<Fault> faults) {
 
     /**
@@ -83,7 +85,9 @@ record FaultPlan(
         STEP_CLOCK,
         FAIL_STEPS,
         CHANGE_ROLE,
-        DRAIN
+        DRAIN,
+        /** A process is called dead that lives. */
+        FALSE_ALARM
     }
 
     /**
@@ -98,11 +102,12 @@ record FaultPlan(
     /** Blocks of an index that never has to give one up. */
     static final int ROOM_FOR_ALL = 1 << 14;
 
-    private static final List<Kind> KINDS = List.copyOf(EnumSet.allOf(Kind.class));
+    private static final List<Kind> KINDS = List.copyOf(EnumSet.complementOf(EnumSet.of(Kind.FALSE_ALARM)));
 
     /** Draws everything from the seed. */
     static FaultPlan of(long seed) {
         SplittableRandom random = new SplittableRandom(seed);
+        SplittableRandom lifelines = new SplittableRandom(~seed);
         int workers = random.nextInt(2, 6);
         int loadMillis = random.nextBoolean() ? random.nextInt(2_000, 10_000) : random.nextInt(400, 2_000);
         boolean wild = random.nextInt(4) == 0;
@@ -134,16 +139,20 @@ record FaultPlan(
                 random.nextInt(5) == 0 ? random.nextInt(1, 200) : ROOM_FOR_ALL,
                 random.nextInt(3) == 0 ? random.nextInt(200) : 4_096,
                 random.nextInt(2) == 0,
-                faults(random, loadMillis));
+                lifelines.nextInt(4) == 0 ? 0 : lifelines.nextInt(100, 100_000),
+                faults(random, lifelines, loadMillis));
     }
 
-    private static List<Fault> faults(SplittableRandom random, int loadMillis) {
+    private static List<Fault> faults(SplittableRandom random, SplittableRandom lifelines, int loadMillis) {
         List<Fault> faults = new ArrayList<>();
         for (int i = random.nextInt(6); i > 0; i--) {
             faults.add(fault(KINDS.get(random.nextInt(KINDS.size())), random, loadMillis + 2_000));
         }
         for (int i = random.nextInt(2) * random.nextInt(6); i > 0; i--) {
             faults.add(fault(random.nextBoolean() ? Kind.DRAIN : Kind.CHANGE_ROLE, random, loadMillis));
+        }
+        for (int i = lifelines.nextInt(2) * lifelines.nextInt(4); i > 0; i--) {
+            faults.add(fault(Kind.FALSE_ALARM, lifelines, loadMillis));
         }
         return faults;
     }

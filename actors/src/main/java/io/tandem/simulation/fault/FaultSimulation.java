@@ -179,6 +179,7 @@ public final class FaultSimulation {
             case FAIL_STEPS -> worker.failSteps(1 + Math.abs(fault.amount()) % 3);
             case CHANGE_ROLE -> changeRole(sender(fault).gpuId(), ROLES.get(Math.abs(fault.amount()) % 3));
             case DRAIN -> drain(sender(fault).gpuId(), fault.forMillis());
+            case FALSE_ALARM -> world.falseAlarm(any, fault.forMillis());
         }
     }
 

@@ -126,6 +126,12 @@ abstract class SimulatedNode {
     /** Another node is unreachable. */
     abstract void onUnreachable(SimulatedNode node);
 
+    /** The process of another node, a member still, is dead, as its closed connections say. */
+    abstract void onProcessGone(SimulatedNode node, int itsIncarnation);
+
+    /** It is not after all. */
+    abstract void onProcessBack(SimulatedNode node);
+
     /** An incarnation of another node is no member any more. */
     abstract void onRemoved(SimulatedNode node, int itsIncarnation);
 }

@@ -171,8 +171,8 @@ final class SimulatedRequest {
         run(life.on(message));
     }
 
-    void onWorkerLost(String gpuId, long epoch) {
-        run(life.onWorkerLost(gpuId, epoch));
+    void onWorkerLost(String gpuId, long epoch, String why) {
+        run(life.onWorkerLost(gpuId, epoch, why));
     }
 
     /** Its client leaves. */

@@ -405,6 +405,18 @@ final class WorkerNode extends SimulatedNode {
     void onUnreachable(SimulatedNode node) {}
 
     @Override
+    void onProcessGone(SimulatedNode node, int itsIncarnation) {
+        for (NodeRef<RequestMessage> hub : List.copyOf(watched)) {
+            if (hub.node().equals(node)) {
+                hear(new WorkEvent.HubGone(hub));
+            }
+        }
+    }
+
+    @Override
+    void onProcessBack(SimulatedNode node) {}
+
+    @Override
     @SuppressWarnings("ReferenceEquality") // a simulated node is its object
     void onRemoved(SimulatedNode node, int itsIncarnation) {
         for (NodeRef<RequestMessage> hub : List.copyOf(watched)) {

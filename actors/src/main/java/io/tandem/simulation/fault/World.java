@@ -163,6 +163,41 @@ final class World {
         if (node.alive()) {
             log(() -> node.name() + " dies");
             node.die();
+            if (plan.lifelineMicros() > 0 && !calm) {
+                processGone(node, node.incarnation());
+            }
+        }
+    }
+
+    /** Those who are connected with it see its connections close; a member that is removed meanwhile is watched no more. */
+    private void processGone(SimulatedNode dead, int incarnation) {
+        for (SimulatedNode other : nodes) {
+            if (!other.equals(dead) && control.open(dead, other)) {
+                other.after(random.nextInt(100, plan.lifelineMicros() + 101) * 1_000L, () -> {
+                    if (membership.isMember(dead, incarnation)) {
+                        other.onProcessGone(dead, incarnation);
+                    }
+                });
+            }
+        }
+    }
+
+    /** Something between the nodes closed the connections and refused new ones for a moment. */
+    void falseAlarm(SimulatedNode node, long millis) {
+        if (!node.runs()) {
+            return;
+        }
+        log(() -> node.name() + " is called dead");
+        int incarnation = node.incarnation();
+        processGone(node, incarnation);
+        for (SimulatedNode other : nodes) {
+            if (!other.equals(node)) {
+                other.after(millis * 1_000_000, () -> {
+                    if (membership.isMember(node, incarnation) && node.runs()) {
+                        other.onProcessBack(node);
+                    }
+                });
+            }
         }
     }
 

@@ -11,6 +11,7 @@ import io.prometheus.metrics.expositionformats.PrometheusTextFormatWriter;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
 import io.tandem.ClusterStatus;
 import io.tandem.ClusterStatus.Worker;
+import io.tandem.LifelineStatus;
 import io.tandem.RequestReport;
 import io.tandem.TandemClient;
 import java.io.ByteArrayOutputStream;
@@ -84,6 +85,7 @@ public final class HttpMetrics {
         registerProcess();
         AdmissionMetrics.register(registry, client);
         RoutingMetrics.register(registry, client);
+        lifelines(client);
         gauge("tandem_active_requests", "Requests of this node that are not over", client::activeRequests);
         gauge(
                 "tandem_ready",
@@ -152,6 +154,29 @@ public final class HttpMetrics {
                 .callback(out -> client.clusterStatus()
                         .workers()
                         .forEach(w -> out.call(1, w.gpuId(), StatusJson.lower(w.role()))))
+                .register(registry);
+    }
+
+    private void lifelines(TandemClient client) {
+        GaugeWithCallback.builder()
+                .name("tandem_lifelines")
+                .help("Processes whose death this node would see at once (open), or by time-outs only (missing)")
+                .labelNames("state")
+                .callback(out -> {
+                    LifelineStatus s = client.lifelines();
+                    out.call(s.open(), "open");
+                    out.call(s.watched() - s.open(), "missing");
+                })
+                .register(registry);
+        CounterWithCallback.builder()
+                .name("tandem_process_deaths_total")
+                .help("Processes found dead by their lifelines")
+                .callback(out -> out.call((double) client.lifelines().deaths()))
+                .register(registry);
+        CounterWithCallback.builder()
+                .name("tandem_process_false_alarms_total")
+                .help("Those of them that were reached again")
+                .callback(out -> out.call((double) client.lifelines().falseAlarms()))
                 .register(registry);
     }
 

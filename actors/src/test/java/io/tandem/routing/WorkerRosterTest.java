@@ -1,0 +1,109 @@
+package io.tandem.routing;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.tandem.compute.BackendInfo;
+import io.tandem.engine.EngineRole;
+import io.tandem.engine.EngineStats;
+import io.tandem.worker.WorkerReport;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/** Who is lost, who is not, and who is believed. */
+class WorkerRosterTest {
+    private static final long TIMEOUT = 1_000;
+    private static final String NODE = "host:7481";
+
+    private final WorkerRoster roster = new WorkerRoster(TIMEOUT);
+
+    private static WorkerReport report(String gpu, String node, long epoch) {
+        return new WorkerReport(
+                gpu,
+                node,
+                epoch,
+                "model",
+                "f",
+                "kv",
+                new BackendInfo("cpu-scalar", "1 thread", List.of(), true, 1024),
+                "ipc",
+                false,
+                64,
+                new EngineStats(EngineRole.DECODE, 0, 0, 0, 0, 0, 0, 40, 40, 0, 0, 0, 0, 0, 0, 0, 0),
+                new WorkerFacts(16, 4, 16, 1, 0, null, 0));
+    }
+
+    private boolean live(String gpu) {
+        return roster.entry(gpu).live();
+    }
+
+    @Test
+    void shouldLoseTheWorkersOfAProcessThatIsGoneAtOnceAndOnce() {
+        roster.onReport(report("a", NODE, 5), 0);
+        roster.onReport(report("b", NODE, 6), 0);
+        roster.onReport(report("c", "other:1", 5), 0);
+
+        List<WorkerRoster.Loss> losses = roster.onProcessGone(NODE, "its process is gone (connection refused)", 10);
+        assertEquals(
+                List.of("a", "b"), losses.stream().map(l -> l.worker().gpuId()).toList());
+        assertEquals(
+                "its process is gone (connection refused)", losses.getFirst().why());
+        assertTrue(live("c"));
+        assertEquals(List.of(), roster.onNodeLost(NODE, "its node is unreachable", 20));
+        assertEquals(List.of(), roster.onProcessGone(NODE, "again", 30));
+    }
+
+    @Test
+    void shouldNotBelieveWhatTheDeadSaidBefore() {
+        roster.onReport(report("a", NODE, 5), 0);
+        roster.onProcessGone(NODE, "gone", 10);
+        assertEquals(List.of(), roster.onReport(report("a", NODE, 5), 11));
+        assertFalse(live("a"), "it was on its way");
+    }
+
+    @Test
+    void shouldTakeASuccessorUnderTheSameAddressAtOnce() {
+        roster.onReport(report("a", NODE, 5), 0);
+        roster.onProcessGone(NODE, "gone", 10);
+        assertEquals(List.of(), roster.onReport(report("a", NODE, 7), 11));
+        assertTrue(live("a"));
+        roster.onReport(report("a", NODE, 5), 12);
+        assertEquals(7, roster.entry("a").report().epoch(), "nor is the dead one heard again");
+    }
+
+    @Test
+    void shouldHearAWorkerAgainThatWasCalledDeadAndLives() {
+        roster.onReport(report("a", NODE, 5), 0);
+        roster.onProcessGone(NODE, "gone", 10);
+        roster.onProcessBack(NODE);
+        roster.onReport(report("a", NODE, 5), 11);
+        assertTrue(live("a"), "reached again");
+
+        roster.onProcessGone(NODE, "gone", 20);
+        roster.onReport(report("a", NODE, 5), 20 + TIMEOUT - 1);
+        assertFalse(live("a"));
+        roster.onReport(report("a", NODE, 5), 20 + TIMEOUT);
+        assertTrue(live("a"), "or heard for so long that it cannot be an echo");
+    }
+
+    @Test
+    void shouldForgetTheDeadWithTheirNode() {
+        roster.onReport(report("a", NODE, 5), 0);
+        roster.onProcessGone(NODE, "gone", 10);
+        assertEquals(List.of(), roster.onNodeRemoved(NODE, "its node is Removed", 20));
+        assertEquals(List.of(), roster.entries());
+        roster.onReport(report("a", NODE, 3), 30);
+        assertTrue(live("a"), "its clock may be behind");
+    }
+
+    @Test
+    void shouldLoseWhoIsSilent() {
+        roster.onReport(report("a", NODE, 5), 0);
+        assertEquals(List.of(), roster.onTick(TIMEOUT));
+        assertEquals(
+                "its reports stopped", roster.onTick(TIMEOUT + 1).getFirst().why());
+        roster.onReport(report("a", NODE, 5), TIMEOUT + 2);
+        assertTrue(live("a"), "a hang ends");
+    }
+}
