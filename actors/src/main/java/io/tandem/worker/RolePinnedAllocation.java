@@ -17,7 +17,7 @@ import scala.jdk.javaapi.CollectionConverters;
 
 /**
  * Puts a worker's shard on the node whose cluster roles name its GPU and nowhere else. While that node is away the
- * allocation fails and the coordinator tries again; nothing starts on a node without the device.
+ * shard has no place and whoever wants it asks again; nothing starts on a node without the device.
  */
 final class RolePinnedAllocation extends ShardCoordinator.AbstractShardAllocationStrategy {
     static final String GPU_ROLE_PREFIX = "gpu-";
@@ -41,7 +41,9 @@ final class RolePinnedAllocation extends ShardCoordinator.AbstractShardAllocatio
                 return Future$.MODULE$.successful(region);
             }
         }
-        return Future$.MODULE$.failed(new IllegalStateException("no node of the cluster owns GPU " + shardId + " now"));
+        // No region of the coordinator's: it lets the shard be, where a failure would be an error in its log at every
+        // stop of a node.
+        return Future$.MODULE$.successful(cluster.system().deadLetters());
     }
 
     @Override
