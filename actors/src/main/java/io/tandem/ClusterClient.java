@@ -54,9 +54,12 @@ import org.apache.pekko.actor.typed.javadsl.AskPattern;
 import org.apache.pekko.cluster.Member;
 import org.apache.pekko.cluster.MemberStatus;
 import org.apache.pekko.cluster.typed.Cluster;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** The embedding API on one node: checks requests on the caller's thread and hands them to the request actors. */
 final class ClusterClient implements TandemClient, RequestServices, AdmissionServices {
+    private static final Logger LOG = LoggerFactory.getLogger(ClusterClient.class);
     private static final Duration ROLE_TIMEOUT = Duration.ofSeconds(30);
     /** The tenant of all who name none. */
     private static final String NO_TENANT = "anonymous";
@@ -423,6 +426,12 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     @Override
     public void transferred(String decodeGpu, TransferStats stats) {
         router.transferred(decodeGpu, stats.bytes(), stats.nanos());
+    }
+
+    @Override
+    public void parted(Route route) {
+        LOG.warn("no way for blocks from {} to {}: not paired for a while", route.prefillGpu(), route.decodeGpu());
+        router.parted(route, System.nanoTime());
     }
 
     @Override

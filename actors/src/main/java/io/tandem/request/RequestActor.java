@@ -172,6 +172,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
                     attemptOver();
                     timers.startSingleTimer(new Retry(), Duration.ofMillis(1));
                 }
+                case RequestEffect.Parted e -> services.parted(e.route());
                 case RequestEffect.FindMove e -> findMove(e.fromGpu());
                 case RequestEffect.Moved e -> moved(e.decodeGpu());
                 case RequestEffect.Finish e -> finish(e.reason());

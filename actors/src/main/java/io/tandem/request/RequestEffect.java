@@ -2,6 +2,7 @@ package io.tandem.request;
 
 import io.tandem.GenerationException;
 import io.tandem.engine.FinishReason;
+import io.tandem.routing.Route;
 import io.tandem.worker.WorkerMessage;
 
 /** What {@link RequestLifecycle} wants done; carried out by {@link RequestActor} in order. */
@@ -21,6 +22,9 @@ public sealed interface RequestEffect {
 
     /** Route again now. */
     record Reroute() implements RequestEffect {}
+
+    /** No blocks found a way between the two workers of a route. */
+    record Parted(Route route) implements RequestEffect {}
 
     /** Look for another worker to decode on. */
     record FindMove(String fromGpu) implements RequestEffect {}

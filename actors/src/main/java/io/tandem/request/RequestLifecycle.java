@@ -5,6 +5,7 @@ import io.tandem.engine.EngineListener.RefusalReason;
 import io.tandem.engine.FinishReason;
 import io.tandem.engine.SequenceSpec;
 import io.tandem.routing.Route;
+import io.tandem.transfer.TransferFailure;
 import io.tandem.worker.WorkerMessage;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -232,9 +233,24 @@ public final class RequestLifecycle {
             keepHere(effects, true);
         } else if (!stale(m.attempt()) && phase == Phase.SPLIT) {
             figures.transferFailed(m.stats());
-            resume(effects, "", "the transfer failed: " + m.failure());
+            if (m.failure() == TransferFailure.NOT_CONNECTED) {
+                parted(effects);
+            } else {
+                resume(effects, "", "the transfer failed: " + m.failure());
+            }
         }
         return effects;
+    }
+
+    /** Both workers are well, as far as anybody knows, and do not reach each other: others do, and need not be waited for. */
+    private void parted(List<RequestEffect> effects) {
+        Route route = attempt.route();
+        effects.add(new RequestEffect.Parted(route));
+        resume(
+                effects,
+                "",
+                "no way for blocks from " + route.prefillGpu() + " to " + route.decodeGpu(),
+                new RequestEffect.Reroute());
     }
 
     public List<RequestEffect> onEnded(RequestMessage.Ended m) {

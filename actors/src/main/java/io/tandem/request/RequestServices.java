@@ -34,6 +34,9 @@ public interface RequestServices {
     /** An attempt is over: what came of its decision. */
     default void observed(RouteDecision decision) {}
 
+    /** No blocks found a way between the two workers of a route. */
+    default void parted(Route route) {}
+
     /** The attempt goes on generating on another worker. */
     void moved(long requestId, String decodeGpu);
 

@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.function.BiPredicate;
 
 /**
  * One decision for prefill GPU, decode GPU and "don't split", by predicted time. A plan costs its predicted TTFT, plus the GPU
@@ -72,6 +73,16 @@ public final class CostPolicy {
 
     /** Empty when no candidate may decode. The caller books the plan by {@link #book}. */
     public Optional<RoutingDecision> decide(Request request, List<Candidate> candidates, long nowNanos) {
+        return decide(request, candidates, (from, to) -> false, nowNanos);
+    }
+
+    /**
+     * The same where some cannot hand blocks to one another.
+     *
+     * @param parted whether blocks find no way from one GPU to another, by their ids
+     */
+    public Optional<RoutingDecision> decide(
+            Request request, List<Candidate> candidates, BiPredicate<String, String> parted, long nowNanos) {
         Candidate decode = decodeChoice(request, candidates, nowNanos);
         if (decode == null) {
             return Optional.empty();
@@ -79,14 +90,39 @@ public final class CostPolicy {
         List<RoutingDecision.Plan> plans = new ArrayList<>(candidates.size());
         int best = -1;
         for (Candidate prefill : candidates) {
-            Candidate target = prefill.role() == EngineRole.DECODE ? prefill : decode;
+            Candidate target = prefill.role() == EngineRole.DECODE
+                    ? prefill
+                    : reached(request, prefill, decode, candidates, parted, nowNanos);
+            if (target == null) {
+                continue;
+            }
             plans.add(plan(request, prefill, target, nowNanos));
             int last = plans.size() - 1;
             if (best < 0 || better(request, plans.get(last), plans.get(best))) {
                 best = last;
             }
         }
-        return Optional.of(new RoutingDecision(plans, best, reason(plans.get(best), plans)));
+        return best < 0
+                ? decide(request, candidates, nowNanos)
+                : Optional.of(new RoutingDecision(plans, best, reason(plans.get(best), plans)));
+    }
+
+    /** The GPU to decode on, or the best of those that blocks reach from the prefill GPU; null when there is none. */
+    private Candidate reached(
+            Request request,
+            Candidate prefill,
+            Candidate decode,
+            List<Candidate> candidates,
+            BiPredicate<String, String> parted,
+            long nowNanos) {
+        String from = prefill.load().gpuId();
+        if (!parted.test(from, decode.load().gpuId())) {
+            return decode;
+        }
+        List<Candidate> others = candidates.stream()
+                .filter(c -> !parted.test(from, c.load().gpuId()))
+                .toList();
+        return decodeChoice(request, others, nowNanos);
     }
 
     private RoutingDecision.Plan plan(Request request, Candidate prefill, Candidate decode, long nowNanos) {

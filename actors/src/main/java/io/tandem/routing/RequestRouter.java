@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.BiPredicate;
 
 /**
  * Chooses the workers of this node's requests: gathers what is known of each worker (its report, what this node has sent
@@ -27,6 +28,7 @@ public final class RequestRouter {
     private final SessionHomes sessions;
     private final BlockFeed cached;
     private final ExpectedBlocks expected;
+    private final PartedPairs parted;
 
     /** Bookings by request. */
     private final Map<Long, Booked> booked = new HashMap<>();
@@ -46,6 +48,7 @@ public final class RequestRouter {
                 settings.index().maxExpectedBlocks(),
                 settings.predictedTtl().toNanos());
         this.settings = settings;
+        parted = new PartedPairs(settings.partedRest().toNanos());
         cost = new CostPolicy(costs, seed);
         leastLoaded = new RoutingPolicy(settings.splitFromTokens(), settings.split());
         loads = new WorkerLoads(settings.prior());
@@ -164,6 +167,27 @@ public final class RequestRouter {
         }
     }
 
+    /** No blocks found a way from one worker to another: they are not paired for a while. */
+    public synchronized void parted(Route route, long nowNanos) {
+        parted.add(
+                incarnation(route.prefillGpu(), route.prefillEpoch()),
+                incarnation(route.decodeGpu(), route.decodeEpoch()),
+                nowNanos);
+    }
+
+    private static String incarnation(String gpuId, long epoch) {
+        return gpuId + "@" + epoch;
+    }
+
+    private BiPredicate<String, String> parted(Map<String, WorkerReport> able, long nowNanos) {
+        return parted.isEmpty()
+                ? (from, to) -> false
+                : (from, to) -> parted.contains(
+                        incarnation(from, able.get(from).epoch()),
+                        incarnation(to, able.get(to).epoch()),
+                        nowNanos);
+    }
+
     // ---- deciding
 
     private Optional<Weighed> weigh(RouteQuery query, BlockFeed.Depths depths, long nowNanos) {
@@ -205,13 +229,15 @@ public final class RequestRouter {
             Map<String, WorkerReport> able,
             long nowNanos) {
         boolean whole = !settings.split() || query.tokens() < settings.splitFromTokens();
+        BiPredicate<String, String> apart = parted(able, nowNanos);
         RoutingDecision best = null;
         for (List<WorkerReport> alike : byLayout(able).values()) {
             Roles roles = whole ? Roles.WHOLE : nothingToGather(alike) ? Roles.APART : Roles.OWN;
-            Optional<RoutingDecision> found = cost.decide(request, candidates(query, depths, alike, roles), nowNanos);
+            Optional<RoutingDecision> found =
+                    cost.decide(request, candidates(query, depths, alike, roles), apart, nowNanos);
             if (found.isEmpty()) {
                 // Prefill workers alone: better there than nowhere.
-                found = cost.decide(request, candidates(query, depths, alike, Roles.MIXED), nowNanos);
+                found = cost.decide(request, candidates(query, depths, alike, Roles.MIXED), apart, nowNanos);
             }
             best = found.isPresent() ? better(best, found.get()) : best;
         }
@@ -356,8 +382,8 @@ public final class RequestRouter {
             CostPolicy.Request request,
             Map<String, WorkerReport> able,
             long nowNanos) {
-        Optional<Route> found =
-                leastLoaded.route(query.tokens(), List.copyOf(able.values()), directory::inFlight, query.avoid());
+        Optional<Route> found = leastLoaded.route(
+                query.tokens(), List.copyOf(able.values()), directory::inFlight, query.avoid(), parted(able, nowNanos));
         return found.flatMap(route -> {
             List<CostPolicy.Candidate> two = new ArrayList<>();
             if (route.split()) {

@@ -6,6 +6,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.BiPredicate;
 import java.util.function.ToIntFunction;
 
 /**
@@ -30,6 +31,20 @@ public final class RoutingPolicy {
      */
     public Optional<Route> route(
             int promptTokens, List<WorkerReport> workers, ToIntFunction<String> inFlight, Set<String> avoid) {
+        return route(promptTokens, workers, inFlight, avoid, (from, to) -> false);
+    }
+
+    /**
+     * The same where some cannot hand blocks to one another.
+     *
+     * @param parted whether blocks find no way from one GPU to another, by their ids
+     */
+    public Optional<Route> route(
+            int promptTokens,
+            List<WorkerReport> workers,
+            ToIntFunction<String> inFlight,
+            Set<String> avoid,
+            BiPredicate<String, String> parted) {
         if (workers.isEmpty()) {
             return Optional.empty();
         }
@@ -52,7 +67,8 @@ public final class RoutingPolicy {
         Optional<WorkerReport> prefill = candidates.stream()
                 .filter(w -> w.role() == EngineRole.PREFILL && !w.gpuId().equals(decode.gpuId()))
                 .filter(w -> w.kvSignature().equals(decode.kvSignature())
-                        && w.modelFingerprint().equals(decode.modelFingerprint()))
+                        && w.modelFingerprint().equals(decode.modelFingerprint())
+                        && !parted.test(w.gpuId(), decode.gpuId()))
                 .min(byLoad);
         return Optional.of(prefill.map(p -> new Route(
                         p.gpuId(), p.epoch(), decode.gpuId(), decode.epoch(), promptTokens + " prompt tokens: split"))

@@ -18,6 +18,7 @@ import java.time.Duration;
  * @param sessionTtl a session is forgotten after this much silence
  * @param maxSessions remembered
  * @param predictedTtl how long blocks count as cached where a prompt was sent, before the worker says so
+ * @param partedRest how long two workers are not paired after no blocks found a way between them
  * @param index the index of what workers hold
  * @param keptPlans plans of a decision that are kept for whoever asks
  */
@@ -34,6 +35,7 @@ public record RoutingSettings(
         Duration sessionTtl,
         int maxSessions,
         Duration predictedTtl,
+        Duration partedRest,
         int keptPlans,
         Index index) {
 
@@ -110,6 +112,7 @@ public record RoutingSettings(
         range("max-sessions", maxSessions, 1, 10_000_000);
         range("kept-plans", keptPlans, 1, 1024);
         range("predicted-ttl (ms)", predictedTtl.toMillis(), 100, 600_000);
+        range("parted-rest (ms)", partedRest.toMillis(), 0, 3_600_000);
         if (!(transferBytesPerSecond > 0)) {
             throw new IllegalArgumentException("tandem.routing.transfer-bytes-per-second must be above 0");
         }
@@ -143,6 +146,7 @@ public record RoutingSettings(
                 c.getDuration("session-ttl"),
                 c.getInt("max-sessions"),
                 c.getDuration("predicted-ttl"),
+                c.getDuration("parted-rest"),
                 c.getInt("kept-plans"),
                 Index.from(c.getConfig("index")));
     }

@@ -105,6 +105,22 @@ class RequestLifecycleTest {
     }
 
     @Test
+    void shouldGoElsewhereAtOnceWhenBlocksFindNoWay() {
+        life.onRoute(Optional.of(SPLIT), target(1), 60_000);
+        token(1, "p", 0);
+        List<RequestEffect> failed = life.onKvFailed(
+                new RequestMessage.KvFailed("p", 1, 1, TransferFailure.NOT_CONNECTED, new TransferStats(0, 0, 0, 0)));
+        assertEquals(
+                List.of(new RequestEffect.Parted(SPLIT)),
+                only(failed, RequestEffect.Parted.class),
+                "the pair is known");
+        assertEquals(1, only(failed, RequestEffect.Reroute.class).size());
+        assertEquals(1, told(failed, "d").size(), "its reservation is let go");
+        assertTrue(life.avoid().isEmpty(), "both are well");
+        assertEquals("no way for blocks from p to d", life.figures().reason());
+    }
+
+    @Test
     void shouldReachOneTerminalStateOnlyAndBalanceItsCounts() {
         adopt();
         List<RequestEffect> ended =

@@ -48,6 +48,33 @@ class CostPolicyTest {
     }
 
     @Test
+    void shouldPairAPrefillGpuWithOneThatItReaches() {
+        List<Candidate> all = List.of(
+                worker("p0", EngineRole.PREFILL, 0),
+                worker("p1", EngineRole.PREFILL, 4000),
+                worker("m0", EngineRole.MIXED, 0),
+                worker("m1", EngineRole.MIXED, 0));
+        find("m0").bookDecode(99, 5000);
+        Request request = request(1, 8000);
+        assertEquals(
+                "m0", policy.decide(request, all, 0).orElseThrow().plan().decodeGpu(), "where decodes are gathered");
+        RoutingDecision.Plan plan = policy.decide(request, all, (from, to) -> from.equals("p1") && to.equals("m0"), 0)
+                .orElseThrow()
+                .plan();
+        assertEquals("p1", plan.prefillGpu(), "its cache is worth more");
+        assertEquals("m1", plan.decodeGpu());
+    }
+
+    @Test
+    void shouldServeWithAPairThatDoesNotReachWhenThereIsNoOther() {
+        List<Candidate> all = List.of(worker("p0", EngineRole.PREFILL, 0), worker("m0", EngineRole.MIXED, 0));
+        RoutingDecision decision = policy.decide(request(1, 800), all, (from, to) -> !from.equals(to), 0)
+                .orElseThrow();
+        assertEquals(1, decision.plans().size(), "only what runs on one GPU: " + decision.plans());
+        assertEquals("m0", decision.plan().prefillGpu());
+    }
+
+    @Test
     void shouldPreferTheGpuThatHasThePrefix() {
         List<Candidate> two = List.of(
                 worker("p0", EngineRole.PREFILL, 0),

@@ -97,6 +97,53 @@ class RequestRouterTest {
         assertEquals(10e6 + 50 * (2048 + 150), plan.predictedItlNanos(), 1e3);
     }
 
+    private void shouldRestAPairThatDoesNotReach(RequestRouter router) {
+        add(report("p", EngineRole.PREFILL, "layout", 1, MEASURED));
+        worker("d0", EngineRole.DECODE);
+        worker("d1", EngineRole.DECODE);
+        load("d0", 2, 0);
+        load("d1", 4, 0);
+        Route first =
+                router.route(query(40_000, "", Set.of()), now).orElseThrow().route();
+        assertEquals("p d0", first.prefillGpu() + " " + first.decodeGpu());
+        router.over(lastId, now);
+
+        router.parted(first, now);
+        for (long at : new long[] {now, now + 9_999_000_000L}) {
+            Route other =
+                    router.route(query(40_000, "", Set.of()), at).orElseThrow().route();
+            assertFalse(other.prefillGpu().equals("p") && other.decodeGpu().equals("d0"), other.toString());
+            router.over(lastId, at);
+        }
+        assertEquals(
+                "d0",
+                router.route(query(40_000, "", Set.of()), now + 10_000_000_000L)
+                        .orElseThrow()
+                        .route()
+                        .decodeGpu(),
+                "tried again");
+        router.over(lastId, now);
+
+        router.parted(first, now);
+        add(report("p", EngineRole.PREFILL, "layout", 2, MEASURED));
+        assertEquals(
+                "p d0",
+                router.route(query(40_000, "", Set.of()), now)
+                        .map(r -> r.route().prefillGpu() + " " + r.route().decodeGpu())
+                        .orElseThrow(),
+                "another process may reach it");
+    }
+
+    @Test
+    void shouldRestAPairThatDoesNotReachByCost() {
+        shouldRestAPairThatDoesNotReach(router);
+    }
+
+    @Test
+    void shouldRestAPairThatDoesNotReachByLoad() {
+        shouldRestAPairThatDoesNotReach(router("tandem.routing.policy = least-loaded"));
+    }
+
     @Test
     void shouldTakeAWorkerThatHasMeasuredNothingForAsFastAsItsLike() {
         worker("a", EngineRole.MIXED);

@@ -35,11 +35,15 @@ class NetworkFaultTest {
     }
 
     private static ForkedCluster start(NetworkSpaces spaces, List<String> apis) {
+        return start(spaces, apis, WORKERS, SETTINGS);
+    }
+
+    private static ForkedCluster start(NetworkSpaces spaces, List<String> apis, List<String> workers, String settings) {
         Map<String, String> gpus = new LinkedHashMap<>();
-        WORKERS.forEach(w -> gpus.put(w, w.substring(0, w.indexOf('-'))));
+        workers.forEach(w -> gpus.put(w, w.substring(0, w.indexOf('-'))));
         return ForkedCluster.start(
                 directory,
-                new ForkedCluster.Plan(ModelFile.path(), apis, gpus, SETTINGS, ForkedCluster.NO_COMPUTE_FLAGS, spaces));
+                new ForkedCluster.Plan(ModelFile.path(), apis, gpus, settings, ForkedCluster.NO_COMPUTE_FLAGS, spaces));
     }
 
     private static VerifiedLoad load(ForkedCluster cluster) {
@@ -61,6 +65,29 @@ class NetworkFaultTest {
                     spaces.join("prefill-0", "decode-1");
                 });
                 strikes.other("decode-0 cut off for 20 s", () -> cutOff(spaces, "decode-0", 20_000));
+            });
+            ChaosTest.check(cluster, load, strikes);
+        }
+    }
+
+    /** Every prompt is split here, so that about half of the answers have their blocks go where there is no way. */
+    @Test
+    void shouldGoOnElsewhereWhenTwoWorkersDoNotReachEachOther() {
+        List<String> workers = List.of("prefill-0", "decode-0", "decode-1");
+        List<String> nodes = List.of("api", "prefill-0", "decode-0", "decode-1");
+        try (NetworkSpaces spaces = NetworkSpaces.create(nodes);
+                ForkedCluster cluster =
+                        start(spaces, List.of("api"), workers, SETTINGS + "tandem.routing.policy = least-loaded\n")) {
+            VerifiedLoad load = load(cluster);
+            Strikes strikes = new Strikes(cluster, load, 100);
+            load.run(CLIENTS, 0, () -> {
+                for (int millis : new int[] {2_500, 300, 2_500}) {
+                    strikes.other("prefill-0 and decode-1 parted for " + millis + " ms", () -> {
+                        spaces.part("prefill-0", "decode-1");
+                        Poll.pause(millis);
+                        spaces.join("prefill-0", "decode-1");
+                    });
+                }
             });
             ChaosTest.check(cluster, load, strikes);
         }

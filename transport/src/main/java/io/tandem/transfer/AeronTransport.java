@@ -24,6 +24,7 @@ import org.slf4j.LoggerFactory;
  */
 public final class AeronTransport extends AgentTransport {
     private static final Logger LOG = LoggerFactory.getLogger(AeronTransport.class);
+    private static final ErrorLog ERRORS = new ErrorLog(LOG, System::nanoTime);
 
     /** Streams of the one channel. */
     static final int DATA_STREAM = 7481;
@@ -47,18 +48,14 @@ public final class AeronTransport extends AgentTransport {
             IdleStrategy receiverIdle) {
         super(endpoint, limits, counters, sends, receives, sender, receiver);
         this.driver = driver;
-        senderRunner = new AgentRunner(senderIdle, AeronTransport::onError, null, sender);
-        receiverRunner = new AgentRunner(receiverIdle, AeronTransport::onError, null, receiver);
+        senderRunner = new AgentRunner(senderIdle, ERRORS, null, sender);
+        receiverRunner = new AgentRunner(receiverIdle, ERRORS, null, receiver);
         AgentRunner.startOnThread(senderRunner, AeronTransport::daemon);
         AgentRunner.startOnThread(receiverRunner, AeronTransport::daemon);
     }
 
     private static Thread daemon(Runnable runnable) {
         return Thread.ofPlatform().daemon(true).unstarted(runnable);
-    }
-
-    private static void onError(Throwable error) {
-        LOG.error("a transfer agent goes on after {}", error.toString(), error);
     }
 
     /**
@@ -153,11 +150,12 @@ public final class AeronTransport extends AgentTransport {
                 .socketRcvbufLength(socketBuffer)
                 .socketSndbufLength(socketBuffer)
                 .initialWindowLength(window)
-                .publicationConnectionTimeoutNs(TimeUnit.SECONDS.toNanos(2))
+                .publicationConnectionTimeoutNs(
+                        TransferLimits.LinkPatience.of(s.linkTimeout()).wireNanos())
                 .imageLivenessTimeoutNs(TimeUnit.SECONDS.toNanos(4))
                 .clientLivenessTimeoutNs(TimeUnit.SECONDS.toNanos(10))
                 .publicationLingerTimeoutNs(TimeUnit.MILLISECONDS.toNanos(200))
-                .errorHandler(AeronTransport::onError)
+                .errorHandler(ERRORS)
                 .warnIfDirectoryExists(false);
     }
 
@@ -176,7 +174,7 @@ public final class AeronTransport extends AgentTransport {
         return Aeron.connect(new Aeron.Context()
                 .aeronDirectoryName(directory)
                 .useConductorAgentInvoker(true)
-                .errorHandler(AeronTransport::onError));
+                .errorHandler(ERRORS));
     }
 
     private static String listenChannel(TransferSettings s) {

@@ -11,9 +11,11 @@ import io.tandem.transfer.wire.PoolAnswerDecoder;
 import io.tandem.transfer.wire.TransferResultDecoder;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
 import java.util.zip.CRC32C;
 import org.agrona.DirectBuffer;
@@ -31,6 +33,9 @@ final class BlockSender implements Agent {
     private static final int CHUNKS_A_TURN = 16;
     private static final int POLL_LIMIT = 32;
 
+    /** A receiver that was lost is waited for less, for so long. */
+    private static final long LOST_NANOS = TimeUnit.MINUTES.toNanos(1);
+
     /** A stream to one receiver. */
     static final class Peer {
         final String key;
@@ -38,9 +43,13 @@ final class BlockSender implements Agent {
         int leases;
         long lastUsedNanos;
 
-        Peer(String key, Channels.Outbound stream) {
+        /** With a receiver that is not connected. */
+        long patienceNanos;
+
+        Peer(String key, Channels.Outbound stream, long patienceNanos) {
             this.key = key;
             this.stream = stream;
+            this.patienceNanos = patienceNanos;
         }
     }
 
@@ -49,12 +58,17 @@ final class BlockSender implements Agent {
     private final int replyStreamId;
     private final int maxPeers;
     private final long connectTimeoutNanos;
+    private final TransferLimits.LinkPatience linkPatience;
     private final long resultTimeoutNanos;
     private final LongSupplier clock;
     private final Counters counters;
     private final ConcurrentHashMap<LeaseId, SendLease> open;
     private final ManyToOneConcurrentArrayQueue<Runnable> commands;
     private final Map<String, Peer> peers = new HashMap<>();
+
+    /** Receivers whose streams were given up, the latest last. */
+    private final LinkedHashMap<String, Long> lostSince = new LinkedHashMap<>();
+
     private final List<SendLease> active = new ArrayList<>();
     private final UnsafeBuffer source = new UnsafeBuffer(0, 0);
     private final CRC32C crc = new CRC32C();
@@ -82,6 +96,7 @@ final class BlockSender implements Agent {
         this.replyStreamId = replyStreamId;
         this.maxPeers = limits.maxPeers();
         this.connectTimeoutNanos = limits.connectTimeoutNanos();
+        this.linkPatience = limits.link();
         this.resultTimeoutNanos = limits.resultTimeoutNanos();
         this.clock = clock;
         this.counters = counters;
@@ -149,7 +164,7 @@ final class BlockSender implements Agent {
         if (stream == null) {
             return null;
         }
-        Peer peer = new Peer(key, stream);
+        Peer peer = new Peer(key, stream, isLost(key) ? linkPatience.wholeNanos() : connectTimeoutNanos);
         peers.put(key, peer);
         return peer;
     }
@@ -174,9 +189,13 @@ final class BlockSender implements Agent {
         Channels.Outbound stream = lease.peer.stream;
         if (stream.isConnected()) {
             lease.disconnectedSinceNanos = 0;
+            lease.peer.patienceNanos = linkPatience.senderNanos();
+            if (!lostSince.isEmpty()) {
+                lostSince.remove(lease.peer.key);
+            }
         } else if (lease.disconnectedSinceNanos == 0) {
             lease.disconnectedSinceNanos = now;
-        } else if (now - lease.disconnectedSinceNanos > connectTimeoutNanos) {
+        } else if (now - lease.disconnectedSinceNanos > patienceNanos(lease)) {
             dropPeer(lease.peer);
             fail(lease, TransferFailure.NOT_CONNECTED, 0);
             return 1;
@@ -233,9 +252,24 @@ final class BlockSender implements Agent {
         }
     }
 
+    /** What a receiver fetches from this device may still be read while nothing is heard of it: that is not given up soon. */
+    private long patienceNanos(SendLease lease) {
+        return lease.link == null ? lease.peer.patienceNanos : connectTimeoutNanos;
+    }
+
+    private boolean isLost(String key) {
+        Long since = lostSince.get(key);
+        return since != null && clock.getAsLong() - since < LOST_NANOS;
+    }
+
     /** A stream whose receiver is gone is never used again: a receiver that comes back gets a new one. */
     private void dropPeer(Peer peer) {
         if (peers.remove(peer.key, peer)) {
+            lostSince.remove(peer.key);
+            lostSince.put(peer.key, clock.getAsLong());
+            if (lostSince.size() > maxPeers) {
+                lostSince.pollFirstEntry();
+            }
             peer.stream.close();
         }
     }

@@ -1,5 +1,6 @@
 package io.tandem.transfer;
 
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
@@ -12,8 +13,13 @@ public final class InMemoryTransport extends AgentTransport {
     static final String WIRE = "memory";
     private static final int DATA_STREAM = 1;
     private static final int REPLY_STREAM = 2;
-    private static final TransferLimits LIMITS =
-            new TransferLimits(64, 256, 16, TimeUnit.SECONDS.toNanos(1), TimeUnit.SECONDS.toNanos(5));
+    private static final TransferLimits LIMITS = new TransferLimits(
+            64,
+            256,
+            16,
+            TimeUnit.SECONDS.toNanos(1),
+            TransferLimits.LinkPatience.of(Duration.ofMillis(600)),
+            TimeUnit.SECONDS.toNanos(5));
 
     private final BlockSender sender;
     private final BlockReceiver receiver;

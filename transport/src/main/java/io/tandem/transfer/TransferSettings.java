@@ -18,6 +18,7 @@ public record TransferSettings(
         int queueEntries,
         int maxPeers,
         Duration connectTimeout,
+        Duration linkTimeout,
         Duration resultTimeout,
         boolean direct,
         int idleSleepMicros,
@@ -43,6 +44,7 @@ public record TransferSettings(
         range("queue-entries", queueEntries, 64, 1 << 20);
         range("max-peers", maxPeers, 1, 1024);
         range("connect-timeout (ms)", connectTimeout.toMillis(), 100, 60_000);
+        range("link-timeout (ms)", linkTimeout.toMillis(), 450, 60_000);
         range("result-timeout (ms)", resultTimeout.toMillis(), 100, 600_000);
         range("idle-sleep-micros", idleSleepMicros, 1, 10_000);
         range("rest-sleep-micros", restSleepMicros, 1, 100_000);
@@ -64,6 +66,7 @@ public record TransferSettings(
                 c.getInt("queue-entries"),
                 c.getInt("max-peers"),
                 c.getDuration("connect-timeout"),
+                c.getDuration("link-timeout"),
                 c.getDuration("result-timeout"),
                 c.getBoolean("direct"),
                 c.getInt("idle-sleep-micros"),

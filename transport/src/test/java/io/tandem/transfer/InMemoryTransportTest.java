@@ -133,6 +133,41 @@ class InMemoryTransportTest {
         assertEquals(TransferFailure.DEADLINE, received.calls.remove().failure());
     }
 
+    private TransferFailure sendFailsAfter(long millis, LeaseId lease) {
+        from.openSend(lease, to.endpoint(), 1, Ends.deadline(60), sent);
+        settle();
+        network.advanceNanos(TimeUnit.MILLISECONDS.toNanos(millis - 10));
+        settle();
+        assertNull(sent.calls.peek(), "not before " + millis + " ms");
+        network.advanceNanos(TimeUnit.MILLISECONDS.toNanos(20));
+        settle();
+        return sent.calls.isEmpty() ? null : sent.calls.remove().failure();
+    }
+
+    @Test
+    void shouldGiveALinkThatIsLostUpSoonerThanAReceiverThatWasNeverThere() {
+        network.link("from", "to", InMemoryNetwork.Link.CUT);
+        assertEquals(TransferFailure.NOT_CONNECTED, sendFailsAfter(1_000, new LeaseId(1, 2)));
+        assertEquals(TransferFailure.NOT_CONNECTED, sendFailsAfter(600, new LeaseId(2, 2)), "it was lost just now");
+    }
+
+    @Test
+    void shouldGiveUpSoonWhenAReceiverThatWasConnectedIsSoNoMore() {
+        network.link("from", "to", InMemoryNetwork.Link.OPEN);
+        MemorySegment[] source = Ends.random(arena, 1, 64, 1);
+        open(source);
+        settle();
+        assertBothFailedWith(null, null);
+        network.link("from", "to", InMemoryNetwork.Link.CUT);
+        assertEquals(TransferFailure.NOT_CONNECTED, sendFailsAfter(200, new LeaseId(1, 2)));
+        assertEquals(TransferFailure.NOT_CONNECTED, sendFailsAfter(600, new LeaseId(2, 2)));
+        network.link("from", "to", InMemoryNetwork.Link.OPEN);
+        MemorySegment[] slots = open(source);
+        settle();
+        assertBothFailedWith(null, null);
+        assertEquals(-1, source[0].mismatch(slots[0]), "and it serves again when it is back");
+    }
+
     @Test
     void shouldAnswerBackPressureAndDuplicatesExplicitly() {
         from.openSend(LEASE, to.endpoint(), 2, Ends.deadline(60), sent);

@@ -313,6 +313,10 @@ final class ApiNode extends SimulatedNode {
         router.moved(requestId, decodeGpu);
     }
 
+    void parted(Route route) {
+        router.parted(route, world.time.nowNanos());
+    }
+
     void outputEnded(int tokens) {
         router.outputEnded(tokens);
     }

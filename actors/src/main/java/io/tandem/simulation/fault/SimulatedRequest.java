@@ -206,6 +206,7 @@ final class SimulatedRequest {
                     node.attemptOver(id);
                     node.after(1_000_000, this::route);
                 }
+                case RequestEffect.Parted e -> node.parted(e.route());
                 case RequestEffect.FindMove e -> findMove(e.fromGpu());
                 case RequestEffect.Moved e -> {
                     moves++;

@@ -268,7 +268,7 @@ final class World {
         String one = a.transferName();
         String other = b.transferName();
         link(one, other, Link.HELD);
-        long patience = random.nextInt(1_000, 6_000);
+        long patience = random.nextInt(300, 6_000);
         if (millis > patience) {
             time.after(patience * 1_000_000, () -> link(one, other, Link.CUT));
         }
