@@ -69,6 +69,13 @@ final class FlipBench implements Callable<Integer> {
     @Option(names = "--kv-memory", defaultValue = "512M", description = "KV memory of a GPU (default: 512M)")
     String kvMemory;
 
+    @Option(
+            names = "--devices",
+            defaultValue = "1",
+            description =
+                    "with --backend cuda: 1 = all GPUs of the cluster share device 0, 2 = one decode GPU is device 1 (default: 1)")
+    int devices;
+
     @Option(names = "--output", defaultValue = "400", description = "tokens of an answer (default: 400)")
     int output;
 
@@ -134,7 +141,9 @@ final class FlipBench implements Callable<Integer> {
                             "tandem.node.seeds",
                             List.of(seed),
                             "tandem.node.gpus",
-                            List.of(Map.of("id", gpu, "role", role))));
+                            List.of(Map.of("id", gpu, "role", role)),
+                            "tandem.compute.cuda.device",
+                            gpu.equals(RIGHT) ? devices - 1 : 0));
         }
         await(
                 () -> client.clusterStatus().ready()

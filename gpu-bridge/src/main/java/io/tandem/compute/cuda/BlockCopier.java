@@ -19,7 +19,12 @@ final class BlockCopier implements AutoCloseable {
     /** Few enough that the first of many leaves soon, enough to keep the bus busy between two polls. */
     private static final int MAX_TOGETHER = 32;
 
-    private record Copy(long[] device, MemorySegment[] host, boolean toDevice, Consumer<RuntimeException> done) {}
+    private record Copy(
+            long[] device,
+            MemorySegment[] host,
+            boolean toDevice,
+            boolean afterPass,
+            Consumer<RuntimeException> done) {}
 
     private final CudaDriver driver;
     private final Event lastPass;
@@ -28,8 +33,8 @@ final class BlockCopier implements AutoCloseable {
     private volatile boolean closed;
 
     /**
-     * @param lastPass the mark behind the latest pass: a block that is filled may still be in a pass that nobody waits for. A
-     *     block that is read was computed by a pass that is over, and must not wait for the one that runs now
+     * @param lastPass the mark behind the latest pass, for blocks that a pass nobody waits for may still write to ({@link BlockWrites}).
+     *     A block that is read was computed by a pass that is over, and must not wait for the one that runs now
      */
     BlockCopier(CudaDriver driver, Event lastPass) {
         this.driver = driver;
@@ -38,11 +43,12 @@ final class BlockCopier implements AutoCloseable {
     }
 
     void toHost(long device, MemorySegment host, Consumer<RuntimeException> done) {
-        queue.add(new Copy(new long[] {device}, new MemorySegment[] {host}, false, done));
+        queue.add(new Copy(new long[] {device}, new MemorySegment[] {host}, false, false, done));
     }
 
-    void toDevice(long[] device, MemorySegment[] host, Consumer<RuntimeException> done) {
-        queue.add(new Copy(device, host, true, done));
+    /** @param afterPass whether a pass that may still run writes to a target */
+    void toDevice(long[] device, MemorySegment[] host, boolean afterPass, Consumer<RuntimeException> done) {
+        queue.add(new Copy(device, host, true, afterPass, done));
     }
 
     private void run() {
@@ -71,10 +77,10 @@ final class BlockCopier implements AutoCloseable {
     /** Null when all went well. */
     private RuntimeException copy(List<Copy> copies, Stream stream, Event over) {
         try {
-            copies.stream().filter(c -> !c.toDevice()).forEach(c -> enqueue(c, stream));
-            if (copies.stream().anyMatch(Copy::toDevice)) {
+            copies.stream().filter(c -> !c.afterPass()).forEach(c -> enqueue(c, stream));
+            if (copies.stream().anyMatch(Copy::afterPass)) {
                 driver.waitFor(stream, lastPass);
-                copies.stream().filter(Copy::toDevice).forEach(c -> enqueue(c, stream));
+                copies.stream().filter(Copy::afterPass).forEach(c -> enqueue(c, stream));
             }
             driver.record(over, stream);
             while (!driver.isDone(over)) {

@@ -56,6 +56,7 @@ public final class CudaBackend implements ComputeBackend {
 
     private DecodeGraphs graphs;
     private LayerMarks marks;
+    private BlockWrites writes;
     private final double uploadSeconds;
     private long waitedNanos;
     private int submitted;
@@ -163,6 +164,7 @@ public final class CudaBackend implements ComputeBackend {
         forward.kv(kv.base(), blocks);
         rehearse();
         marks = kv.marks();
+        writes = kv.writes();
         forward.marks(marks);
         if (settings.graphs()) {
             graphs = DecodeGraphs.capture(driver, stream, forward, maxSequences);
@@ -215,6 +217,7 @@ public final class CudaBackend implements ComputeBackend {
         try {
             driver.makeCurrent();
             marks.begin();
+            writes.begin(batch);
             if (marks.begun() == settings.faultAfterPasses()) {
                 breakDevice();
             }
@@ -267,6 +270,7 @@ public final class CudaBackend implements ComputeBackend {
         reach(flight.over);
         waitedNanos += System.nanoTime() - start;
         awaited++;
+        writes.end();
         flight.deliver();
     }
 

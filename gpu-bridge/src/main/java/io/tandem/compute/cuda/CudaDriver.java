@@ -51,6 +51,9 @@ interface CudaDriver extends AutoCloseable {
 
     Stream createStream();
 
+    /** A stream whose kernels go before those of other streams that wait for a place on the device. */
+    Stream createUrgentStream();
+
     /** @param timed whether {@link #elapsedMillis} is wanted */
     Event createEvent(boolean timed);
 

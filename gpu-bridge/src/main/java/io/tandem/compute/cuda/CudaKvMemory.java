@@ -27,6 +27,7 @@ final class CudaKvMemory implements KvMemory {
     private final Stream passes;
     private final AtomicBoolean lost;
     private final Event lastPass;
+    private final BlockWrites writes;
     private final WindowPool windows;
     private final BlockCopier copier;
     private final LayerMarks marks;
@@ -54,6 +55,7 @@ final class CudaKvMemory implements KvMemory {
         driver.fill(base, (byte) 0, layout.blockBytes() * blocks, passes);
         lastPass = driver.createEvent(false);
         driver.record(lastPass, passes);
+        writes = new BlockWrites(blocks, layout.blockTokens());
         windows = new WindowPool(driver, layout.blockBytes(), settings.transferBufferBytes());
         copier = new BlockCopier(driver, lastPass);
         marks = new LayerMarks(driver, passes, layout.layers(), settings.transferLayerGroups(), passesAtOnce);
@@ -63,7 +65,7 @@ final class CudaKvMemory implements KvMemory {
 
     private Optional<CudaPeerBlocks> peers(Kernels kernels) {
         try {
-            return Optional.of(new CudaPeerBlocks(driver, layout, blocks, base, lastPass, kernels));
+            return Optional.of(new CudaPeerBlocks(driver, layout, blocks, base, lastPass, writes, kernels));
         } catch (CudaException e) {
             LOG.info(
                     "{} does not share its memory with other processes: {}",
@@ -80,6 +82,11 @@ final class CudaKvMemory implements KvMemory {
     /** The mark behind the latest pass. */
     Event lastPass() {
         return lastPass;
+    }
+
+    /** Which passes write to which blocks. */
+    BlockWrites writes() {
+        return writes;
     }
 
     /** The marks behind groups of layers. */
@@ -133,7 +140,7 @@ final class CudaKvMemory implements KvMemory {
 
     @Override
     public void fillBlocks(int[] blockIds, MemorySegment[] windowsOfBlocks, Consumer<RuntimeException> done) {
-        copier.toDevice(addresses(blockIds), windowsOfBlocks.clone(), done);
+        copier.toDevice(addresses(blockIds), windowsOfBlocks.clone(), writes.pending(blockIds), done);
     }
 
     @Override

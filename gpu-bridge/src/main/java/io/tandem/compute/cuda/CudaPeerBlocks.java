@@ -8,7 +8,10 @@ import io.tandem.kvcache.PeerBlocks;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -27,6 +30,8 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(CudaPeerBlocks.class);
     private static final long POLL_NANOS = 20_000;
     private static final int MAX_TOGETHER = 512;
+    private static final String CLOSED = "the KV memory is closed";
+    private static final int[] NONE = {};
 
     /** The pools of this process: CUDA opens no handle in the process that made it. */
     private static final Map<Long, CudaPeerBlocks> HERE = new ConcurrentHashMap<>();
@@ -35,16 +40,36 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
     private record Source(long base, int blocks, CudaDriver owner) {}
 
     /** Something to be done on the thread. */
-    private interface Task {
-        void run(Stream stream, Event over);
-
+    private sealed interface Task {
         void fail(String failure);
+    }
+
+    /** Another worker's pool opens or closes. */
+    private record LinkChange(Runnable action, Consumer<String> failed) implements Task {
+        @Override
+        public void fail(String failure) {
+            failed.accept(failure);
+        }
+    }
+
+    /**
+     * Own blocks to be summed up, after others were copied to them or not.
+     *
+     * @param from the other worker's blocks; empty = none
+     * @param afterPass whether a pass that may still run writes to a target
+     */
+    private record Summing(long link, int[] from, int[] own, boolean afterPass, SumListener done) implements Task {
+        @Override
+        public void fail(String failure) {
+            done.over(new long[own.length], failure);
+        }
     }
 
     private final CudaDriver driver;
     private final KvLayout layout;
     private final long base;
     private final Event lastPass;
+    private final BlockWrites writes;
     private final Kernel sumKernel;
     private final int sumThreads;
     private final int slices;
@@ -61,14 +86,23 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
 
     /**
      * @param base where this worker's blocks begin
-     * @param lastPass the mark behind the latest pass, which may still write to a block that is given to another sequence
+     * @param lastPass the mark behind the latest pass
+     * @param writes says which blocks a pass may still write to although they were given to another sequence
      * @throws CudaException when the device does not share memory
      */
-    CudaPeerBlocks(CudaDriver driver, KvLayout layout, int blocks, long base, Event lastPass, Kernels kernels) {
+    CudaPeerBlocks(
+            CudaDriver driver,
+            KvLayout layout,
+            int blocks,
+            long base,
+            Event lastPass,
+            BlockWrites writes,
+            Kernels kernels) {
         this.driver = driver;
         this.layout = layout;
         this.base = base;
         this.lastPass = lastPass;
+        this.writes = writes;
         sumKernel = kernels.kernel(KernelName.BLOCK_SUM);
         sumThreads = kernels.figure(KernelName.BLOCK_SUM, "threads");
         int bytes = kernels.figure(KernelName.BLOCK_SUM, "bytes");
@@ -103,23 +137,16 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
 
     @Override
     public void open(long link, byte[] theirs, Consumer<String> done) {
-        add(new Task() {
-            @Override
-            public void run(Stream stream, Event over) {
-                try {
-                    sources.put(link, source(PoolTicket.of(theirs)));
-                } catch (CudaException | IllegalArgumentException | IllegalStateException e) {
-                    done.accept(e.getMessage());
-                    return;
-                }
-                done.accept("");
+        Runnable open = () -> {
+            try {
+                sources.put(link, source(PoolTicket.of(theirs)));
+            } catch (CudaException | IllegalArgumentException | IllegalStateException e) {
+                done.accept(e.getMessage());
+                return;
             }
-
-            @Override
-            public void fail(String failure) {
-                done.accept(failure);
-            }
-        });
+            done.accept("");
+        };
+        add(new LinkChange(open, done));
     }
 
     private Source source(PoolTicket t) {
@@ -141,18 +168,11 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
 
     @Override
     public void close(long link, Runnable done) {
-        add(new Task() {
-            @Override
-            public void run(Stream stream, Event over) {
-                release(sources.remove(link));
-                done.run();
-            }
-
-            @Override
-            public void fail(String failure) {
-                done.run();
-            }
-        });
+        Runnable close = () -> {
+            release(sources.remove(link));
+            done.run();
+        };
+        add(new LinkChange(close, failure -> done.run()));
     }
 
     private void release(Source source) {
@@ -167,38 +187,69 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
 
     @Override
     public void fetch(long link, int[] from, int[] to, SumListener done) {
-        add(new Summing(to, done) {
-            @Override
-            void before(int first, int end, Stream stream) {
-                Source source = sources.get(link);
-                if (source == null) {
-                    throw new IllegalStateException("link " + link + " is not open");
-                }
-                if (first == 0) {
-                    driver.waitFor(stream, lastPass);
-                }
-                copyRuns(source, from, to, first, end, stream);
-            }
-        });
+        add(new Summing(link, from.clone(), to.clone(), writes.pending(to), done));
     }
 
     @Override
     public void sum(int[] own, SumListener done) {
-        add(new Summing(own, done) {
-            @Override
-            void before(int first, int end, Stream stream) {}
-        });
+        add(new Summing(0, NONE, own.clone(), false, done));
+    }
+
+    /** What is asked for together goes together: a round waits once for the device, however many blocks there are. */
+    private void run(List<Summing> round, Stream stream, Event over) {
+        List<Summing> copied = new ArrayList<>();
+        for (Summing s : round) {
+            try {
+                copy(s, stream);
+                copied.add(s);
+            } catch (CudaException | IllegalStateException e) {
+                s.fail(String.valueOf(e.getMessage()));
+            }
+        }
+        int[] own = copied.stream().flatMapToInt(s -> Arrays.stream(s.own())).toArray();
+        long[] sums = new long[own.length];
+        try {
+            for (int first = 0; first < own.length; first += MAX_TOGETHER) {
+                sumUp(own, first, Math.min(own.length, first + MAX_TOGETHER), sums, stream, over);
+            }
+        } catch (CudaException | IllegalStateException e) {
+            copied.forEach(s -> s.fail(String.valueOf(e.getMessage())));
+            return;
+        }
+        int at = 0;
+        for (Summing s : copied) {
+            s.done().over(Arrays.copyOfRange(sums, at, at + s.own().length), "");
+            at += s.own().length;
+        }
+    }
+
+    /** Enqueues all of a task's copies, or none. */
+    private void copy(Summing s, Stream stream) {
+        if (s.from().length == 0) {
+            return;
+        }
+        Source source = sources.get(s.link());
+        if (source == null) {
+            throw new IllegalStateException("link " + s.link() + " is not open");
+        }
+        for (int block : s.from()) {
+            if (block < 0 || block >= source.blocks()) {
+                throw new IllegalStateException("the peer has no block " + block);
+            }
+        }
+        if (s.afterPass()) {
+            driver.waitFor(stream, lastPass);
+        }
+        copyRuns(source, s.from(), s.own(), stream);
     }
 
     /** Neighbours that go to neighbours are one copy. */
-    private void copyRuns(Source source, int[] from, int[] to, int first, int end, Stream stream) {
-        for (int i = first; i < end; ) {
-            int run = 1;
-            while (i + run < end && from[i + run] == from[i] + run && to[i + run] == to[i] + run) {
+    private void copyRuns(Source source, int[] from, int[] to, Stream stream) {
+        int run;
+        for (int i = 0; i < to.length; i += run) {
+            run = 1;
+            while (i + run < to.length && from[i + run] == from[i] + run && to[i + run] == to[i] + run) {
                 run++;
-            }
-            if (from[i] < 0 || from[i] + run > source.blocks()) {
-                throw new IllegalStateException("the peer has no block " + (from[i] + run - 1));
             }
             long target = base + layout.blockBytes() * to[i];
             long origin = source.base() + layout.blockBytes() * from[i];
@@ -208,59 +259,23 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
             } else {
                 driver.copyFromPeer(target, source.owner(), origin, bytes, stream);
             }
-            i += run;
         }
     }
 
-    /** Own blocks that are summed up, part by part. */
-    private abstract class Summing implements Task {
-        private final int[] own;
-        private final SumListener done;
-
-        Summing(int[] own, SumListener done) {
-            this.own = own;
-            this.done = done;
-        }
-
-        /** What comes before the sums of a part. */
-        abstract void before(int first, int end, Stream stream);
-
-        @Override
-        public void run(Stream stream, Event over) {
-            long[] sums = new long[own.length];
-            try {
-                for (int first = 0; first < own.length; first += MAX_TOGETHER) {
-                    int end = Math.min(own.length, first + MAX_TOGETHER);
-                    before(first, end, stream);
-                    sumUp(first, end, sums, stream, over);
-                }
-            } catch (CudaException | IllegalStateException e) {
-                done.over(sums, String.valueOf(e.getMessage()));
-                return;
-            }
-            done.over(sums, "");
-        }
-
-        private void sumUp(int first, int end, long[] sums, Stream stream, Event over) {
-            int count = end - first;
-            MemorySegment.copy(own, first, host, ValueLayout.JAVA_INT, 8L * MAX_TOGETHER, count);
-            long ids = scratch + 8L * MAX_TOGETHER;
-            driver.copyToDevice(ids, host.address() + 8L * MAX_TOGETHER, 4L * count, stream);
-            driver.fill(scratch, (byte) 0, 8L * count, stream);
-            argument(0, scratch);
-            argument(1, base);
-            argument(2, ids);
-            argument(3, layout.blockBytes());
-            driver.launch(sumKernel, slices, count, 1, sumThreads, 0, stream, arguments.address(), false);
-            driver.copyToHost(host.address(), scratch, 8L * count, stream);
-            await(over, stream);
-            MemorySegment.copy(host, ValueLayout.JAVA_LONG, 0, sums, first, count);
-        }
-
-        @Override
-        public void fail(String failure) {
-            done.over(new long[own.length], failure);
-        }
+    private void sumUp(int[] own, int first, int end, long[] sums, Stream stream, Event over) {
+        int count = end - first;
+        MemorySegment.copy(own, first, host, ValueLayout.JAVA_INT, 8L * MAX_TOGETHER, count);
+        long ids = scratch + 8L * MAX_TOGETHER;
+        driver.copyToDevice(ids, host.address() + 8L * MAX_TOGETHER, 4L * count, stream);
+        driver.fill(scratch, (byte) 0, 8L * count, stream);
+        argument(0, scratch);
+        argument(1, base);
+        argument(2, ids);
+        argument(3, layout.blockBytes());
+        driver.launch(sumKernel, slices, count, 1, sumThreads, 0, stream, arguments.address(), false);
+        driver.copyToHost(host.address(), scratch, 8L * count, stream);
+        await(over, stream);
+        MemorySegment.copy(host, ValueLayout.JAVA_LONG, 0, sums, first, count);
     }
 
     private void argument(int index, long value) {
@@ -271,7 +286,7 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
         driver.record(over, stream);
         while (!driver.isDone(over)) {
             if (closed) {
-                throw new IllegalStateException("the KV memory is closed");
+                throw new IllegalStateException(CLOSED);
             }
             LockSupport.parkNanos(POLL_NANOS);
         }
@@ -286,24 +301,46 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
 
     private void failLeft() {
         for (Task left = queue.poll(); left != null; left = queue.poll()) {
-            left.fail("the KV memory is closed");
+            left.fail(CLOSED);
         }
     }
 
     private void run() {
         driver.makeCurrent();
-        try (Stream stream = driver.createStream();
+        Task next = null;
+        try (Stream stream = driver.createUrgentStream();
                 Event over = driver.createEvent(false)) {
             while (!closed) {
-                Task task = queue.poll(100, TimeUnit.MILLISECONDS);
-                if (task != null) {
-                    task.run(stream, over);
+                Task task = next == null ? queue.poll(100, TimeUnit.MILLISECONDS) : next;
+                next = null;
+                if (task instanceof LinkChange change) {
+                    change.action().run();
+                } else if (task instanceof Summing first) {
+                    List<Summing> round = new ArrayList<>(List.of(first));
+                    next = drainTo(round);
+                    run(round, stream, over);
                 }
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
+        if (next != null) {
+            next.fail(CLOSED);
+        }
         failLeft();
+    }
+
+    /** Adds what waits and still fits in a round; answers what comes next, which is out of the queue. */
+    private Task drainTo(List<Summing> round) {
+        int blocks = round.getFirst().own().length;
+        for (Task task = queue.poll(); task != null; task = queue.poll()) {
+            if (!(task instanceof Summing s) || blocks + s.own().length > MAX_TOGETHER) {
+                return task;
+            }
+            blocks += s.own().length;
+            round.add(s);
+        }
+        return null;
     }
 
     /** Ends the thread. What it took of the device is freed unless the device is lost. */

@@ -141,6 +141,18 @@ final class NativeDriver implements CudaDriver {
     }
 
     @Override
+    public Stream createUrgentStream() {
+        int[] least = new int[1];
+        int[] greatest = new int[1];
+        check("cuCtxGetStreamPriorityRange", JCudaDriver.cuCtxGetStreamPriorityRange(least, greatest));
+        StreamHandle stream = new StreamHandle();
+        check(
+                "cuStreamCreateWithPriority",
+                JCudaDriver.cuStreamCreateWithPriority(stream, CUstream_flags.CU_STREAM_NON_BLOCKING, greatest[0]));
+        return stream;
+    }
+
+    @Override
     public Event createEvent(boolean timed) {
         EventHandle event = new EventHandle();
         check(

@@ -12,6 +12,8 @@ import io.tandem.model.Models;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.Test;
 
@@ -104,6 +106,42 @@ class CudaPeerBlocksTest {
     @Test
     void shouldFetchFromAnotherDeviceOfThisProcess() throws IOException {
         shouldFetch(false);
+    }
+
+    @Test
+    void shouldAnswerEachOfManyThatGoTogether() throws IOException {
+        try (CudaBackend a = open(one);
+                CudaBackend b = open(other);
+                KvMemory source = a.allocateKv(BLOCKS);
+                KvMemory target = b.allocateKv(BLOCKS)) {
+            fill(source);
+            PeerBlocks to = target.peers().orElseThrow();
+            assertEquals("", open(to, 5, source.peers().orElseThrow().ticket()));
+            List<CompletableFuture<Sums>> over = new ArrayList<>();
+            for (int i = 0; i < BLOCKS; i++) {
+                CompletableFuture<Sums> one = new CompletableFuture<>();
+                int from = i == 4 ? BLOCKS : i;
+                to.fetch(
+                        i == 7 ? 6 : 5,
+                        new int[] {from},
+                        new int[] {BLOCKS - 1 - i},
+                        (sums, failure) -> one.complete(new Sums(sums, failure)));
+                over.add(one);
+            }
+            for (int i = 0; i < BLOCKS; i++) {
+                Sums sums = over.get(i).join();
+                String failure = switch (i) {
+                    case 4 -> "the peer has no block " + BLOCKS;
+                    case 7 -> "link 6 is not open";
+                    default -> "";
+                };
+                assertEquals(failure, sums.failure());
+                if (failure.isEmpty()) {
+                    assertArrayEquals(new long[] {BlockSum.of(block(source, i))}, sums.sums());
+                    assertEquals(-1, block(source, i).mismatch(block(target, BLOCKS - 1 - i)));
+                }
+            }
+        }
     }
 
     @Test

@@ -110,6 +110,11 @@ final class HostDriver implements CudaDriver {
     }
 
     @Override
+    public Stream createUrgentStream() {
+        return createStream();
+    }
+
+    @Override
     public Event createEvent(boolean timed) {
         open.incrementAndGet();
         return new Mark();
