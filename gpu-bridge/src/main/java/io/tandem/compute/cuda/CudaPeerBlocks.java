@@ -3,6 +3,7 @@ package io.tandem.compute.cuda;
 import io.tandem.compute.cuda.CudaDriver.Event;
 import io.tandem.compute.cuda.CudaDriver.Kernel;
 import io.tandem.compute.cuda.CudaDriver.Stream;
+import io.tandem.compute.cuda.SideStream.Worker;
 import io.tandem.kvcache.KvLayout;
 import io.tandem.kvcache.PeerBlocks;
 import java.lang.foreign.Arena;
@@ -14,23 +15,18 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadLocalRandom;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * KV blocks of other workers on this host, by CUDA's memory handles between processes and by peer copies within one. One thread
- * and one stream of its own, beside the passes; the queue is bounded by the leases and links there are.
+ * KV blocks of other workers on this host, by CUDA's memory handles between processes and by peer copies within one.
+ * Beside the passes.
  */
 final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(CudaPeerBlocks.class);
-    private static final long POLL_NANOS = 20_000;
     private static final int MAX_TOGETHER = 512;
-    private static final String CLOSED = "the KV memory is closed";
     private static final int[] NONE = {};
 
     /** The pools of this process: CUDA opens no handle in the process that made it. */
@@ -39,7 +35,7 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
     /** Another worker's pool. */
     private record Source(long base, int blocks, CudaDriver owner) {}
 
-    /** Something to be done on the thread. */
+    /** Something to be done on the stream's thread. */
     private sealed interface Task {
         void fail(String failure);
     }
@@ -76,13 +72,11 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
     private final long pool = ThreadLocalRandom.current().nextLong();
     private final byte[] ticket;
     private final Map<Long, Source> sources = new HashMap<>();
-    private final LinkedBlockingQueue<Task> queue = new LinkedBlockingQueue<>();
     private final Arena arena = Arena.ofShared();
     private final MemorySegment arguments;
     private final long scratch;
     private final MemorySegment host;
-    private final Thread thread;
-    private volatile boolean closed;
+    private final SideStream<Task> side;
 
     /**
      * @param base where this worker's blocks begin
@@ -122,7 +116,17 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
         scratch = driver.allocate(12L * MAX_TOGETHER);
         host = driver.allocatePinned(12L * MAX_TOGETHER);
         HERE.put(pool, this);
-        thread = Thread.ofPlatform().name("kv-peers").daemon().start(this::run);
+        side = new SideStream<>("kv-peers", driver, driver::createUrgentStream, MAX_TOGETHER, new Worker<>() {
+            @Override
+            public void run(List<Task> tasks, SideStream<Task>.Lane lane) {
+                inRounds(tasks, lane);
+            }
+
+            @Override
+            public void refuse(Task task, IllegalStateException reason) {
+                task.fail(reason.getMessage());
+            }
+        });
     }
 
     @Override
@@ -146,7 +150,7 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
             }
             done.accept("");
         };
-        add(new LinkChange(open, done));
+        side.add(new LinkChange(open, done));
     }
 
     private Source source(PoolTicket t) {
@@ -172,7 +176,7 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
             release(sources.remove(link));
             done.run();
         };
-        add(new LinkChange(close, failure -> done.run()));
+        side.add(new LinkChange(close, failure -> done.run()));
     }
 
     private void release(Source source) {
@@ -187,20 +191,39 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
 
     @Override
     public void fetch(long link, int[] from, int[] to, SumListener done) {
-        add(new Summing(link, from.clone(), to.clone(), writes.pending(to), done));
+        side.add(new Summing(link, from.clone(), to.clone(), writes.pending(to), done));
     }
 
     @Override
     public void sum(int[] own, SumListener done) {
-        add(new Summing(0, NONE, own.clone(), false, done));
+        side.add(new Summing(0, NONE, own.clone(), false, done));
     }
 
-    /** What is asked for together goes together: a round waits once for the device, however many blocks there are. */
-    private void run(List<Summing> round, Stream stream, Event over) {
+    /** In order, sums that fit in a round together: it waits once for the device, however many blocks there are. */
+    private void inRounds(List<Task> tasks, SideStream<Task>.Lane lane) {
+        List<Summing> round = new ArrayList<>();
+        int blocks = 0;
+        for (Task task : tasks) {
+            int more = task instanceof Summing s ? s.own().length : 0;
+            if (task instanceof LinkChange || blocks + more > MAX_TOGETHER) {
+                run(round, lane);
+                round.clear();
+                blocks = 0;
+            }
+            switch (task) {
+                case LinkChange change -> change.action().run();
+                case Summing s -> round.add(s);
+            }
+            blocks += more;
+        }
+        run(round, lane);
+    }
+
+    private void run(List<Summing> round, SideStream<Task>.Lane lane) {
         List<Summing> copied = new ArrayList<>();
         for (Summing s : round) {
             try {
-                copy(s, stream);
+                copy(s, lane.stream());
                 copied.add(s);
             } catch (CudaException | IllegalStateException e) {
                 s.fail(String.valueOf(e.getMessage()));
@@ -210,7 +233,7 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
         long[] sums = new long[own.length];
         try {
             for (int first = 0; first < own.length; first += MAX_TOGETHER) {
-                sumUp(own, first, Math.min(own.length, first + MAX_TOGETHER), sums, stream, over);
+                sumUp(own, first, Math.min(own.length, first + MAX_TOGETHER), sums, lane);
             }
         } catch (CudaException | IllegalStateException e) {
             copied.forEach(s -> s.fail(String.valueOf(e.getMessage())));
@@ -262,7 +285,8 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
         }
     }
 
-    private void sumUp(int[] own, int first, int end, long[] sums, Stream stream, Event over) {
+    private void sumUp(int[] own, int first, int end, long[] sums, SideStream<Task>.Lane lane) {
+        Stream stream = lane.stream();
         int count = end - first;
         MemorySegment.copy(own, first, host, ValueLayout.JAVA_INT, 8L * MAX_TOGETHER, count);
         long ids = scratch + 8L * MAX_TOGETHER;
@@ -274,7 +298,7 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
         argument(3, layout.blockBytes());
         driver.launch(sumKernel, slices, count, 1, sumThreads, 0, stream, arguments.address(), false);
         driver.copyToHost(host.address(), scratch, 8L * count, stream);
-        await(over, stream);
+        lane.finish();
         MemorySegment.copy(host, ValueLayout.JAVA_LONG, 0, sums, first, count);
     }
 
@@ -282,72 +306,10 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
         arguments.setAtIndex(ValueLayout.JAVA_LONG, Kernels.MAX_PARAMETERS + index, value);
     }
 
-    private void await(Event over, Stream stream) {
-        driver.record(over, stream);
-        while (!driver.isDone(over)) {
-            if (closed) {
-                throw new IllegalStateException(CLOSED);
-            }
-            LockSupport.parkNanos(POLL_NANOS);
-        }
-    }
-
-    private void add(Task task) {
-        queue.add(task);
-        if (closed) {
-            failLeft();
-        }
-    }
-
-    private void failLeft() {
-        for (Task left = queue.poll(); left != null; left = queue.poll()) {
-            left.fail(CLOSED);
-        }
-    }
-
-    private void run() {
-        driver.makeCurrent();
-        Task next = null;
-        try (Stream stream = driver.createUrgentStream();
-                Event over = driver.createEvent(false)) {
-            while (!closed) {
-                Task task = next == null ? queue.poll(100, TimeUnit.MILLISECONDS) : next;
-                next = null;
-                if (task instanceof LinkChange change) {
-                    change.action().run();
-                } else if (task instanceof Summing first) {
-                    List<Summing> round = new ArrayList<>(List.of(first));
-                    next = drainTo(round);
-                    run(round, stream, over);
-                }
-            }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        }
-        if (next != null) {
-            next.fail(CLOSED);
-        }
-        failLeft();
-    }
-
-    /** Adds what waits and still fits in a round; answers what comes next, which is out of the queue. */
-    private Task drainTo(List<Summing> round) {
-        int blocks = round.getFirst().own().length;
-        for (Task task = queue.poll(); task != null; task = queue.poll()) {
-            if (!(task instanceof Summing s) || blocks + s.own().length > MAX_TOGETHER) {
-                return task;
-            }
-            blocks += s.own().length;
-            round.add(s);
-        }
-        return null;
-    }
-
     /** Ends the thread. What it took of the device is freed unless the device is lost. */
     void end(boolean free) {
-        closed = true;
         HERE.remove(pool);
-        ThreadEnd.await(thread);
+        side.close();
         if (free) {
             sources.values().forEach(this::release);
             driver.free(scratch);
