@@ -230,20 +230,25 @@ final class ForwardKernels {
                 .address(inputs.blockTables(0))
                 .address(inputs.contextLengths())
                 .address(a.workspace())
-                .address(inputs.tokenCount())
-                .number(config.heads())
-                .number(config.kvHeads())
-                .number(config.headDim())
-                .number(inputs.maxBlocks())
-                .wide(layout.blockBytes())
-                .wide(index * layout.layerBytes())
-                .real(scale)
+                .address(inputs.tokenCount());
+        heads(index)
                 .real(config.normEps())
                 .real(1)
                 .on(
                         cluster != null ? kernels.figure(cluster, "splits") : splits(sequences),
                         config.kvHeads(),
                         sequences);
+    }
+
+    /** Shape and place of the keys and values: what all attention kernels are told after their addresses. */
+    private Kernels heads(int layer) {
+        return kernels.number(config.heads())
+                .number(config.kvHeads())
+                .number(config.headDim())
+                .number(inputs.maxBlocks())
+                .wide(layout.blockBytes())
+                .wide(layer * layout.layerBytes())
+                .real(scale);
     }
 
     private void attendOne(int layer, int sequences) {
@@ -254,15 +259,8 @@ final class ForwardKernels {
                 .address(inputs.blockTables(0))
                 .address(inputs.contextLengths())
                 .address(a.workspace())
-                .address(inputs.decodeCount())
-                .number(config.heads())
-                .number(config.kvHeads())
-                .number(config.headDim())
-                .number(inputs.maxBlocks())
-                .wide(layout.blockBytes())
-                .wide(layer * layout.layerBytes())
-                .real(scale)
-                .on(splits(sequences), config.kvHeads(), sequences);
+                .address(inputs.decodeCount());
+        heads(layer).on(splits(sequences), config.kvHeads(), sequences);
     }
 
     private void attendMany(int layer, int first, int sequences, int tokens) {
@@ -278,15 +276,8 @@ final class ForwardKernels {
                 .address(inputs.queryStarts(first))
                 .address(inputs.contextStarts(first))
                 .address(inputs.prefillCount())
-                .number(sequences)
-                .number(config.heads())
-                .number(config.kvHeads())
-                .number(config.headDim())
-                .number(inputs.maxBlocks())
-                .wide(layout.blockBytes())
-                .wide(layer * layout.layerBytes())
-                .real(scale)
-                .on((tokens + prefillTile - 1) / prefillTile + sequences, config.heads());
+                .number(sequences);
+        heads(layer).on((tokens + prefillTile - 1) / prefillTile + sequences, config.heads());
     }
 
     /**
@@ -306,15 +297,8 @@ final class ForwardKernels {
                 .address(inputs.contextStarts(first))
                 .address(a.workspace())
                 .address(inputs.prefillCount())
-                .number(sequences)
-                .number(config.heads())
-                .number(config.kvHeads())
-                .number(config.headDim())
-                .number(inputs.maxBlocks())
-                .wide(layout.blockBytes())
-                .wide(layer * layout.layerBytes())
-                .real(scale)
-                .on(blocks);
+                .number(sequences);
+        heads(layer).on(blocks);
     }
 
     private void mlp(Layer layer, int index, long count, int tokens) {
