@@ -288,21 +288,6 @@ DEVICE void joinSplits(const DecodeTask& task, int D, float* factors) {
     }
 }
 
-/** True in every thread of the block that arrives last; the counter is zero again then. */
-DEVICE bool arrivesLast(int* arrivals, int expected) {
-    __shared__ int before;
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        before = atomicAdd(arrivals, 1);
-        if (before == expected - 1) *arrivals = 0;
-    }
-    __syncthreads();
-    bool last = before == expected - 1;
-    if (last) __threadfence();
-    return last;
-}
-
 /** Which part of which sequence this block has; false when none. */
 DEVICE bool findDecodeTask(
     DecodeTask& task, const int* contextLengths, const int* count, byte* workspace, int H, int G, int D, float scale) {

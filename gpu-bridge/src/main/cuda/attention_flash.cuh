@@ -202,6 +202,7 @@ struct FlashConsumer {
 
     /** One lane of each warp says that something may be overwritten. */
     DEVICE void release(u64* barrier) {
+        __syncwarp();
         if ((threadIdx.x & 31) == 0) barrierArrive(sharedAddress(barrier));
     }
 
@@ -247,11 +248,12 @@ struct FlashConsumer {
         int firstRow = threadIdx.x / 32 * 16, firstPosition = task.position + firstRow;
         FlashRows<DP> rows;
         rows.clear();
+        rows.loadQueries(ownQueries);
+        release(&shared.queriesFree);
         awaitKeys();
-        rows.startScores(ownQueries, keyTile());
+        rows.startScores(keyTile());
         warpgroupWait<0>();
         releaseKeys();
-        if (tiles == 1) release(&shared.queriesFree);
         if (FLASH_TOKENS - 1 > firstPosition) rows.mask(0, firstPosition);
         rows.softmax(scale);
         rows.packWeights();
@@ -259,13 +261,12 @@ struct FlashConsumer {
         for (int tile = 1; tile < tiles; tile++) {
             awaitKeys();
             takeTurn();
-            rows.startScores(ownQueries, keyTile());
+            rows.startScores(keyTile());
             awaitValues();
             rows.startValues(valueTile());
             passTurn();
             warpgroupWait<1>();
             releaseKeys();
-            if (tile + 1 == tiles) release(&shared.queriesFree);
             int firstToken = tile * FLASH_TOKENS;
             if (firstToken + FLASH_TOKENS - 1 > firstPosition) rows.mask(firstToken, firstPosition);
             rows.softmax(scale);

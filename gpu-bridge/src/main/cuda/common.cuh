@@ -109,6 +109,21 @@ DEVICE void waitForPredecessor() {
 #endif
 }
 
+/**
+ * True in every thread of the block that arrives last, to which all that the others wrote is visible; the counter is zero again then.
+ * One thread fences for its block.
+ */
+DEVICE bool arrivesLast(int* arrivals, int expected) {
+    __shared__ int before;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        asm volatile("atom.acq_rel.gpu.global.add.s32 %0, [%1], 1;" : "=r"(before) : "l"(arrivals) : "memory");
+        if (before == expected - 1) *arrivals = 0;
+    }
+    __syncthreads();
+    return before == expected - 1;
+}
+
 DEVICE int liveRows(const int* count, int rows) {
     if (count == nullptr) return rows;
     int live = *count;
@@ -161,6 +176,12 @@ DEVICE void storeShared4(u32 target, u32 value) { asm volatile("st.shared.u32 [%
 DEVICE void storeShared16(u32 target, const Vec8& v) {
     asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(target), "r"(v.pair[0]), "r"(v.pair[1]), "r"(v.pair[2]), "r"(v.pair[3])
                  : "memory");
+}
+
+DEVICE float4 loadShared16(u32 address) {
+    float4 v;
+    asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w) : "r"(address) : "memory");
+    return v;
 }
 
 DEVICE void copyCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }

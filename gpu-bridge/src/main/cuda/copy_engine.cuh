@@ -86,12 +86,20 @@ DEVICE void barrierArriveAt(u32 barrier, int rank) {
         : "memory");
 }
 
-/** Stores four bytes in another block's shared memory, which count at its barrier. */
+/** Stores bytes in another block's shared memory, which count at its barrier. The cluster must have two blocks or more. */
 DEVICE void sendToPeer(u32 target, u32 value, u32 barrier, int rank) {
     asm volatile(
         "{ .reg .b32 place, counter; mapa.shared::cluster.u32 place, %0, %3; mapa.shared::cluster.u32 counter, %2, %3; "
         "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.u32 [place], %1, [counter]; }" ::"r"(target),
         "r"(value), "r"(barrier), "r"(rank)
+        : "memory");
+}
+
+DEVICE void sendToPeer(u32 target, const float (&values)[4], u32 barrier, int rank) {
+    asm volatile(
+        "{ .reg .b32 place, counter; mapa.shared::cluster.u32 place, %0, %6; mapa.shared::cluster.u32 counter, %5, %6; "
+        "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [place], {%1, %2, %3, %4}, [counter]; }" ::"r"(target),
+        "f"(values[0]), "f"(values[1]), "f"(values[2]), "f"(values[3]), "r"(barrier), "r"(rank)
         : "memory");
 }
 

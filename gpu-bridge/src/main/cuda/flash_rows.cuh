@@ -25,6 +25,7 @@ struct FlashTask {
 template <int DP>
 struct FlashRows {
     typedef FlashShape<DP> Shape;
+    u32 queries[DP / 16][4];  // read once instead of with every tile: less power, so a higher clock
     float out[DP / 8][4];
     float scores[FLASH_TOKENS / 8][4];
     u32 weights[FLASH_TOKENS / 16][4];
@@ -37,16 +38,25 @@ struct FlashRows {
         sum[0] = sum[1] = 0.f;
     }
 
-    DEVICE void startScores(u32 queries, u32 keys) {
+    /** From the warpgroup's rows of the tile. */
+    DEVICE void loadQueries(u32 tile) {
+        int lane = threadIdx.x & 31, row = threadIdx.x / 32 % 4 * 16 + (lane & 15);
+#pragma unroll
+        for (int step = 0; step < DP / 16; step++) {
+            int vector = (step % 4 * 2 + (lane >> 4)) ^ (row & 7);
+            loadMatrix4(queries[step], tile + step / 4 * Shape::PANEL_BYTES + row * 128 + vector * 16);
+        }
+    }
+
+    DEVICE void startScores(u32 keys) {
         warpgroupFence();
 #pragma unroll
         for (int step = 0; step < DP / 16; step++) {
-            u32 offset = step / 4 * Shape::PANEL_BYTES;
-            u64 q = tileDescriptor(queries + offset) + step % 4 * 2, k = tileDescriptor(keys + offset) + step % 4 * 2;
+            u64 k = tileDescriptor(keys + step / 4 * Shape::PANEL_BYTES) + step % 4 * 2;
             if (step == 0) {
-                warpgroupMultiply<FLASH_TOKENS, false>(scores, q, k);
+                warpgroupMultiplyRegisters<FLASH_TOKENS, false, false>(scores, queries[step], k);
             } else {
-                warpgroupMultiply<FLASH_TOKENS, true>(scores, q, k);
+                warpgroupMultiplyRegisters<FLASH_TOKENS, false, true>(scores, queries[step], k);
             }
         }
         warpgroupCommit();
@@ -56,7 +66,7 @@ struct FlashRows {
         warpgroupFence();
 #pragma unroll
         for (int step = 0; step < FLASH_TOKENS / 16; step++)
-            warpgroupMultiplyRegisters<DP>(
+            warpgroupMultiplyRegisters<DP, true>(
                 out, weights[step], columnTileDescriptor(values + step * 16 * 128, Shape::PANEL_BYTES));
         warpgroupCommit();
     }

@@ -5,7 +5,11 @@
 // same number to each block. A block that holds all of a tile's chunks stores it; else the tile's blocks leave their sums
 // in the workspace, and the last to arrive adds them in order of k. The ring of stages never drains from tile to tile, and
 // it is filled with weights before the wait for the predecessor, so a launch that overlaps it costs no pause in the stream.
+//
+// Beyond 8 columns two blocks of a cluster work as one team: each takes every other chunk, at the end they trade halves of their
+// sums through shared memory, and each goes on with half of the columns. Half as many parts, of half the size, go through the L2.
 #pragma once
+#include "copy_engine.cuh"
 #include "gemm_skinny.cuh"
 #include "wgmma.cuh"
 
@@ -18,42 +22,46 @@ constexpr int WIDE_PANELS = 2;  // of 64 k, the width of the tensor cores' swizz
 constexpr int WIDE_DEPTH = WIDE_PANELS * 64;
 constexpr int WIDE_WEIGHT_BYTES = WIDE_ROWS * 128;  // of a panel
 
-template <int COLUMNS_, int STAGES_>
+template <int COLUMNS_, int STAGES_, int TEAM_>
 struct WideShape {
     static constexpr int COLUMNS = COLUMNS_;
     static constexpr int STAGES = STAGES_;
+    static constexpr int TEAM = TEAM_;              // blocks that work as one: 1 or 2
+    static constexpr int KEPT = COLUMNS / TEAM;     // columns that a block finishes
     static constexpr int PANEL_BYTES = WIDE_WEIGHT_BYTES + COLUMNS * 128;
     static constexpr int STAGE_BYTES = WIDE_PANELS * PANEL_BYTES;
-    static constexpr int SHARED_BYTES = STAGES * STAGE_BYTES + 1024;  // aligned to 1024 by hand
-    static constexpr int PART_FLOATS = WIDE_ROWS * COLUMNS;
-    static constexpr int TOGETHER = COLUMNS <= 16 ? 4 : COLUMNS <= 64 ? 2 : 1;  // parts of a tile read at a time
+    static constexpr int PART_FLOATS = WIDE_ROWS * KEPT;
+    static constexpr int TRADED_BYTES = TEAM == 1 ? 0 : PART_FLOATS * 4;
+    static constexpr int SHARED_BYTES = STAGES * STAGE_BYTES + TRADED_BYTES + 1024;  // aligned to 1024 by hand
+    static constexpr int TOGETHER = KEPT <= 32 ? 4 : KEPT <= 64 ? 2 : 1;  // parts of a tile read at a time
 };
 
-/** How the units are dealt out: the first rest blocks take one more than the others. */
+/** How the units are dealt out to teams: the first rest of them take one more than the others. A unit is a chunk for each block. */
 struct WideDeal {
     int chunks, units, each, rest;
 
-    DEVICE WideDeal(int N, int K) {
-        chunks = (K + WIDE_DEPTH - 1) / WIDE_DEPTH;
+    DEVICE WideDeal(int N, int K, int team) {
+        int teams = gridDim.x / team, depth = WIDE_DEPTH * team;
+        chunks = (K + depth - 1) / depth;
         units = (N + WIDE_ROWS - 1) / WIDE_ROWS * chunks;
-        each = units / gridDim.x;
-        rest = units - each * gridDim.x;
+        each = units / teams;
+        rest = units - each * teams;
     }
 
-    DEVICE int begin(int block) const { return block * each + min(block, rest); }
-    DEVICE int blockOf(int unit) const {
+    DEVICE int begin(int team) const { return team * each + min(team, rest); }
+    DEVICE int teamOf(int unit) const {
         int many = rest * (each + 1);
         return unit < many ? unit / (each + 1) : rest + (unit - many) / each;
     }
 };
 
-/** A position in the block's units. */
+/** A position in a team's units. */
 struct WideCursor {
     int unit, end, tile, chunk, chunks;
 
-    DEVICE WideCursor(const WideDeal& deal) {
-        unit = deal.begin(blockIdx.x);
-        end = deal.begin(blockIdx.x + 1);
+    DEVICE WideCursor(const WideDeal& deal, int team) {
+        unit = deal.begin(team);
+        end = deal.begin(team + 1);
         chunks = deal.chunks;
         tile = unit / chunks;
         chunk = unit - tile * chunks;
@@ -81,6 +89,12 @@ struct WideProduct {
     const bf16* rows[WIDE_ROWS / WIDE_STRIDE];
     int loadedTile;
 
+    /** Of the team's blocks. */
+    DEVICE static int rank() { return blockIdx.x % S::TEAM; }
+
+    /** Where this block's chunk begins. */
+    DEVICE static int firstK(const WideCursor& at) { return (at.chunk * S::TEAM + rank()) * WIDE_DEPTH; }
+
     /** Row of w at row r of a tile: with a gate, every 16 rows are 8 gate rows and their 8 up rows. -1 = none. */
     DEVICE int weightRow(int tile, int r) const {
         int n = tile * WIDE_ROWS + r;
@@ -92,7 +106,7 @@ struct WideProduct {
     DEVICE static u32 place(u32 base, int row, int vector) { return base + row * 128 + ((vector ^ (row & 7)) << 4); }
 
     DEVICE void loadWeights(const WideCursor& at, int stage) {
-        int v = threadIdx.x % 16, row = threadIdx.x / 16, k = at.chunk * WIDE_DEPTH + v * 8;
+        int v = threadIdx.x % 16, row = threadIdx.x / 16, k = firstK(at) + v * 8;
         if (at.tile != loadedTile) {
             loadedTile = at.tile;
 #pragma unroll
@@ -111,13 +125,13 @@ struct WideProduct {
 
     /** Has the L2 fetch what loadWeights will load: a line of each row and panel a thread. */
     DEVICE void prefetchWeights(const WideCursor& at) const {
-        int n = weightRow(at.tile, threadIdx.x % WIDE_ROWS), k = at.chunk * WIDE_DEPTH + threadIdx.x / WIDE_ROWS * 64;
+        int n = weightRow(at.tile, threadIdx.x % WIDE_ROWS), k = firstK(at) + threadIdx.x / WIDE_ROWS * 64;
         if (n >= 0 && k < K) prefetchLine(w + (long)n * K + k);
     }
 
     /** Rows of a beyond the live ones stay as they are in shared memory: their columns are never stored. */
     DEVICE void loadActivations(const WideCursor& at, int stage) const {
-        int v = threadIdx.x % 16, row = threadIdx.x / 16, k = at.chunk * WIDE_DEPTH + v * 8;
+        int v = threadIdx.x % 16, row = threadIdx.x / 16, k = firstK(at) + v * 8;
         u32 target = place(ring + stage * S::STAGE_BYTES + v / 8 * S::PANEL_BYTES + WIDE_WEIGHT_BYTES, row, v % 8);
         const bf16* source = a + (long)row * K + k;
 #pragma unroll
@@ -142,80 +156,111 @@ struct WideProduct {
         warpgroupCommit();
     }
 
-    DEVICE void store(const float (&sums)[S::COLUMNS / 8][4], int tile, const Epilogue& epilogue) const {
+    DEVICE void store(const float (&sums)[S::KEPT / 8][4], int tile, const Epilogue& epilogue) const {
         int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
         int r = warp * 16 + (lane >> 2), first = weightRow(tile, r), second = weightRow(tile, r + 8);
+        int firstColumn = rank() * S::KEPT + (lane & 3) * 2;
         if (gated) {
 #pragma unroll
-            for (int j = 0; j < S::COLUMNS / 8; j++)
+            for (int j = 0; j < S::KEPT / 8; j++)
 #pragma unroll
                 for (int e = 0; e < 2; e++) {
-                    int m = j * 8 + (lane & 3) * 2 + e;
+                    int m = firstColumn + j * 8 + e;
                     if (m < live && first >= 0) epilogue.storeGated(m, first, sums[j][e], sums[j][2 + e]);
                 }
             return;
         }
-        float added[S::COLUMNS / 8][4];
+        float added[S::KEPT / 8][4];
 #pragma unroll
-        for (int j = 0; j < S::COLUMNS / 8; j++)
+        for (int j = 0; j < S::KEPT / 8; j++)
 #pragma unroll
             for (int e = 0; e < 4; e++) {  // all loads before the first store, which c might share with residual
-                int m = j * 8 + (lane & 3) * 2 + (e & 1), n = e < 2 ? first : second;
+                int m = firstColumn + j * 8 + (e & 1), n = e < 2 ? first : second;
                 added[j][e] = m < live && n >= 0 ? epilogue.added(m, n) : 0.f;
             }
 #pragma unroll
-        for (int j = 0; j < S::COLUMNS / 8; j++)
+        for (int j = 0; j < S::KEPT / 8; j++)
 #pragma unroll
             for (int e = 0; e < 4; e++) {
-                int m = j * 8 + (lane & 3) * 2 + (e & 1), n = e < 2 ? first : second;
+                int m = firstColumn + j * 8 + (e & 1), n = e < 2 ? first : second;
                 if (m < live && n >= 0) epilogue.storeSum(m, n, sums[j][e] + added[j][e]);
             }
     }
 };
 
-/** A block's part of a tile: the first of a tile's blocks has no other part after it, the others none before it. */
+/** What the two blocks of a team trade, at the same places in both. */
+struct WideTrade {
+    u64 full, free;  // the halves have come; the other block has taken what we sent
+};
+
+/** Sends half of this block's sums to the other one and adds what comes from there to the half that it keeps. */
 template <class S>
-DEVICE float4* widePart(byte* workspace, int block, bool startsTile) {
+DEVICE void tradeSums(
+    float (&kept)[S::KEPT / 8][4], const float (&sums)[S::COLUMNS / 8][4], WideTrade& trade, u32 received, u32& parity, bool last) {
+    int rank = blockIdx.x % S::TEAM;
+    u32 full = sharedAddress(&trade.full), own = received + threadIdx.x * 16;
+    if (threadIdx.x == 0) barrierExpect(full, S::TRADED_BYTES);
+    barrierWait(sharedAddress(&trade.free), parity ^ 1);
+#pragma unroll
+    for (int j = 0; j < S::KEPT / 8; j++) {
+        float sent[4];
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            sent[e] = rank == 0 ? sums[S::KEPT / 8 + j][e] : sums[j][e];
+            kept[j][e] = rank == 0 ? sums[j][e] : sums[S::KEPT / 8 + j][e];
+        }
+        sendToPeer(own + j * WIDE_THREADS * 16, sent, full, rank ^ 1);
+    }
+    barrierWait(full, parity);
+    parity ^= 1;
+#pragma unroll
+    for (int j = 0; j < S::KEPT / 8; j++) {
+        float4 part = loadShared16(own + j * WIDE_THREADS * 16);
+        kept[j][0] += part.x;
+        kept[j][1] += part.y;
+        kept[j][2] += part.z;
+        kept[j][3] += part.w;
+    }
+    if (last) return;  // nobody waits any more, and the other block may have gone
+    __syncwarp();
+    if ((threadIdx.x & 31) == 0) barrierArriveAt(sharedAddress(&trade.free), rank ^ 1);
+}
+
+/** A team's part of a tile: the first of a tile's teams has no other part after it, the others none before it. */
+template <class S>
+DEVICE float4* widePart(byte* workspace, int team, bool startsTile) {
     float* parts = reinterpret_cast<float*>(workspace + COUNTER_BYTES);
-    return reinterpret_cast<float4*>(parts + (long)(block * 2 + startsTile) * S::PART_FLOATS) + threadIdx.x;
+    int slot = (team * 2 + startsTile) * S::TEAM + blockIdx.x % S::TEAM;
+    return reinterpret_cast<float4*>(parts + (long)slot * S::PART_FLOATS) + threadIdx.x;
 }
 
 /** Leaves this block's sums of a shared tile; true, with the whole tile's sums, in the block that arrives last. */
 template <class S>
-DEVICE bool joinTile(float (&sums)[S::COLUMNS / 8][4], const WideDeal& deal, int tile, byte* workspace) {
-    __shared__ int before;
-    int firstUnit = tile * deal.chunks;
-    int firstBlock = deal.blockOf(firstUnit), lastBlock = deal.blockOf(firstUnit + deal.chunks - 1);
-    if (firstBlock == lastBlock) return true;
-    int* arrivals = reinterpret_cast<int*>(workspace) + tile;
-    float4* own = widePart<S>(workspace, blockIdx.x, (int)blockIdx.x == firstBlock);
+DEVICE bool joinTile(float (&sums)[S::KEPT / 8][4], const WideDeal& deal, int tile, byte* workspace) {
+    int firstUnit = tile * deal.chunks, team = blockIdx.x / S::TEAM;
+    int firstTeam = deal.teamOf(firstUnit), lastTeam = deal.teamOf(firstUnit + deal.chunks - 1);
+    if (firstTeam == lastTeam) return true;
+    int* arrivals = reinterpret_cast<int*>(workspace) + tile * S::TEAM + blockIdx.x % S::TEAM;
+    float4* own = widePart<S>(workspace, team, team == firstTeam);
 #pragma unroll
-    for (int j = 0; j < S::COLUMNS / 8; j++)
+    for (int j = 0; j < S::KEPT / 8; j++)
         __stcg(own + j * WIDE_THREADS, float4{sums[j][0], sums[j][1], sums[j][2], sums[j][3]});
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        before = atomicAdd(arrivals, 1);
-        if (before == lastBlock - firstBlock) *arrivals = 0;
-    }
-    __syncthreads();
-    if (before != lastBlock - firstBlock) return false;
-    __threadfence();
+    if (!arrivesLast(arrivals, lastTeam - firstTeam + 1)) return false;
 #pragma unroll
-    for (int j = 0; j < S::COLUMNS / 8; j++) sums[j][0] = sums[j][1] = sums[j][2] = sums[j][3] = 0.f;
-    for (int block = firstBlock; block <= lastBlock; block += S::TOGETHER) {
-        float4 parts[S::TOGETHER][S::COLUMNS / 8];
+    for (int j = 0; j < S::KEPT / 8; j++) sums[j][0] = sums[j][1] = sums[j][2] = sums[j][3] = 0.f;
+    for (int t = firstTeam; t <= lastTeam; t += S::TOGETHER) {
+        float4 parts[S::TOGETHER][S::KEPT / 8];
 #pragma unroll
         for (int b = 0; b < S::TOGETHER; b++) {
-            const float4* part = widePart<S>(workspace, min(block + b, lastBlock), block + b == firstBlock);
+            const float4* part = widePart<S>(workspace, min(t + b, lastTeam), t + b == firstTeam);
 #pragma unroll
-            for (int j = 0; j < S::COLUMNS / 8; j++) parts[b][j] = __ldcg(part + j * WIDE_THREADS);
+            for (int j = 0; j < S::KEPT / 8; j++) parts[b][j] = __ldcg(part + j * WIDE_THREADS);
         }
 #pragma unroll
         for (int b = 0; b < S::TOGETHER; b++)
 #pragma unroll
-            for (int j = 0; j < S::COLUMNS / 8; j++) {
-                if (block + b > lastBlock) continue;
+            for (int j = 0; j < S::KEPT / 8; j++) {
+                if (t + b > lastTeam) continue;
                 sums[j][0] += parts[b][j].x;
                 sums[j][1] += parts[b][j].y;
                 sums[j][2] += parts[b][j].z;
@@ -225,13 +270,21 @@ DEVICE bool joinTile(float (&sums)[S::COLUMNS / 8][4], const WideDeal& deal, int
     return true;
 }
 
+/** Finishes a tile, or this team's share of it. */
+template <class S>
+DEVICE void finishTile(
+    float (&sums)[S::KEPT / 8][4], const WideProduct<S>& product, const WideDeal& deal, int tile, const Epilogue& epilogue, byte* workspace) {
+    if (joinTile<S>(sums, deal, tile, workspace)) product.store(sums, tile, epilogue);
+}
+
 template <class S>
 DEVICE void wideGemm(GEMM_PARAMETERS) {
+    __shared__ WideTrade trade;
     letSuccessorStart();
     Epilogue epilogue{c, bias, residual, N, flags};
     WideProduct<S> product{a, w, 0, N, K, epilogue.gated(), (sharedAddress(dynamicShared) + 1023) & ~1023u, readOnce(), {}, -1};
-    WideDeal deal(N, K);
-    WideCursor loading(deal), at(deal);
+    WideDeal deal(N, K, S::TEAM);
+    WideCursor loading(deal, blockIdx.x / S::TEAM), at = loading;
     for (int s = 0; s < S::STAGES - 1; s++) {
         if (!loading.done()) product.loadWeights(loading, s);
         loading.advance();
@@ -239,6 +292,15 @@ DEVICE void wideGemm(GEMM_PARAMETERS) {
     for (int s = 0; s < PREFETCH_BYTES / (WIDE_PANELS * WIDE_WEIGHT_BYTES) && !loading.done(); s++) {
         product.prefetchWeights(loading);
         loading.advance();
+    }
+    if constexpr (S::TEAM > 1) {
+        if (threadIdx.x == 0) {
+            barrierInit(sharedAddress(&trade.full), 1);
+            barrierInit(sharedAddress(&trade.free), WIDE_THREADS / WARP);
+            barrierInitFence();
+        }
+        __syncwarp();
+        clusterBarrier();
     }
     waitForPredecessor();
     product.live = liveRows(count, M);
@@ -253,6 +315,7 @@ DEVICE void wideGemm(GEMM_PARAMETERS) {
         loading.advance();
     }
     float sums[S::COLUMNS / 8][4] = {};
+    u32 tradeParity = 0;
     for (int stage = 0; !at.done(); stage = stage + 1 == S::STAGES ? 0 : stage + 1) {
         copyWait<S::STAGES - 2>();
         fenceForTensorCores();
@@ -266,9 +329,15 @@ DEVICE void wideGemm(GEMM_PARAMETERS) {
         copyCommit();
         loading.advance();
         warpgroupWait<0>();
-        bool endsTile = at.chunk == at.chunks - 1;
-        if (endsTile || at.unit + 1 == at.end) {
-            if (joinTile<S>(sums, deal, at.tile, workspace)) product.store(sums, at.tile, epilogue);
+        bool last = at.unit + 1 == at.end;
+        if (at.chunk == at.chunks - 1 || last) {
+            if constexpr (S::TEAM > 1) {
+                float kept[S::KEPT / 8][4];
+                tradeSums<S>(kept, sums, trade, product.ring + S::STAGES * S::STAGE_BYTES, tradeParity, last);
+                finishTile<S>(kept, product, deal, at.tile, epilogue, workspace);
+            } else {
+                finishTile<S>(sums, product, deal, at.tile, epilogue, workspace);
+            }
 #pragma unroll
             for (int j = 0; j < S::COLUMNS / 8; j++) sums[j][0] = sums[j][1] = sums[j][2] = sums[j][3] = 0.f;
         }
@@ -277,15 +346,15 @@ DEVICE void wideGemm(GEMM_PARAMETERS) {
     copyWait<0>();
 }
 
-#define WIDE_KERNEL(COLUMNS, STAGES, BLOCKS)                                                     \
-    PROPERTY(gemm_skinny_##COLUMNS, threads, WIDE_THREADS);                                      \
-    PROPERTY(gemm_skinny_##COLUMNS, blocksPerSm, 1);                                             \
-    PROPERTY(gemm_skinny_##COLUMNS, sharedBytes, (WideShape<COLUMNS, STAGES>::SHARED_BYTES));    \
-    KERNEL(WIDE_THREADS, BLOCKS) gemm_skinny_##COLUMNS(GEMM_PARAMETERS) {                        \
-        wideGemm<WideShape<COLUMNS, STAGES>>(GEMM_ARGUMENTS);                                    \
+#define WIDE_KERNEL(COLUMNS, STAGES, BLOCKS)                                                             \
+    PROPERTY(gemm_skinny_##COLUMNS, threads, WIDE_THREADS);                                              \
+    PROPERTY(gemm_skinny_##COLUMNS, blocksPerSm, 1);                                                     \
+    PROPERTY(gemm_skinny_##COLUMNS, sharedBytes, (WideShape<COLUMNS, STAGES, 2>::SHARED_BYTES));         \
+    KERNEL(WIDE_THREADS, BLOCKS) __cluster_dims__(2, 1, 1) gemm_skinny_##COLUMNS(GEMM_PARAMETERS) {      \
+        wideGemm<WideShape<COLUMNS, STAGES, 2>>(GEMM_ARGUMENTS);                                         \
     }
 
-typedef WideShape<8, 4> Wide8;
+typedef WideShape<8, 4, 1> Wide8;
 
 constexpr int larger(int x, int y) { return x > y ? x : y; }
 

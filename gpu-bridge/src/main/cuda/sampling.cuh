@@ -113,21 +113,6 @@ DEVICE SampleTask sampleTask(
     return task;
 }
 
-/** True in every thread of the last of a row's blocks; all others' writes are visible to it. */
-DEVICE bool lastChunkArrives(int* arrivals) {
-    __shared__ int before;
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        before = atomicAdd(arrivals, 1);
-        if (before == SAMPLING_CHUNKS - 1) *arrivals = 0;
-    }
-    __syncthreads();
-    bool last = before == SAMPLING_CHUNKS - 1;
-    if (last) __threadfence();
-    return last;
-}
-
 /** Records the chosen token where the next step, the host and the penalties look for it. One thread. */
 DEVICE void publish(
     const SampleTask& task, int token, int* tokens, float* logprobs, u32* penaltyState, int* lastTokens) {
@@ -234,7 +219,7 @@ KERNEL(SAMPLING_THREADS, 2) sample_max(SAMPLE_PARAMETERS) {
     if (blockIdx.y >= liveRows(count, gridDim.y)) return;
     SampleTask task = sampleTask(logits, rows, penaltyState, biases, samplingWorkspace, V);
     reduceChunk(task);
-    if (!lastChunkArrives(&task.state->maxArrivals) || threadIdx.x != 0) return;
+    if (!arrivesLast(&task.state->maxArrivals, SAMPLING_CHUNKS) || threadIdx.x != 0) return;
     int token = joinChunks(task.state, task.row->flags & FLAG_LOGPROB);
     if (token < 0 || task.row->temperature == 0) publish(task, token, tokens, logprobs, penaltyState, lastTokens);
 }

@@ -323,7 +323,7 @@ KERNEL(SAMPLING_THREADS, 1) sample_draw(SAMPLE_PARAMETERS) {
     bool truncated = (row.topK > 0 && row.topK < V) || row.topP < 1 || row.minP > 0;
     Weights weights = weightsOf(task);
     measureChunk(scratch.histogram, task, weights, truncated);
-    if (!lastChunkArrives(&task.state->drawArrivals)) return;
+    if (!arrivesLast(&task.state->drawArrivals, SAMPLING_CHUNKS)) return;
     double u = philoxUniform((u64)row.seed, (u64)(long)row.position);
     int token = truncated ? drawTruncated(scratch, task, weights, u) : drawAll(task, weights, u);
     if (threadIdx.x == 0) publish(task, token, tokens, logprobs, penaltyState, lastTokens);

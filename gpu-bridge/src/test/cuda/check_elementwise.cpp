@@ -145,7 +145,35 @@ static void rope(Fixture& f, int T, int live, int H, int G, int D, bool withBias
     f.compare(name + " elsewhere", stored, {}, 0);
 }
 
+static std::uint64_t mixed(std::uint64_t v) {
+    v = (v ^ v >> 33) * 0xff51afd7ed558ccdull;
+    v = (v ^ v >> 33) * 0xc4ceb9fe1a85ec53ull;
+    return v ^ v >> 33;
+}
+
+/** Some blocks of a pool, one of them twice; the sums are added to. */
+static void blockSums(Fixture& f, long blockBytes) {
+    std::vector<std::uint64_t> pool(5 * blockBytes / 8), expected, start{7, 0, 1ull << 63, 3};
+    for (auto& word : pool) word = f.random();
+    std::vector<int> blocks{4, 0, 2, 0};
+    for (std::size_t b = 0; b < blocks.size(); b++) {
+        std::uint64_t sum = start[b];
+        for (long i = 0; i < blockBytes / 8; i++)
+            sum += mixed(pool[blocks[b] * (blockBytes / 8) + i] + (i + 1) * 0x9e3779b97f4a7c15ull);
+        expected.push_back(sum);
+    }
+    auto sums = Buffer::of(f.driver, start), kv = Buffer::of(f.driver, pool);
+    auto blocksAt = Buffer::of(f.driver, blocks);
+    long slice = f.kernels.property("block_sum.bytes");
+    f.kernels.launch(
+        "block_sum", (blockBytes + slice - 1) / slice, blocks.size(), 1, (Address)sums, (Address)kv, (Address)blocksAt, blockBytes);
+    f.driver.synchronize();
+    f.report("block_sum " + std::to_string(blockBytes), sums.read<std::uint64_t>() == expected, "sums of " + std::to_string(blocks.size()) + " blocks");
+}
+
 void checkElementwise(Fixture& f) {
+    if (f.wants("block_sum"))
+        for (long bytes : {16L, 1040L, 32768L, 163856L}) blockSums(f, bytes);
     if (f.wants("gather"))
         for (int E : {8, 576, 4096}) gather(f, 5, 4, E);
     if (f.wants("rmsnorm"))

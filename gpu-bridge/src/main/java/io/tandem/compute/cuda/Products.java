@@ -66,7 +66,8 @@ final class Products {
         this.workspace = workspace;
         ltWorkspace = lt.isPresent() ? memory.take("workspace", CublasLt.WORKSPACE_BYTES) : 0;
         for (int i = 0; i < SKINNY.length; i++) {
-            skinnyBlocks[i] = driver.facts().multiprocessors() * kernels.figure(SKINNY[i], "blocksPerSm");
+            // Some of these kernels work in pairs of blocks.
+            skinnyBlocks[i] = driver.facts().multiprocessors() * kernels.figure(SKINNY[i], "blocksPerSm") / 2 * 2;
         }
         tileM = kernels.figure(KernelName.GEMM_TILE, "tileM");
         tileN = kernels.figure(KernelName.GEMM_TILE, "tileN");
