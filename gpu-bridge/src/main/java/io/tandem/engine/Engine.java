@@ -10,8 +10,6 @@ import io.tandem.kvcache.BlockHashKey;
 import io.tandem.kvcache.BlockPool;
 import io.tandem.kvcache.FindableBlocks;
 import io.tandem.kvcache.KvMemory;
-import io.tandem.sampling.Sampler;
-import io.tandem.sampling.SamplingParams;
 import io.tandem.scheduling.Pass;
 import io.tandem.scheduling.Scheduler;
 import io.tandem.scheduling.Sequence;
@@ -39,9 +37,9 @@ public final class Engine implements AutoCloseable {
     private final BlockPool pool;
     private final BlockEvents blockEvents;
     private final Scheduler scheduler;
-    private final Sampler sampler;
+    private final PrefillReports prefillReports;
+    private final TokenChoice tokenChoice;
     private final Pass[] passes;
-    private final StepTokens stepTokens;
     private final Map<Long, Sequence> sequences = new HashMap<>();
     private final LiveExports exports;
     private final int maxTokens;
@@ -102,8 +100,8 @@ public final class Engine implements AutoCloseable {
                     new ForwardBatch(batchTokens, settings.maxSequences()),
                     new ForwardOutput(settings.maxSequences(), vocabSize, !backend.choosesTokens()));
         }
-        sampler = new Sampler(backend.choosesTokens() ? 1 : vocabSize);
-        stepTokens = new StepTokens(settings.maxSequences());
+        prefillReports = new PrefillReports(listener, scheduler, kv, settings.blockTokens());
+        tokenChoice = new TokenChoice(backend, settings.maxSequences());
         long kvTokens = (long) kv.blocks() * settings.blockTokens();
         maxTokens = (int) Math.min(backend.model().maxContextTokens(), kvTokens);
     }
@@ -172,33 +170,14 @@ public final class Engine implements AutoCloseable {
         backend.submit(pass.batch, kv, pass.output);
         pass.begin(nowNanos);
         if (kv.layerGroups() > 1) {
-            announce(pass);
+            prefillReports.onBegun(pass);
         }
         return pass;
     }
 
-    /** Says which blocks of prompts that go elsewhere a pass completes, before it is over. */
-    private void announce(Pass pass) {
-        for (int row = 0; row < pass.batch.sequences; row++) {
-            Sequence s = pass.sequences[row];
-            if (s.purpose == Purpose.PREFILL_ONLY) {
-                int first = Math.max(s.reportedBlocks, s.announcedBlocks);
-                int whole = wholeBlocks(s, pass.writtenAfter[row]);
-                if (whole > first) {
-                    listener.onPrefillUnderWay(s.key, first, whole, s.blockTable, kv.passes());
-                    s.announcedBlocks = whole;
-                }
-            }
-        }
-    }
-
-    private int wholeBlocks(Sequence s, int written) {
-        int promptLength = s.spec.tokens().length;
-        return written >= promptLength ? scheduler.blocksFor(promptLength) : written / settings.blockTokens();
-    }
-
     private void complete(Pass pass, long nowNanos) {
-        stepTokens.clear();
+        StepTokens chosen = tokenChoice.tokens();
+        chosen.clear();
         for (int row = 0; row < pass.batch.sequences; row++) {
             pass.sequences[row].underWay--;
             if (pass.sequences[row].phase != Phase.FINISHED) {
@@ -207,8 +186,8 @@ public final class Engine implements AutoCloseable {
         }
         steps++;
         computedTokens += pass.batch.tokens;
-        generatedTokens += stepTokens.count;
-        listener.onStep(stepTokens);
+        generatedTokens += chosen.count;
+        listener.onStep(chosen);
         for (int row = 0; row < pass.batch.sequences; row++) {
             if (pass.chosenAt[row] >= 0 && pass.sequences[row].phase != Phase.FINISHED) {
                 settle(pass.sequences[row], pass.chosenAt[row], nowNanos);
@@ -224,42 +203,12 @@ public final class Engine implements AutoCloseable {
             s.written = pass.writtenAfter[row];
             scheduler.publish(s);
             if (s.purpose == Purpose.PREFILL_ONLY) {
-                reportProgress(s);
+                prefillReports.onProgress(s);
             }
         }
         int at = pass.chosenAt[row];
         if (at >= 0) {
-            s.tokens[at] = choose(s, at, pass.output, row);
-        }
-    }
-
-    /** Chooses the token at an index of the sequence, from the logits of a row. */
-    private int choose(Sequence s, int at, ForwardOutput output, int row) {
-        SamplingParams params = s.spec.sampling();
-        int position = at - s.spec.promptTokens();
-        if (!backend.choosesTokens()) {
-            int token = sampler.choose(params, output.logits[row], s.tokens, s.spec.promptTokens(), at);
-            stepTokens.add(s.key, token, position, sampler.logprob(), sampler.topIds(), sampler.topLogprobs());
-            return token;
-        }
-        int token = output.tokens[row];
-        if (token < 0) {
-            return token;
-        }
-        if (params.topLogprobs() > 0 && output.logits[row].length > 0) {
-            sampler.report(params, output.logits[row], token);
-            stepTokens.add(s.key, token, position, sampler.logprob(), sampler.topIds(), sampler.topLogprobs());
-        } else {
-            stepTokens.add(s.key, token, position, output.logprobs[row], null, null);
-        }
-        return token;
-    }
-
-    private void reportProgress(Sequence s) {
-        int whole = wholeBlocks(s, s.written);
-        if (whole > s.reportedBlocks) {
-            listener.onPrefillProgress(s.key, s.reportedBlocks, whole, s.blockTable);
-            s.reportedBlocks = whole;
+            s.tokens[at] = tokenChoice.choose(s, at, pass.output, row);
         }
     }
 

@@ -1,0 +1,47 @@
+package io.tandem.engine;
+
+import io.tandem.compute.ComputeBackend;
+import io.tandem.compute.ForwardOutput;
+import io.tandem.sampling.Sampler;
+import io.tandem.sampling.SamplingParams;
+import io.tandem.scheduling.Sequence;
+
+/** The tokens of a step: taken from a backend that chooses them itself, else chosen here from its logits. */
+final class TokenChoice {
+    private final boolean backendChooses;
+    private final Sampler sampler;
+    private final StepTokens tokens;
+
+    TokenChoice(ComputeBackend backend, int maxSequences) {
+        backendChooses = backend.choosesTokens();
+        sampler = new Sampler(backendChooses ? 1 : backend.model().vocabSize());
+        tokens = new StepTokens(maxSequences);
+    }
+
+    /** What was chosen since it was cleared. */
+    StepTokens tokens() {
+        return tokens;
+    }
+
+    /** Chooses the token at an index of the sequence, from the logits of a row. */
+    int choose(Sequence s, int at, ForwardOutput output, int row) {
+        SamplingParams params = s.spec.sampling();
+        int position = at - s.spec.promptTokens();
+        if (!backendChooses) {
+            int token = sampler.choose(params, output.logits[row], s.tokens, s.spec.promptTokens(), at);
+            tokens.add(s.key, token, position, sampler.logprob(), sampler.topIds(), sampler.topLogprobs());
+            return token;
+        }
+        int token = output.tokens[row];
+        if (token < 0) {
+            return token;
+        }
+        if (params.topLogprobs() > 0 && output.logits[row].length > 0) {
+            sampler.report(params, output.logits[row], token);
+            tokens.add(s.key, token, position, sampler.logprob(), sampler.topIds(), sampler.topLogprobs());
+        } else {
+            tokens.add(s.key, token, position, output.logprobs[row], null, null);
+        }
+        return token;
+    }
+}
