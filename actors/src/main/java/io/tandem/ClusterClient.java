@@ -153,6 +153,9 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         if (stopped) {
             throw new GenerationException(Kind.UNAVAILABLE, "this node is going down");
         }
+        if (!isMember()) {
+            throw new GenerationException(Kind.UNAVAILABLE, "this node has not joined the cluster yet");
+        }
         ServiceClass serviceClass = serviceClass(request.serviceTier());
         String tenant = request.tenant().isEmpty() ? NO_TENANT : request.tenant();
         SequenceSpec spec = RequestChecks.check(request, model, maxTokens(), salt(request));
@@ -190,6 +193,17 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
                 admission.tell(new AdmissionActor.Cancel(id));
             }
         };
+    }
+
+    /**
+     * A node that starts again under its address hears reports that are meant for the one before it, as long as that is a member, and
+     * then nothing until it is one itself: what it took meanwhile would lose its workers one after the other.
+     */
+    private boolean isMember() {
+        MemberStatus status = Cluster.get(system).selfMember().status();
+        return status.equals(MemberStatus.up())
+                || status.equals(MemberStatus.weaklyUp())
+                || status.equals(MemberStatus.leaving());
     }
 
     private ServiceClass serviceClass(String tier) {

@@ -9,9 +9,12 @@ import java.util.List;
  * @param plans those of least cost among the weighed ones
  * @param chosen index into {@code plans}
  * @param reason one sentence
+ * @param sinceNanos when it was made, from the request's acceptance
+ * @param ended why the attempt ended before the output did; empty = it did not
  * @param observed what came of it, as far as is known
  */
-public record RouteDecision(List<Plan> plans, int chosen, String reason, Observed observed) {
+public record RouteDecision(
+        List<Plan> plans, int chosen, String reason, long sinceNanos, String ended, Observed observed) {
 
     /**
      * What the attempt saw; 0 = nothing yet, or too little to tell.
@@ -25,11 +28,12 @@ public record RouteDecision(List<Plan> plans, int chosen, String reason, Observe
 
     /** Nothing came of it yet. */
     public RouteDecision(List<Plan> plans, int chosen, String reason) {
-        this(plans, chosen, reason, Observed.NOTHING);
+        this(plans, chosen, reason, 0, "", Observed.NOTHING);
     }
 
-    public RouteDecision withObserved(Observed what) {
-        return new RouteDecision(plans, chosen, reason, what);
+    /** The same of an attempt that is over. */
+    public RouteDecision over(Observed what, String why) {
+        return new RouteDecision(plans, chosen, reason, sinceNanos, why, what);
     }
 
     /**
@@ -66,8 +70,8 @@ public record RouteDecision(List<Plan> plans, int chosen, String reason, Observe
         return plans.get(chosen);
     }
 
-    /** The policy's own decision as callers see it. */
-    public static RouteDecision of(RoutingDecision decision) {
+    /** The policy's own decision as callers see it, made so long after the request's acceptance. */
+    public static RouteDecision of(RoutingDecision decision, long sinceNanos) {
         List<Plan> plans = decision.plans().stream()
                 .map(p -> new Plan(
                         p.prefillGpu(),
@@ -81,6 +85,6 @@ public record RouteDecision(List<Plan> plans, int chosen, String reason, Observe
                         p.lateNanos(),
                         p.cost()))
                 .toList();
-        return new RouteDecision(plans, decision.chosen(), decision.reason());
+        return new RouteDecision(plans, decision.chosen(), decision.reason(), sinceNanos, "", Observed.NOTHING);
     }
 }

@@ -90,7 +90,9 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
     static Behavior<Message> create(RequestHub.Launch launch, ActorRef<RequestMessage> hub, RequestServices services) {
         return Behaviors.setup(context -> Behaviors.withTimers(timers -> {
             RequestActor actor = new RequestActor(context, timers, launch, hub, services);
-            launch.routed().ifPresent(r -> services.decided(launch.name(), List.of(RouteDecision.of(r.decision()))));
+            launch.routed()
+                    .ifPresent(
+                            r -> services.decided(launch.name(), List.of(RouteDecision.of(r.decision(), actor.age()))));
             actor.observer.onEvent(
                     new GenerationEvent.Started(launch.name(), launch.spec().tokens()));
             actor.route();
@@ -138,10 +140,14 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
         Optional<Routed> routed = attempts == 1 && launch.routed().isPresent()
                 ? launch.routed()
                 : services.route(launch, life.tokensToCompute(), life.avoid());
-        routed.ifPresent(r -> decisions.add(RouteDecision.of(r.decision())));
+        routed.ifPresent(r -> decisions.add(RouteDecision.of(r.decision(), age())));
         services.decided(launch.name(), List.copyOf(decisions));
         times = routed.isPresent() ? new AttemptTimes(System.nanoTime()) : null;
         run(life.onRoute(routed.map(Routed::route), target, timeLeftMillis()));
+    }
+
+    private long age() {
+        return System.nanoTime() - launch.acceptedNanos();
     }
 
     private long timeLeftMillis() {
@@ -161,7 +167,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
                 case RequestEffect.Count e -> services.countInFlight(e.gpuId(), e.change());
                 case RequestEffect.Emit e -> emit(e);
                 case RequestEffect.RetryLater ignored -> {
-                    attemptOver();
+                    attemptOver(life.figures().reason());
                     timers.startSingleTimer(
                             new Retry(),
                             attempts == 1
@@ -169,7 +175,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
                                     : services.settings().retryDelay());
                 }
                 case RequestEffect.Reroute ignored -> {
-                    attemptOver();
+                    attemptOver(life.figures().reason());
                     timers.startSingleTimer(new Retry(), Duration.ofMillis(1));
                 }
                 case RequestEffect.Parted e -> services.parted(e.route());
@@ -189,10 +195,11 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
         }
     }
 
-    private void attemptOver() {
+    /** @param why it ended before the output did; else empty */
+    private void attemptOver(String why) {
         services.attemptOver(launch.requestId());
         if (times != null) {
-            RouteDecision decision = decisions.getLast().withObserved(times.observed());
+            RouteDecision decision = decisions.getLast().over(times.observed(), why);
             decisions.set(decisions.size() - 1, decision);
             services.observed(decision);
             times = null;
@@ -230,7 +237,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
             return;
         }
         terminal = true;
-        attemptOver();
+        attemptOver("");
         if (reason == FinishReason.STOP || reason == FinishReason.LENGTH) {
             services.outputEnded(life.outputTokens());
         }
@@ -245,7 +252,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
             return;
         }
         terminal = true;
-        attemptOver();
+        attemptOver(e.message());
         services.keep(report());
         if (e.kind() == GenerationException.Kind.INTERNAL) {
             LOG.warn("request {} failed: {}", launch.name(), e.message());

@@ -2,6 +2,7 @@ package io.tandem.routing;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import org.apache.pekko.actor.Address;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.ActorRefResolver;
@@ -17,6 +18,9 @@ import org.apache.pekko.cluster.typed.Cluster;
 public final class Registries {
     /** Path of the registry under the guardian. */
     public static final String NAME = "registry";
+
+    private static final Set<MemberStatus> HEARS =
+            Set.of(MemberStatus.joining(), MemberStatus.weaklyUp(), MemberStatus.up(), MemberStatus.leaving());
 
     private final ActorSystem<?> system;
     private final Cluster cluster;
@@ -39,7 +43,7 @@ public final class Registries {
                 + address.getPort().map(String::valueOf).orElse("0");
     }
 
-    /** Sends to the registries of all members that are up; a lost message is made good by the next report. */
+    /** Sends to the registries of all members, those that join included; a lost message is made good by the next report. */
     public void tellAll(RegistryMessage message) {
         for (ActorRef<RegistryMessage> registry : all()) {
             registry.tell(message);
@@ -50,7 +54,7 @@ public final class Registries {
         ActorRefResolver resolver = ActorRefResolver.get(system);
         List<ActorRef<RegistryMessage>> registries = new ArrayList<>();
         for (Member member : cluster.state().getMembers()) {
-            if (member.status().equals(MemberStatus.up()) || member.status().equals(MemberStatus.leaving())) {
+            if (HEARS.contains(member.status())) {
                 registries.add(resolver.resolveActorRef(member.address() + "/user/" + NAME));
             }
         }

@@ -78,12 +78,16 @@ final class Explain implements Callable<Integer> {
                 out,
                 String.format(
                         Locale.ROOT,
-                        "%nattempt %d: %s",
+                        "%nattempt %d, after %.1f ms: %s",
                         decision.path("attempt").asInt(),
+                        decision.path("since_ms").asDouble(),
                         decision.path("reason").asText()));
         String observed = observed(decision);
         if (!observed.isEmpty()) {
             line(out, "  " + observed);
+        }
+        if (!decision.path("ended").asText().isEmpty()) {
+            line(out, "  ended: " + decision.path("ended").asText());
         }
         line(
                 out,

@@ -42,6 +42,8 @@ class ExplainRoutesTest {
             JsonNode kept = TestServer.json(server.get("/admin/requests/chatcmpl-r1"));
             assertEquals("g1", kept.path("decode_gpu").asText());
             assertEquals(1, kept.at("/decisions/0/attempt").asInt());
+            assertEquals(1.5, kept.at("/decisions/0/since_ms").asDouble());
+            assertEquals("worker g1 is lost", kept.at("/decisions/0/ended").asText());
             assertTrue(kept.at("/decisions/0/plans/0/chosen").asBoolean());
             assertFalse(kept.at("/decisions/0/plans/1/chosen").asBoolean());
             assertEquals(6.0, kept.at("/decisions/0/plans/1/cost_ms").asDouble());

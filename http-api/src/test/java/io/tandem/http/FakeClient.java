@@ -135,6 +135,8 @@ final class FakeClient implements TandemClient {
                     new RouteDecision.Plan("g1", "g1", 0, 3, 3e6, 7.25e6, 3e6, 0, 0, 6e6)),
             0,
             "split: least cost",
+            1_500_000,
+            "worker g1 is lost",
             new RouteDecision.Observed(2e6, 0));
 
     @Override

@@ -30,6 +30,9 @@ class ChaosTest {
     private static final int CLIENTS = Integer.getInteger("tandem.chaos.clients", 32);
     private static final long SEED = Long.getLong("tandem.chaos.seed", 1);
 
+    /** HOCON over the settings below, to compare. */
+    private static final String MORE_SETTINGS = System.getProperty("tandem.chaos.settings", "");
+
     /**
      * Workers are given up after a second of silence, which is what decides the gap. Members are given up later: a pause of a
      * whole process must not end nodes whose requests would end with them.
@@ -70,7 +73,8 @@ class ChaosTest {
         Map<String, String> gpus = new LinkedHashMap<>();
         workers.forEach(w -> gpus.put(w, w.substring(0, w.indexOf('-'))));
         return ForkedCluster.start(
-                directory, new ForkedCluster.Plan(ModelFile.path(), apis, gpus, settings, flags, Hosts.LOOPBACK));
+                directory,
+                new ForkedCluster.Plan(ModelFile.path(), apis, gpus, settings + MORE_SETTINGS, flags, Hosts.LOOPBACK));
     }
 
     private static VerifiedLoad load(ForkedCluster cluster) {
@@ -168,13 +172,14 @@ class ChaosTest {
 
     static void check(ForkedCluster cluster, VerifiedLoad load, Strikes strikes) {
         System.out.printf(
-                "%d requests: %d answers whole, %d lost, %d wrong; time to first token ms %s%n%s%nresumed by reason: %s%n",
+                "%d requests: %d answers whole, %d lost, %d wrong; time to first token ms %s%n%s%nlate first tokens:%n%s%nresumed by reason: %s%n",
                 load.asked(),
                 load.answered().size(),
                 load.lost().size(),
                 load.wrong().size(),
                 Quantiles.of(load.answered().stream().mapToLong(VerifiedLoad.Answered::ttftNanos)),
                 strikes.table(),
+                load.late(),
                 load.answered().stream()
                         .filter(a -> a.resumes() > 0)
                         .collect(Collectors.groupingBy(VerifiedLoad.Answered::why, Collectors.counting())));

@@ -92,6 +92,20 @@ class EmbeddedClientTest {
     }
 
     @Test
+    void shouldTakeNoRequestBeforeItIsAMember() {
+        try (Tandem alone = Tandem.start(ConfigFactory.parseMap(Map.of(
+                "tandem.node.model.path",
+                Golden.modelFile().toString(),
+                "tandem.node.seeds",
+                List.of("127.0.0.1:1"))))) {
+            GenerationException refused =
+                    assertThrows(GenerationException.class, () -> alone.client().generate(question(1)));
+            assertEquals(GenerationException.Kind.UNAVAILABLE, refused.kind());
+            assertEquals("this node has not joined the cluster yet", refused.getMessage());
+        }
+    }
+
+    @Test
     void shouldGiveTheSameTextBlockingAsynchronouslyAndAsAStream() throws Exception {
         GenerationResult blocking = client.generate(question(24));
         assertEquals(FinishReason.LENGTH, blocking.reason());

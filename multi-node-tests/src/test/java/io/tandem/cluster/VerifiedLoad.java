@@ -11,7 +11,9 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -21,6 +23,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.IntFunction;
+import java.util.stream.Collectors;
 
 /**
  * Clients that ask questions whose answers are known, as streams, over all API nodes, and compare each token. They behave as
@@ -42,6 +45,7 @@ final class VerifiedLoad {
      * @param gapEndNanos when that pause ended
      * @param broken times its API node ended under it, so that it was asked anew
      * @param why the last worker took it over; else why its route was chosen
+     * @param history what a late first token waited for; else empty
      */
     record Answered(
             int resumes,
@@ -50,7 +54,13 @@ final class VerifiedLoad {
             long gapNanos,
             long gapEndNanos,
             int broken,
-            String why) {}
+            String why,
+            String history) {}
+
+    /** First tokens that come later than this are told of one by one. */
+    private static final long LATE_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
+
+    private static final int LATE_ONES_LISTED = 12;
 
     private final ForkedCluster cluster;
     private final List<String> apis;
@@ -64,6 +74,7 @@ final class VerifiedLoad {
     private final List<String> wrong = Collections.synchronizedList(new ArrayList<>());
     private final Set<String> mayEnd = ConcurrentHashMap.newKeySet();
     private final Map<String, Integer> ends = new ConcurrentHashMap<>();
+    private final long startedAt = System.nanoTime();
     private volatile boolean enough;
 
     VerifiedLoad(ForkedCluster cluster, IntFunction<Question> questions) {
@@ -163,6 +174,7 @@ final class VerifiedLoad {
                     LockSupport.parkNanos(RETRY_PAUSE_NANOS);
                     continue;
                 }
+                reading.headAt = System.nanoTime();
                 reading.read(opened);
                 if (reading.isRefusal()) {
                     refusals.incrementAndGet();
@@ -214,17 +226,68 @@ final class VerifiedLoad {
                     + Arrays.toString(question.answer()) + ", " + reading.report);
         } else {
             int resumes = reading.report.path("resumes").asInt();
+            long ttft = reading.firstAt - reading.openedAt;
+            String history = ttft < LATE_NANOS ? "" : history(api, reading);
             answered.add(new Answered(
                     resumes,
                     resumes == 0
                             ? 0
                             : recomputed(api, reading.report.path("request_id").asText()),
-                    reading.firstAt - reading.openedAt,
+                    ttft,
                     reading.longestGap,
                     reading.gapEndedAt,
                     broken,
-                    reading.report.path("routing_reason").asText().split("; then ")[0]));
+                    reading.report.path("routing_reason").asText().split("; then ")[0],
+                    history));
         }
+    }
+
+    /** From its sending to its first token, by the node's own record. */
+    private String history(String api, Reading reading) {
+        StringBuilder text = new StringBuilder(String.format(
+                Locale.ROOT,
+                "%s, %.1f s after the first: head after %.0f ms, node says %.0f ms, of which %.0f in the queue",
+                api,
+                (reading.openedAt - startedAt) / 1e9,
+                (reading.headAt - reading.openedAt) / 1e6,
+                reading.report.path("ttft_ms").asDouble(),
+                reading.report.path("queue_ms").asDouble()));
+        try {
+            for (JsonNode d : cluster.apis()
+                    .get(api)
+                    .getJson("/admin/requests/"
+                            + reading.report.path("request_id").asText())
+                    .path("decisions")) {
+                JsonNode plan = d.path("plans").path(0);
+                for (JsonNode p : d.path("plans")) {
+                    plan = p.path("chosen").asBoolean() ? p : plan;
+                }
+                text.append(String.format(
+                        Locale.ROOT,
+                        "; after %.0f ms %s, %s, first token after %.0f of predicted %.0f ms%s",
+                        d.path("since_ms").asDouble(),
+                        plan.path("prefill_gpu").asText(),
+                        plan.path("decode_gpu").asText(),
+                        d.path("observed_ttft_ms").asDouble(),
+                        plan.path("predicted_ttft_ms").asDouble(),
+                        d.path("ended").asText().isEmpty()
+                                ? ""
+                                : ", ended: " + d.path("ended").asText()));
+            }
+        } catch (UncheckedIOException e) {
+            text.append("; its node is gone");
+        }
+        return text.toString();
+    }
+
+    /** The latest first tokens and what they waited for. */
+    String late() {
+        return answered().stream()
+                .filter(a -> !a.history().isEmpty())
+                .sorted(Comparator.comparingLong(Answered::ttftNanos).reversed())
+                .limit(LATE_ONES_LISTED)
+                .map(a -> String.format(Locale.ROOT, "%.0f ms: %s", a.ttftNanos() / 1e6, a.history()))
+                .collect(Collectors.joining("\n"));
     }
 
     /** By the decisions of the attempts after the first, which the node keeps for a while. */
@@ -252,6 +315,7 @@ final class VerifiedLoad {
     private static final class Reading {
         private final List<Integer> tokens = new ArrayList<>();
         private final long openedAt = System.nanoTime();
+        private long headAt;
         private long firstAt;
         private long lastAt;
         private long longestGap;

@@ -32,7 +32,9 @@ public final class DecisionJson {
         for (int i = 0; i < decisions.size(); i++) {
             RouteDecision decision = decisions.get(i);
             out.beginObject().name("attempt").value(i + 1);
+            out.name("since_ms").value(ms((double) decision.sinceNanos()));
             out.name("reason").value(decision.reason());
+            out.name("ended").value(decision.ended());
             observed(out, decision.observed());
             out.name("plans").beginArray();
             for (int p = 0; p < decision.plans().size(); p++) {
