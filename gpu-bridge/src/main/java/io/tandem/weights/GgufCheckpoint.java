@@ -21,7 +21,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /** A mapped GGUF file of a Llama-like family under Hugging Face's tensor names. */
-public final class GgufCheckpoint implements Checkpoint {
+public final class GgufCheckpoint extends MappedCheckpoint {
     /** GGUF architectures this reader understands. */
     public static final Set<String> ARCHITECTURES = Set.of("llama", "qwen2", "qwen3");
 
@@ -48,17 +48,14 @@ public final class GgufCheckpoint implements Checkpoint {
     private static final ValueLayout.OfFloat F32 = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
     private final Path path;
-    private final Arena arena;
     private final GgufMetadata metadata;
-    private final Map<String, Tensor> tensors;
     private final ModelConfig config;
 
     private GgufCheckpoint(Path path, Arena arena, GgufReader.Header header) {
+        super(path, arena, rename(header.tensors()));
         this.path = path;
-        this.arena = arena;
-        this.metadata = header.metadata();
-        this.tensors = rename(header.tensors());
-        this.config = readConfig();
+        metadata = header.metadata();
+        config = readConfig();
     }
 
     /**
@@ -157,35 +154,5 @@ public final class GgufCheckpoint implements Checkpoint {
     @Override
     public ModelConfig config() {
         return config;
-    }
-
-    @Override
-    public Optional<Tensor> find(String name) {
-        return Optional.ofNullable(tensors.get(name));
-    }
-
-    @Override
-    public Tensor tensor(String name) {
-        return find(name).orElseThrow(() -> new IllegalArgumentException(path + " has no tensor '" + name + "'"));
-    }
-
-    @Override
-    public Set<String> tensorNames() {
-        return Set.copyOf(tensors.keySet());
-    }
-
-    @Override
-    public String fingerprint() {
-        return Fingerprint.of(config, tensors);
-    }
-
-    @Override
-    public long weightBytes() {
-        return tensors.values().stream().mapToLong(t -> t.data().byteSize()).sum();
-    }
-
-    @Override
-    public void close() {
-        arena.close();
     }
 }

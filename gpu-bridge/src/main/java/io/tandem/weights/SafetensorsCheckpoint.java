@@ -15,7 +15,6 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 
@@ -23,21 +22,16 @@ import java.util.TreeSet;
  * A folder in Hugging Face's layout: {@code config.json} and either {@code model.safetensors} or the shards named by {@code
  * model.safetensors.index.json}, all mapped. Each length is checked against the file before it is used.
  */
-public final class SafetensorsCheckpoint implements Checkpoint {
+public final class SafetensorsCheckpoint extends MappedCheckpoint {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final long MAX_HEADER_BYTES = 100L << 20;
     private static final ValueLayout.OfLong U64 = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
-    private final Path folder;
-    private final Arena arena;
-    private final Map<String, Tensor> tensors;
     private final ModelConfig config;
 
     private SafetensorsCheckpoint(Path folder, Arena arena) throws IOException {
-        this.folder = folder;
-        this.arena = arena;
-        this.tensors = readShards();
-        this.config = HuggingFaceConfig.read(
+        super(folder, arena, readShards(folder, arena));
+        config = HuggingFaceConfig.read(
                 folder.resolve("config.json"), find("lm_head.weight").isEmpty());
     }
 
@@ -56,19 +50,19 @@ public final class SafetensorsCheckpoint implements Checkpoint {
         }
     }
 
-    private Map<String, Tensor> readShards() throws IOException {
+    private static Map<String, Tensor> readShards(Path folder, Arena arena) throws IOException {
         Map<String, Tensor> all = new LinkedHashMap<>();
-        for (String shard : shardNames()) {
+        for (String shard : shardNames(folder)) {
             Path file = folder.resolve(shard);
             if (!file.normalize().startsWith(folder.normalize())) {
                 throw new IllegalArgumentException(folder + ": the index names '" + shard + "' outside the folder");
             }
-            readShard(file, all);
+            readShard(file, arena, all);
         }
         return all;
     }
 
-    private Set<String> shardNames() throws IOException {
+    private static Set<String> shardNames(Path folder) throws IOException {
         Path index = folder.resolve("model.safetensors.index.json");
         if (!Files.exists(index)) {
             return Set.of("model.safetensors");
@@ -81,7 +75,7 @@ public final class SafetensorsCheckpoint implements Checkpoint {
         return names;
     }
 
-    private void readShard(Path file, Map<String, Tensor> into) throws IOException {
+    private static void readShard(Path file, Arena arena, Map<String, Tensor> into) throws IOException {
         try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
             MemorySegment mapped = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
             long headerBytes = mapped.byteSize() < 8 ? -1 : mapped.get(U64, 0);
@@ -131,35 +125,5 @@ public final class SafetensorsCheckpoint implements Checkpoint {
     @Override
     public ModelConfig config() {
         return config;
-    }
-
-    @Override
-    public Optional<Tensor> find(String name) {
-        return Optional.ofNullable(tensors.get(name));
-    }
-
-    @Override
-    public Tensor tensor(String name) {
-        return find(name).orElseThrow(() -> new IllegalArgumentException(folder + " has no tensor '" + name + "'"));
-    }
-
-    @Override
-    public Set<String> tensorNames() {
-        return Set.copyOf(tensors.keySet());
-    }
-
-    @Override
-    public String fingerprint() {
-        return Fingerprint.of(config, tensors);
-    }
-
-    @Override
-    public long weightBytes() {
-        return tensors.values().stream().mapToLong(t -> t.data().byteSize()).sum();
-    }
-
-    @Override
-    public void close() {
-        arena.close();
     }
 }
