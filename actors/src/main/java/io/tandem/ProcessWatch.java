@@ -15,8 +15,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import org.apache.pekko.actor.CoordinatedShutdown;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.javadsl.ActorContext;
+import org.apache.pekko.actor.typed.javadsl.Adapter;
 
 /**
  * One node's part in the watch over processes: where requests are owned, the workers' processes; where GPUs are, those of the
@@ -66,7 +68,11 @@ final class ProcessWatch implements AutoCloseable {
                         settings,
                         roles -> node.serves() && hasGpus(roles)
                                 || !node.gpus().isEmpty() && NodeSettings.serves(roles, hasGpus(roles)),
-                        new News(node, registry, workers)),
+                        new News(
+                                node,
+                                registry,
+                                workers,
+                                CoordinatedShutdown.get(Adapter.toClassic(context.getSystem())))),
                 "lifelines"));
     }
 
@@ -89,8 +95,14 @@ final class ProcessWatch implements AutoCloseable {
         private final NodeSettings node;
         private final ActorRef<RegistryMessage> registry;
         private final WorkerShards workers;
+        private final CoordinatedShutdown shutdown;
 
-        News(NodeSettings node, ActorRef<RegistryMessage> registry, WorkerShards workers) {
+        News(
+                NodeSettings node,
+                ActorRef<RegistryMessage> registry,
+                WorkerShards workers,
+                CoordinatedShutdown shutdown) {
+            this.shutdown = shutdown;
             this.node = node;
             this.registry = registry;
             this.workers = workers;
@@ -99,7 +111,11 @@ final class ProcessWatch implements AutoCloseable {
         @Override
         public void gone(String dead, String why) {
             registry.tell(new WorkerRegistry.ProcessGone(dead, why));
-            node.gpus().keySet().forEach(gpu -> workers.worker(gpu).tell(new WorkEvent.NodeGone(dead)));
+            // A node that stops may have handed its shards over: the message would wait for one, and the node's end
+            // with it.
+            if (shutdown.getShutdownReason().isEmpty()) {
+                node.gpus().keySet().forEach(gpu -> workers.worker(gpu).tell(new WorkEvent.NodeGone(dead)));
+            }
         }
 
         @Override
