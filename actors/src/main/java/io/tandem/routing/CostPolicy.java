@@ -10,7 +10,7 @@ import java.util.function.BiPredicate;
 /**
  * One decision for prefill GPU, decode GPU and "don't split", by predicted time. A plan costs its predicted TTFT, plus the GPU
  * time its prompt takes from others (so cached prefixes count), plus the delay of every decode beside the prompt, plus a
- * steep penalty for TTFT near or beyond the target.
+ * steep penalty for what is near or beyond a target, be it TTFT or, over an expected output, ITL.
  *
  * <p>A prompt that would push decodes beside it over their ITL target counts their delay {@code latePenalty} times. The plan's
  * predicted ITL is the worst of those it touches, so a caller that refuses requests beyond their targets protects both.
@@ -132,20 +132,24 @@ public final class CostPolicy {
         double end = at.prefillEndNanos(uncached, nowNanos);
         double work = Math.max(0, end - wait);
         boolean split = !decode.load().gpuId().equals(at.gpuId());
-        double ownItl = itl(request, decode.load(), 1, expectedContext(request), 0, nowNanos);
-        double ttft = Math.max(0, end) + roomWait(request, decode);
+        double ownItl = cautiousItl(request, decode, 1, expectedContext(request), 0, nowNanos);
+        double ttft = readyNanos(wait, work, split, roomWait(request, decode));
         if (split && settings.firstTokenFromDecode()) {
             ttft += decode.transferNanos() + ownItl;
         }
         int beside = at.decodes();
         double interference = work * beside;
-        double besideItl = beside == 0 ? 0 : itl(request, at, 0, 0, uncached, nowNanos);
+        double besideItl = beside == 0 ? 0 : cautiousItl(request, prefill, 0, 0, uncached, nowNanos);
+        double predictedItl = Math.max(ownItl, besideItl);
         double harm = besideItl > request.itlTargetNanos() ? settings.latePenalty() : 1;
         double late = Math.max(0, ttft - settings.ttftHeadroom() * request.ttftTargetNanos());
+        double slow =
+                expectedOutputTokens * Math.max(0, predictedItl - settings.itlHeadroomMax() * request.itlTargetNanos());
         double cost = ttft
                 + settings.workWeight() * work
                 + settings.interferenceWeight() * harm * interference
                 + (settings.latePenalty() - 1) * late
+                + (settings.latePenalty() - 1) * slow
                 + (split ? decode.transferNanos() : 0);
         return new RoutingDecision.Plan(
                 at.gpuId(),
@@ -153,11 +157,17 @@ public final class CostPolicy {
                 prefill.cachedTokens(),
                 uncached,
                 ttft,
-                Math.max(ownItl, besideItl),
+                predictedItl,
                 work,
                 interference,
                 late,
                 cost);
+    }
+
+    /** When the prompt is computed and has room where it decodes: elsewhere room gets free meanwhile, here it comes first. */
+    private static double readyNanos(double wait, double work, boolean split, double roomWait) {
+        double end = Math.max(0, wait + work);
+        return split ? Math.max(end, roomWait) : Math.max(end, roomWait + work);
     }
 
     /**
@@ -165,11 +175,41 @@ public final class CostPolicy {
      * spread over the time of an expected output, if that is more.
      */
     private double itl(
-            Request request, WorkerLoad load, int more, double moreContext, int morePromptTokens, long nowNanos) {
+            Request request, Candidate c, int more, double moreContext, int morePromptTokens, long nowNanos) {
+        WorkerLoad load = c.load();
         double window = expectedOutputTokens * (double) request.itlTargetNanos();
         double coming = load.steps().prefillNanos(load.backlogTokens() + morePromptTokens) / window;
         double share = Math.min(0.95, Math.max(load.promptShare(nowNanos), coming));
-        return load.decodeStepNanos(more, moreContext) / (1 - share);
+        return stepNanos(c, more, moreContext) / (1 - share);
+    }
+
+    /** The same for a decode that has worse luck than most: how many prompts of this size come beside it is chance. */
+    private double cautiousItl(
+            Request request, Candidate c, int more, double moreContext, int morePromptTokens, long nowNanos) {
+        double mean = itl(request, c, more, moreContext, morePromptTokens, nowNanos);
+        if (mean <= 0) {
+            return 0;
+        }
+        StepTimeModel steps = c.load().steps();
+        double chunk = steps.prefillNanos(Math.min(steps.maxBatchTokens(), request.promptTokens()));
+        double share = Math.max(0, 1 - stepNanos(c, more, moreContext) / mean);
+        return mean * (1 + Math.sqrt(share * chunk / Math.max(1, expectedOutputTokens * mean)));
+    }
+
+    /** A step of a worker's decodes and {@code more}. */
+    private static double stepNanos(Candidate c, int more, double moreContext) {
+        double context = runningShare(c) * c.load().contextTokens();
+        return c.load().steps().decodeNanos(runningDecodes(c) + more, context + moreContext);
+    }
+
+    private static int runningDecodes(Candidate c) {
+        return (int) Math.rint(runningShare(c) * c.load().decodes());
+    }
+
+    /** Of what is booked. What is booked beyond the room waits for it and is in no step. */
+    private static double runningShare(Candidate c) {
+        double booked = c.load().contextTokens();
+        return c.freeTokens() >= 0 || booked <= 0 ? 1 : Math.max(0, booked + c.freeTokens()) / booked;
     }
 
     private double expectedContext(Request request) {
@@ -178,13 +218,14 @@ public final class CostPolicy {
 
     /**
      * Where the output goes: the fastest of the DECODE GPUs, which have nothing better to do; else the fullest of the others
-     * that stays within the ITL headroom and has room; else the one with the least ITL. Null if none may decode.
+     * that stays within the ITL headroom and has room; else, of those within the ITL target, the one with room soonest; else
+     * the one with the least ITL. Null if none may decode.
      */
     private Candidate decodeChoice(Request request, List<Candidate> candidates, long nowNanos) {
         double limit = headroom(request, candidates) * request.itlTargetNanos();
         Candidate dedicated = null;
         Candidate fullest = null;
-        Candidate fastest = null;
+        Candidate last = null;
         for (Candidate c : candidates) {
             if (c.role() == EngineRole.PREFILL) {
                 continue;
@@ -195,11 +236,21 @@ public final class CostPolicy {
             } else if (fits(request, c, limit, nowNanos) && (fullest == null || fuller(request, c, fullest))) {
                 fullest = c;
             }
-            if (fastest == null || faster(request, c, fastest, nowNanos)) {
-                fastest = c;
+            if (last == null || sooner(request, c, last, nowNanos)) {
+                last = c;
             }
         }
-        return dedicated != null ? dedicated : fullest != null ? fullest : fastest;
+        return dedicated != null ? dedicated : fullest != null ? fullest : last;
+    }
+
+    private boolean sooner(Request request, Candidate a, Candidate b, long nowNanos) {
+        double target = (double) request.itlTargetNanos();
+        boolean left = within(request, a, target, nowNanos);
+        if (left != within(request, b, target, nowNanos)) {
+            return left;
+        }
+        int byRoom = left ? Double.compare(roomWait(request, a), roomWait(request, b)) : 0;
+        return byRoom < 0 || byRoom == 0 && faster(request, a, b, nowNanos);
     }
 
     /** Decodes are spread while GPUs are idle, and packed as prompts queue. */
@@ -229,18 +280,24 @@ public final class CostPolicy {
         return c.freeTokens() >= request.promptTokens() + expectedOutputTokens;
     }
 
-    /** Until enough of a full GPU is free: what runs there goes in the time of an output, what waits there goes before. */
+    /**
+     * Until enough of a full GPU is free: what runs there goes in the time of an output, what waits there goes before.
+     * The mean of so many ends and twice their standard deviation, as if they came at random: of what is predicted by the mean, half
+     * would be late.
+     */
     private double roomWait(Request request, Candidate c) {
         double missing = request.promptTokens() - c.freeTokens();
         double running = c.load().contextTokens() + Math.min(0, c.freeTokens());
         if (missing <= 0 || running <= 0) {
             return 0;
         }
-        return missing / running * expectedOutputTokens * c.load().decodeStepNanos(0, 0);
+        double share = missing / running;
+        double ends = Math.max(1, share * runningDecodes(c));
+        return share * expectedOutputTokens * stepNanos(c, 0, 0) * (1 + 2 / Math.sqrt(ends));
     }
 
     private boolean within(Request request, Candidate c, double limit, long nowNanos) {
-        return itl(request, c.load(), 1, expectedContext(request), 0, nowNanos) <= limit;
+        return itl(request, c, 1, expectedContext(request), 0, nowNanos) <= limit;
     }
 
     private boolean fuller(Request request, Candidate a, Candidate b) {
@@ -251,8 +308,8 @@ public final class CostPolicy {
     }
 
     private boolean faster(Request request, Candidate a, Candidate b, long nowNanos) {
-        double left = itl(request, a.load(), 1, expectedContext(request), 0, nowNanos);
-        double right = itl(request, b.load(), 1, expectedContext(request), 0, nowNanos);
+        double left = itl(request, a, 1, expectedContext(request), 0, nowNanos);
+        double right = itl(request, b, 1, expectedContext(request), 0, nowNanos);
         return left < right
                 || left == right && tie(request, a.load().gpuId(), b.load().gpuId());
     }

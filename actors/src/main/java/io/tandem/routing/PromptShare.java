@@ -23,6 +23,12 @@ public final class PromptShare {
         return share * Math.exp(-Math.max(0, nowNanos - latestNanos) / MEMORY_NANOS);
     }
 
+    /** The worker has another role: what came to it in the old one says nothing of what will. */
+    public void roleChanged(long nowNanos) {
+        share = 0;
+        latestNanos = nowNanos;
+    }
+
     /** Takes over what the worker itself has measured. */
     void adopt(double measured, long nowNanos) {
         share = measured;

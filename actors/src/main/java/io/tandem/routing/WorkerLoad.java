@@ -147,6 +147,11 @@ public final class WorkerLoad {
         return promptShare.share(nowNanos);
     }
 
+    /** Its role is another from now on. */
+    public void roleChanged(long nowNanos) {
+        promptShare.roleChanged(nowNanos);
+    }
+
     /** The worker's own measure of it, for a router that does not see its steps. */
     public void promptShareReported(double share, long nowNanos) {
         promptShare.adopt(share, nowNanos);

@@ -76,7 +76,9 @@ final class SupervisedRoles implements RoleController {
         var outcome = policy.decide(state, workers, demand, nowNanos);
         state = outcome.state();
         for (RebalancePolicy.Flip flip : outcome.flips()) {
-            roles.flip(worker(workers, flip.gpuId()), flip.to(), nowNanos);
+            int worker = worker(workers, flip.gpuId());
+            roles.flip(worker, flip.to(), nowNanos);
+            placement.load(worker).roleChanged(nowNanos);
         }
     }
 

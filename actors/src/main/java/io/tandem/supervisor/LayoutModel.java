@@ -13,9 +13,11 @@ import java.util.function.ToDoubleFunction;
  * grow beyond saturation, so that overloaded layouts compare as well.
  *
  * <p>Prompts: a queue with as many servers as prefill GPUs (M/G/c by Sakasegawa's approximation, 1977), or the prompts that wait
- * now if that is more. Decodes: the batch follows from Little's law, {@code batch = tokens/s x step time}, or is the one that runs
- * now if that is more. A MIXED worker's steps carry both: its decodes wait while chunks are computed, and the other way round. Prompts
- * fill a prefill GPU's steps; on a MIXED one, where decodes may not wait for company, each pays a step's fixed cost alone.
+ * now if that is more, grown by what comes beyond what they compute for as long as a layout is kept: many short prompts wait little
+ * one behind the other, and still for ever longer when they are too many. Decodes: the batch follows from Little's law,
+ * {@code batch = tokens/s x step time}, or is the one that runs now if that is more. A MIXED worker's steps carry both: its decodes
+ * wait while chunks are computed, and the other way round. Prompts fill a prefill GPU's steps; on a MIXED one, where decodes may not
+ * wait for company, each pays a step's fixed cost alone.
  */
 final class LayoutModel {
     private static final double TAIL = 2.3; // e^-2.3 = 0.1: the wait that one request in ten exceeds
@@ -82,22 +84,24 @@ final class LayoutModel {
     private final double backlogNanos;
     private final double decodesNow;
     private final double targetItlNanos;
+    private final double horizonNanos;
 
     LayoutModel(Demand demand, List<WorkerView> workers, RebalanceSettings settings) {
         requestsPerNano = demand.requestsPerSecond() / 1e9;
+        horizonNanos = (double) settings.minDwell().toNanos();
         double context = Math.max(1, demand.meanContextTokens());
         targetItlNanos = (double) settings.itlTarget().toNanos();
         double longTokens = demand.uncached().quantile(0.9);
-        List<WorkerView> prompters = thatKnow(workers, StepTimeModel::prefillLearned);
-        List<WorkerView> decoders = thatKnow(workers, StepTimeModel::decodeLearned);
-        double tokenNanos = mean(prompters, LayoutModel::tokenNanos);
-        double longNanos = mean(prompters, w -> w.steps().prefillNanos(longTokens));
-        double slope = mean(decoders, w -> slope(w, context, targetItlNanos));
-        double one =
-                mean(decoders, w -> Math.max(0, w.steps().decodeNanos(1, context) - slope(w, context, targetItlNanos)));
+        List<WorkerView> prompters = thatKnow(workers, StepTimeModel::prefillLearned, EngineRole.DECODE);
+        List<WorkerView> decoders = thatKnow(workers, StepTimeModel::decodeLearned, EngineRole.PREFILL);
+        double tokenNanos = median(prompters, LayoutModel::tokenNanos);
+        double longNanos = median(prompters, w -> w.steps().prefillNanos(longTokens));
+        double slope = median(decoders, w -> slope(w, context, targetItlNanos));
+        double one = median(
+                decoders, w -> Math.max(0, w.steps().decodeNanos(1, context) - slope(w, context, targetItlNanos)));
         promptNanos = demand.uncached().mean() * tokenNanos;
         double mean = demand.uncached().mean();
-        loneNanos = Math.max(promptNanos, mean(prompters, w -> w.steps().prefillNanos(mean)));
+        loneNanos = Math.max(promptNanos, median(prompters, w -> w.steps().prefillNanos(mean)));
         variation = demand.uncached().squaredVariation();
         longPromptNanos = longNanos;
         longPromptSteps = mean(workers, w -> w.steps().steps(longTokens));
@@ -113,17 +117,25 @@ final class LayoutModel {
     }
 
     /**
-     * The workers whose own times are measured: one that never had the role has but a prior, which may be several times off and would
-     * make every layout look as if it missed its targets. All, when none has.
+     * The workers whose own times are measured, those first that do not have the other role: one that never did the work has but a
+     * prior, and one that did a little of it beside the other a curve through a few small samples, which may be many times off at a
+     * full step. All, when none has measured. Of these the median counts, since one that has only begun is still off.
      */
-    private static List<WorkerView> thatKnow(List<WorkerView> workers, Predicate<StepTimeModel> learned) {
+    private static List<WorkerView> thatKnow(
+            List<WorkerView> workers, Predicate<StepTimeModel> learned, EngineRole other) {
         List<WorkerView> know =
                 workers.stream().filter(w -> learned.test(w.steps())).toList();
-        return know.isEmpty() ? workers : know;
+        List<WorkerView> daily = know.stream().filter(w -> w.role() != other).toList();
+        return !daily.isEmpty() ? daily : !know.isEmpty() ? know : workers;
     }
 
     private static double mean(List<WorkerView> workers, ToDoubleFunction<WorkerView> of) {
         return sum(workers, of) / Math.max(1, workers.size());
+    }
+
+    private static double median(List<WorkerView> workers, ToDoubleFunction<WorkerView> of) {
+        double[] sorted = workers.stream().mapToDouble(of).sorted().toArray();
+        return (sorted[(sorted.length - 1) / 2] + sorted[sorted.length / 2]) / 2;
     }
 
     private static double sum(List<WorkerView> workers, ToDoubleFunction<WorkerView> of) {
@@ -243,8 +255,8 @@ final class LayoutModel {
         double rho = utilisation(servers, share, nanosEach) * stretch;
         double queue = Math.pow(Math.min(rho, 1), Math.sqrt(2.0 * (servers + 1)) - 1) / servers * inverse(1 - rho);
         double wait = queue * nanosEach * stretch * (1 + variation) / 2;
-        double waitNow = share * backlogNanos / servers * stretch;
-        return (Math.max(TAIL * wait, waitNow) + slowed) / ttftSlackNanos;
+        double waitThen = share * backlogNanos / servers * stretch + Math.max(0, rho - 1) * horizonNanos;
+        return (Math.max(TAIL * wait, waitThen) + slowed) / ttftSlackNanos;
     }
 
     /** Step time by Little's law; {@code busy} is the share of time that goes to prompts. */

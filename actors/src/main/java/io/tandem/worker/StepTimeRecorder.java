@@ -44,6 +44,13 @@ public final class StepTimeRecorder {
         }
     }
 
+    /** The worker has another role from now on. */
+    public void roleChanged(long nowNanos) {
+        synchronized (share) {
+            share.roleChanged(nowNanos);
+        }
+    }
+
     public StepTimes learned() {
         return learned;
     }

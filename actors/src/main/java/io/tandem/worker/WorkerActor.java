@@ -382,6 +382,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         if (before != m.role()) {
             previousRole = before;
             roleSinceNanos = now;
+            times.roleChanged(now);
         }
         book.onRole(m.role(), m.moveWork(), now);
         roleAwaited.add(new RoleAwaited(m.role(), now, m.replyTo()));

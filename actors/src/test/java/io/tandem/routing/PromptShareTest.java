@@ -38,6 +38,15 @@ class PromptShareTest {
     }
 
     @Test
+    void shouldForgetWhatItWasInAnotherRole() {
+        steps(1000, STEP);
+        share.roleChanged(now);
+        assertEquals(0, share.share(now));
+        steps(1000, 0.3 * STEP);
+        assertEquals(0.3, share.share(now), 1e-4);
+    }
+
+    @Test
     void shouldTakePromptsThatCostNothingForNone() {
         steps(10, -1e9);
         assertEquals(0, share.share(now));

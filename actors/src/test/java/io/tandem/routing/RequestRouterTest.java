@@ -405,7 +405,8 @@ class RequestRouterTest {
                 r.maxTokens(),
                 r.stats(),
                 new WorkerFacts(512, 64, 16, 16_384, 0, MEASURED, 0.5)));
-        assertEquals(2 * idle, route(100).decision().plan().predictedItlNanos(), 1e3, "half its time goes to prompts");
+        double busy = route(100).decision().plan().predictedItlNanos();
+        assertTrue(busy >= 2 * idle && busy < 2.1 * idle, "half its time goes to prompts, and chance: " + busy);
     }
 
     @Test

@@ -151,6 +151,61 @@ class RebalancePolicyTest {
         assertTrue(outcome.verdict().promptStrain() < 0.3, outcome.verdict().toString());
     }
 
+    /** 16 workers of each role that take 6 ms + 20 us a prompt token, and decode at 6 ms + 50 ns a token of context. */
+    private static List<WorkerView> thirtyTwo(int prefill, int decodesEach, StepTimeModel odd) {
+        StepTimeModel steps = new StepTimeModel(8192, 6e6, 20e3, 20);
+        steps.adopt(new StepTimes(new double[] {6e6, 0, 50, 0}, new double[] {6e6, 20e3, 0, 0}, 100, 100), 8192);
+        List<WorkerView> views = new ArrayList<>();
+        for (int i = 0; i < 32; i++) {
+            EngineRole role = i < prefill ? PREFILL : DECODE;
+            int decodes = role == DECODE ? decodesEach : 0;
+            StepTimeModel own = odd != null && i == 31 ? odd : steps;
+            views.add(new WorkerView("gpu-" + i, true, role, role, 0, own, 0, decodes, 1_000_000));
+        }
+        return views;
+    }
+
+    /** 750 requests/s of 1,200 prompt tokens, which take 18.6 GPUs of {@link #thirtyTwo}. */
+    private static Demand shortPrompts(int outputTokens) {
+        DemandWindow window = new DemandWindow(20 * RoleCluster.SECOND);
+        for (int i = 0; i < 15_000; i++) {
+            window.arrived(1_200, i * RoleCluster.SECOND / 750);
+            window.finished(1_200, outputTokens, i * RoleCluster.SECOND / 750);
+        }
+        return window.demand(20 * RoleCluster.SECOND);
+    }
+
+    private static RebalancePolicy.Outcome decide(List<WorkerView> views, int outputTokens) {
+        return new RebalancePolicy(RoleCluster.settings())
+                .decide(RebalancePolicy.State.START, views, shortPrompts(outputTokens), 20 * RoleCluster.SECOND);
+    }
+
+    @Test
+    void shouldSeeThatShortPromptsAreTooManyBeforeTheyQueue() {
+        // Each waits little behind the one before it, and the queue grows by a seventh of a second each second.
+        RebalancePolicy.Verdict verdict = decide(thirtyTwo(16, 60, null), 200).verdict();
+        assertTrue(verdict.promptStrain() > 0.7, verdict.toString());
+        assertTrue(verdict.wanted().matches("(1[89]|2[0-3])P.*"), verdict.toString());
+    }
+
+    @Test
+    void shouldNotGiveUpPrefillGpusThatAreNeededForDecodesThatAreNotShort() {
+        RebalancePolicy.Verdict verdict = decide(thirtyTwo(19, 170, null), 180).verdict();
+        assertTrue(verdict.promptStrain() < 0.3, verdict.toString());
+        assertTrue(verdict.decodeStrain() > 0.6 && verdict.decodeStrain() < 1, verdict.toString());
+        assertEquals("19P13D", verdict.wanted(), verdict.toString());
+    }
+
+    @Test
+    void shouldAskThoseThatComputePromptsWhatAPromptCosts() {
+        // A few tiny prompts beside decodes, and a curve through them that leaves the world at a full step.
+        StepTimeModel odd = new StepTimeModel(8192, 6e6, 20e3, 20);
+        odd.adopt(new StepTimes(new double[] {6e6, 0, 50, 0}, new double[] {6e6, 20e3, 1e3, 0}, 100, 8), 8192);
+        RebalancePolicy.Verdict with = decide(thirtyTwo(20, 60, odd), 200).verdict();
+        RebalancePolicy.Verdict without = decide(thirtyTwo(20, 60, null), 200).verdict();
+        assertEquals(without.promptStrain(), with.promptStrain(), 1e-9);
+    }
+
     @Test
     void shouldNotBelieveACurveFarBeyondWhatItWasFittedTo() {
         // 6 ms + 50 ns a token of context, bending down: at its largest with a full pool, and below zero far beyond.

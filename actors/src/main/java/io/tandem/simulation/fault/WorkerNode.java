@@ -283,6 +283,7 @@ final class WorkerNode extends SimulatedNode {
             previousRole = role;
             role = m.role();
             roleSinceNanos = world.time.nowNanos();
+            times.roleChanged(roleSinceNanos);
         }
         book.onRole(m.role(), m.moveWork(), world.time.nowNanos());
         roleAwaited.add(m);
