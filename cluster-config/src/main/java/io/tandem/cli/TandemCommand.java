@@ -67,6 +67,18 @@ public final class TandemCommand {
     }
 
     public static void main(String[] args) {
+        int code;
+        try {
+            code = run(args);
+        } catch (Error | RuntimeException e) {
+            // Threads that were started by then would keep the process.
+            e.printStackTrace();
+            code = 1;
+        }
+        System.exit(code);
+    }
+
+    private static int run(String[] args) {
         CommandLine command = commandLine(args);
         command.setCaseInsensitiveEnumValuesAllowed(true);
         command.setExecutionExceptionHandler((e, line, parsed) -> {
@@ -77,7 +89,7 @@ public final class TandemCommand {
             }
             return cause instanceof IllegalArgumentException ? 2 : cause instanceof IOException ? UNAVAILABLE : 1;
         });
-        System.exit(args.length == 0 ? command.execute("--help") : command.execute(args));
+        return args.length == 0 ? command.execute("--help") : command.execute(args);
     }
 
     /** Where a running node is. */
