@@ -411,7 +411,8 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
                 launch.session(),
                 avoid,
                 Math.min(c.ttftTargetNanos(), routing.ttftTarget().toNanos()),
-                Math.min(c.itlTargetNanos(), routing.itlTarget().toNanos()));
+                Math.min(c.itlTargetNanos(), routing.itlTarget().toNanos()),
+                c.itlTargetNanos());
     }
 
     @Override

@@ -10,7 +10,7 @@ import java.util.function.BiPredicate;
 /**
  * One decision for prefill GPU, decode GPU and "don't split", by predicted time. A plan costs its predicted TTFT, plus the GPU
  * time its prompt takes from others (so cached prefixes count), plus the delay of every decode beside the prompt, plus a
- * steep penalty for what is near or beyond a target, be it TTFT or, over an expected output, ITL.
+ * steep penalty for TTFT near or beyond its target and, over an expected output, for ITL near or beyond what its class allows.
  *
  * <p>A prompt that would push decodes beside it over their ITL target counts their delay {@code latePenalty} times. The plan's
  * predicted ITL is the worst of those it touches, so a caller that refuses requests beyond their targets protects both.
@@ -54,10 +54,16 @@ public final class CostPolicy {
      *
      * @param id its number, for bookings and ties
      * @param promptTokens all of them
-     * @param ttftTargetNanos of its class
-     * @param itlTargetNanos of its class
+     * @param ttftTargetNanos that it should have
+     * @param itlTargetNanos that it should have
+     * @param itlLimitNanos of its class: beyond it the request has failed
      */
-    public record Request(long id, int promptTokens, long ttftTargetNanos, long itlTargetNanos) {}
+    public record Request(long id, int promptTokens, long ttftTargetNanos, long itlTargetNanos, long itlLimitNanos) {
+        /** Of a class that promises what it should have. */
+        public Request(long id, int promptTokens, long ttftTargetNanos, long itlTargetNanos) {
+            this(id, promptTokens, ttftTargetNanos, itlTargetNanos, itlTargetNanos);
+        }
+    }
 
     /**
      * A GPU that may serve it.
@@ -144,7 +150,7 @@ public final class CostPolicy {
         double harm = besideItl > request.itlTargetNanos() ? settings.latePenalty() : 1;
         double late = Math.max(0, ttft - settings.ttftHeadroom() * request.ttftTargetNanos());
         double slow =
-                expectedOutputTokens * Math.max(0, predictedItl - settings.itlHeadroomMax() * request.itlTargetNanos());
+                expectedOutputTokens * Math.max(0, predictedItl - settings.itlHeadroomMax() * request.itlLimitNanos());
         double cost = ttft
                 + settings.workWeight() * work
                 + settings.interferenceWeight() * harm * interference

@@ -198,8 +198,8 @@ public final class RequestRouter {
         if (able.isEmpty()) {
             return Optional.empty();
         }
-        CostPolicy.Request request =
-                new CostPolicy.Request(query.id(), query.tokens(), query.ttftTargetNanos(), query.itlTargetNanos());
+        CostPolicy.Request request = new CostPolicy.Request(
+                query.id(), query.tokens(), query.ttftTargetNanos(), query.itlTargetNanos(), query.itlLimitNanos());
         Optional<RoutingDecision> decision = settings.policy() == RoutingSettings.Policy.LEAST_LOADED
                 ? byLoad(query, depths, request, able, nowNanos)
                 : byCost(query, depths, request, able, nowNanos);

@@ -12,7 +12,8 @@ import java.util.Set;
  * @param session requests of one session prefer one worker; empty = none
  * @param avoid GPUs that refused or failed it; used only when there is no other
  * @param ttftTargetNanos time to first token it should have
- * @param itlTargetNanos time between its tokens
+ * @param itlTargetNanos time between its tokens it should have
+ * @param itlLimitNanos beyond it the request counts as failed by its class; not below the target
  */
 public record RouteQuery(
         long id,
@@ -22,4 +23,5 @@ public record RouteQuery(
         String session,
         Set<String> avoid,
         long ttftTargetNanos,
-        long itlTargetNanos) {}
+        long itlTargetNanos,
+        long itlLimitNanos) {}

@@ -333,6 +333,22 @@ class CostPolicyTest {
                 "what it had to do in its old role says nothing of the new one");
     }
 
+    @Test
+    void shouldGoWhereThePrefixIsUnlessTheItlThereFailsTheClass() {
+        List<Candidate> two = List.of(worker("home", EngineRole.MIXED, 3_000), worker("other", EngineRole.MIXED, 0));
+        find("home").promptShareReported(0.95, 0);
+        double itl = policy.decide(request(1, 4_000), two.subList(0, 1), 0)
+                .orElseThrow()
+                .plan()
+                .predictedItlNanos();
+        assertTrue(itl > ITL, "the prompts of late let it be feared");
+        CostPolicy.Request wide = new CostPolicy.Request(1, 4_000, TTFT, ITL, 20 * ITL);
+        assertEquals("home", policy.decide(wide, two, 0).orElseThrow().plan().prefillGpu());
+        assertEquals(
+                "other",
+                policy.decide(request(1, 4_000), two, 0).orElseThrow().plan().prefillGpu());
+    }
+
     private double wait(WorkerLoad load, long freeTokens) {
         return policy.decide(request(1, 4000), List.of(new Candidate(load, EngineRole.MIXED, 0, 0, freeTokens)), 0)
                 .orElseThrow()

@@ -82,7 +82,8 @@ class RequestRouterTest {
     }
 
     private RouteQuery query(int tokens, String session, Set<String> avoid) {
-        return new RouteQuery(++lastId, "f", tokens, PromptKeys.NONE, session, avoid, 2_000_000_000L, 50_000_000L);
+        return new RouteQuery(
+                ++lastId, "f", tokens, PromptKeys.NONE, session, avoid, 2_000_000_000L, 50_000_000L, 50_000_000L);
     }
 
     private Routed route(int tokens) {
@@ -233,7 +234,7 @@ class RequestRouterTest {
         long[] words = {1L << 62 | 2L << 32, 0, keys.hashes()[0], keys.hashes()[1]};
         feed.onWorkers(directory.entries(), now);
         feed.onSnapshot(new BlockFeedMessage.Snapshot("b", 1, 0, 0, 1, words), now);
-        RouteQuery query = new RouteQuery(1, "f", 2001, keys, "", Set.of(), 2_000_000_000L, 50_000_000L);
+        RouteQuery query = new RouteQuery(1, "f", 2001, keys, "", Set.of(), 2_000_000_000L, 50_000_000L, 50_000_000L);
         Routed first = router.route(query, now).orElseThrow();
         assertEquals("b", first.route().prefillGpu());
         assertEquals(32, first.decision().plan().cachedTokens());

@@ -245,6 +245,7 @@ final class ApiNode extends SimulatedNode {
                 "",
                 avoid,
                 routing.ttftTarget().toNanos(),
+                routing.itlTarget().toNanos(),
                 routing.itlTarget().toNanos());
     }
 
