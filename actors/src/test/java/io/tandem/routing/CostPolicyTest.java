@@ -335,7 +335,7 @@ class CostPolicyTest {
 
     @Test
     void shouldGoWhereThePrefixIsUnlessTheItlThereFailsTheClass() {
-        List<Candidate> two = List.of(worker("home", EngineRole.MIXED, 3_000), worker("other", EngineRole.MIXED, 0));
+        List<Candidate> two = List.of(worker("home", EngineRole.DECODE, 3_000), worker("other", EngineRole.DECODE, 0));
         find("home").promptShareReported(0.95, 0);
         double itl = policy.decide(request(1, 4_000), two.subList(0, 1), 0)
                 .orElseThrow()
