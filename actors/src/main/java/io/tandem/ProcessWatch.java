@@ -15,10 +15,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import org.apache.pekko.actor.CoordinatedShutdown;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.javadsl.ActorContext;
-import org.apache.pekko.actor.typed.javadsl.Adapter;
 
 /**
  * One node's part in the watch over processes: where requests are owned, the workers' processes; where GPUs are, those of the
@@ -68,11 +66,7 @@ final class ProcessWatch implements AutoCloseable {
                         settings,
                         roles -> node.serves() && hasGpus(roles)
                                 || !node.gpus().isEmpty() && NodeSettings.serves(roles, hasGpus(roles)),
-                        new News(
-                                node,
-                                registry,
-                                workers,
-                                CoordinatedShutdown.get(Adapter.toClassic(context.getSystem())))),
+                        new News(node, registry, workers)),
                 "lifelines"));
     }
 
@@ -95,14 +89,8 @@ final class ProcessWatch implements AutoCloseable {
         private final NodeSettings node;
         private final ActorRef<RegistryMessage> registry;
         private final WorkerShards workers;
-        private final CoordinatedShutdown shutdown;
 
-        News(
-                NodeSettings node,
-                ActorRef<RegistryMessage> registry,
-                WorkerShards workers,
-                CoordinatedShutdown shutdown) {
-            this.shutdown = shutdown;
+        News(NodeSettings node, ActorRef<RegistryMessage> registry, WorkerShards workers) {
             this.node = node;
             this.registry = registry;
             this.workers = workers;
@@ -111,11 +99,7 @@ final class ProcessWatch implements AutoCloseable {
         @Override
         public void gone(String dead, String why) {
             registry.tell(new WorkerRegistry.ProcessGone(dead, why));
-            // A node that stops may have handed its shards over: the message would wait for one, and the node's end
-            // with it.
-            if (shutdown.getShutdownReason().isEmpty()) {
-                node.gpus().keySet().forEach(gpu -> workers.worker(gpu).tell(new WorkEvent.NodeGone(dead)));
-            }
+            workers.tellOwn(node.gpus().keySet(), new WorkEvent.NodeGone(dead));
         }
 
         @Override

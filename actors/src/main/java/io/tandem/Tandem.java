@@ -276,20 +276,12 @@ public final class Tandem implements AutoCloseable {
                 config, model, node.gpus(), backends, gpuId -> AeronTransport.start(TransferSettings.from(config)));
     }
 
-    /**
-     * An entity starts on its first message: the owner sends one now and then, which also revives it after a failure. Not while the
-     * node stops: for a shard that was handed over the message would wait, and the region's end with it.
-     */
+    /** An entity starts on its first message: the owner sends one now and then, which also revives it after a failure. */
     private static void keepAwake(ActorContext<Void> context, Config config, NodeSettings node, WorkerShards workers) {
         if (node.gpus().isEmpty()) {
             return;
         }
-        CoordinatedShutdown shutdown = CoordinatedShutdown.get(Adapter.toClassic(context.getSystem()));
-        Runnable wake = () -> {
-            if (shutdown.getShutdownReason().isEmpty()) {
-                node.gpus().keySet().forEach(id -> workers.worker(id).tell(new WorkerMessage.Wake()));
-            }
-        };
+        Runnable wake = () -> workers.tellOwn(node.gpus().keySet(), new WorkerMessage.Wake());
         Duration interval = WorkerSettings.from(config).wakeInterval();
         context.getSystem()
                 .scheduler()

@@ -3,6 +3,7 @@ package io.tandem.worker;
 import io.tandem.routing.Registries;
 import java.util.List;
 import java.util.Set;
+import org.apache.pekko.actor.CoordinatedShutdown;
 import org.apache.pekko.actor.typed.ActorSystem;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.RecipientRef;
@@ -26,6 +27,7 @@ public final class WorkerShards {
     private static final EntityTypeKey<WorkerMessage> TYPE = EntityTypeKey.create(WorkerMessage.class, "gpu");
 
     private final ClusterSharding sharding;
+    private final CoordinatedShutdown shutdown;
 
     /**
      * Starts the region (or its proxy, on a node without GPUs).
@@ -34,6 +36,7 @@ public final class WorkerShards {
      */
     public WorkerShards(ActorSystem<?> system, GpuHost host, Registries registries) {
         sharding = ClusterSharding.get(system);
+        shutdown = CoordinatedShutdown.get(Adapter.toClassic(system));
         sharding.init(Entity.of(TYPE, context -> behavior(context.getEntityId(), host, registries))
                 .withRole(WORKER_ROLE)
                 .withStopMessage(WorkerActor.stopMessage())
@@ -69,6 +72,16 @@ public final class WorkerShards {
     /** A worker, wherever it is. Messages to a GPU that nobody owns wait in a bounded buffer: ask the directory first. */
     public RecipientRef<WorkerMessage> worker(String gpuId) {
         return sharding.entityRefFor(TYPE, gpuId);
+    }
+
+    /**
+     * Tells workers of this node, unless it stops: a shard may be handed over by then, and a message that waits for one keeps the
+     * region, and the node, from ending.
+     */
+    public void tellOwn(Set<String> gpuIds, WorkerMessage message) {
+        if (shutdown.getShutdownReason().isEmpty()) {
+            gpuIds.forEach(id -> worker(id).tell(message));
+        }
     }
 
     private static final class ByGpu extends ShardingMessageExtractor<ShardingEnvelope<WorkerMessage>, WorkerMessage> {
