@@ -101,9 +101,16 @@ public record RoutingSettings(
 
     /** Step times before anything was measured. */
     public record Prior(Duration step, Duration promptToken, Duration contextToken) {
+        /** Of measured times: the same step takes now more, now less, by about this share. */
+        private static final double NOISE_SHARE = 0.2;
+
         public StepTimeModel newModel(int stepTokens) {
-            return new StepTimeModel(stepTokens, (double) step.toNanos(), (double) promptToken.toNanos(), (double)
-                    contextToken.toNanos());
+            return new StepTimeModel(
+                    stepTokens,
+                    (double) step.toNanos(),
+                    (double) promptToken.toNanos(),
+                    (double) contextToken.toNanos(),
+                    NOISE_SHARE);
         }
     }
 

@@ -12,7 +12,11 @@ public final class StepTimeModel {
     private static final double[] DECODE_TYPICAL = {1, 32, 1e5, 1e10};
     private static final double[] PREFILL_TYPICAL = {1, 4096, 1.6e7, 1.6e7};
 
+    /** Of measured steps: a prior for one device says little about another. */
+    private static final double DOUBT_OF_MEASURED = 32;
+
     private int maxBatchTokens;
+    private final double noiseShare;
     private final OnlineRegression decode;
     private final OnlineRegression prefill;
     private double fullChunkNanos = -1;
@@ -26,9 +30,26 @@ public final class StepTimeModel {
      * @param contextTokenNanos prior: a token of context that a decode reads
      */
     public StepTimeModel(int maxBatchTokens, double stepNanos, double promptTokenNanos, double contextTokenNanos) {
+        this(maxBatchTokens, stepNanos, promptTokenNanos, contextTokenNanos, 0);
+    }
+
+    /** @param noiseShare how far a step's time is off by chance, as a share of it; 0 = computed times, from 0 to below 1 */
+    public StepTimeModel(
+            int maxBatchTokens,
+            double stepNanos,
+            double promptTokenNanos,
+            double contextTokenNanos,
+            double noiseShare) {
+        if (!(noiseShare >= 0 && noiseShare < 1)) {
+            throw new IllegalArgumentException("noiseShare must be from 0 to below 1, not " + noiseShare);
+        }
         this.maxBatchTokens = maxBatchTokens;
-        decode = new OnlineRegression(new double[] {stepNanos, 0, contextTokenNanos, 0}, DECODE_TYPICAL, FORGETTING);
-        prefill = new OnlineRegression(new double[] {stepNanos, promptTokenNanos, 0, 0}, PREFILL_TYPICAL, FORGETTING);
+        this.noiseShare = noiseShare;
+        double doubt = noiseShare > 0 ? DOUBT_OF_MEASURED : 1;
+        double[] decodePrior = {stepNanos, 0, contextTokenNanos, 0};
+        double[] prefillPrior = {stepNanos, promptTokenNanos, 0, 0};
+        decode = new OnlineRegression(decodePrior, DECODE_TYPICAL, FORGETTING, doubt);
+        prefill = new OnlineRegression(prefillPrior, PREFILL_TYPICAL, FORGETTING, doubt);
     }
 
     public int maxBatchTokens() {
@@ -68,11 +89,12 @@ public final class StepTimeModel {
     public void observe(long newTokens, long prefixTokens, int decodes, long contextTokens, long durationNanos) {
         double nanos = (double) durationNanos;
         double context = (double) contextTokens;
+        double deviation = Math.max(1, noiseShare * nanos);
         if (newTokens == 0 && decodes > 0) {
-            decode.observe(nanos, decodeFeatures(decodes, context));
+            decode.observeNoisy(nanos, deviation, decodeFeatures(decodes, context));
         } else if (newTokens > 0) {
             double besideDecodes = nanos - decodeNanos(decodes, context);
-            prefill.observe(besideDecodes, prefillFeatures((double) newTokens, (double) prefixTokens));
+            prefill.observeNoisy(besideDecodes, deviation, prefillFeatures((double) newTokens, (double) prefixTokens));
             fullChunkNanos = -1;
         }
     }
