@@ -13,6 +13,7 @@ import java.time.Duration;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.CompletionStage;
+import java.util.function.Function;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.javadsl.AbstractBehavior;
@@ -173,7 +174,8 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
         answer(
                 m.gpuId(),
                 m.replyTo(),
-                ask(m.gpuId(), ref -> supervision.changeRole(m.gpuId(), m.role(), ref), ROLE_TIMEOUT));
+                ask(m.gpuId(), ref -> supervision.changeRole(m.gpuId(), m.role(), ref), ROLE_TIMEOUT),
+                done -> "");
         return this;
     }
 
@@ -186,7 +188,8 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
         answer(
                 m.gpuId(),
                 m.replyTo(),
-                ask(m.gpuId(), ref -> supervision.setDraining(m.gpuId(), m.draining(), ref), drainTimeout));
+                ask(m.gpuId(), ref -> supervision.setDraining(m.gpuId(), m.draining(), ref), drainTimeout),
+                done -> done.draining() == m.draining() ? "" : m.gpuId() + " was put back into routing meanwhile");
         return this;
     }
 
@@ -207,11 +210,15 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
                 getContext().getSystem().scheduler());
     }
 
+    /** @param error what of the worker's answer is not what was asked for; empty when all is */
     private static void answer(
-            String gpuId, ActorRef<SupervisorMessage.Outcome> replyTo, CompletionStage<WorkerMessage.Done> asked) {
+            String gpuId,
+            ActorRef<SupervisorMessage.Outcome> replyTo,
+            CompletionStage<WorkerMessage.Done> asked,
+            Function<WorkerMessage.Done, String> error) {
         asked.whenComplete((done, failure) -> replyTo.tell(
                 failure == null
-                        ? new SupervisorMessage.Outcome(gpuId, done.role(), "")
+                        ? new SupervisorMessage.Outcome(gpuId, done.role(), error.apply(done))
                         : new SupervisorMessage.Outcome(
                                 gpuId, EngineRole.MIXED, "no answer from " + gpuId + " in time: it is still busy")));
     }

@@ -20,11 +20,8 @@ import io.tandem.transfer.BlockTransport;
 import io.tandem.transfer.TransferSettings;
 import java.io.IOException;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.function.BooleanSupplier;
 import java.util.stream.Stream;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.Behavior;
@@ -65,20 +62,16 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
 
     record RouterGone(ActorRef<BlockFeedMessage> router) implements Internal {}
 
-    private record RoleAwaited(EngineRole role, long sinceNanos, ActorRef<WorkerMessage.Done> replyTo) {}
-
     private final String gpuId;
     private final GpuHost host;
     private final WorkerSettings settings;
     private final Registries registries;
     private final long epoch = System.currentTimeMillis();
     private final ConcurrentHashMap<Long, Work> works = new ConcurrentHashMap<>();
-    private final List<BooleanSupplier> awaited = new ArrayList<>();
     private final EngineSettings engineSettings;
     private final StepTimeRecorder times;
     private final BlockHashKey hashKey;
-    private final List<RoleAwaited> roleAwaited = new ArrayList<>();
-    private boolean draining;
+    private final AwaitedAnswers answers;
     private EngineRole previousRole;
     private long roleSinceNanos = System.nanoTime();
     private ComputeBackend backend;
@@ -99,6 +92,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         this.gpuId = gpuId;
         this.host = host;
         this.registries = registries;
+        answers = new AwaitedAnswers(gpuId);
         settings = WorkerSettings.from(host.config());
         engineSettings = EngineSettings.from(host.config());
         hashKey = BlockHashKey.from(host.config());
@@ -385,39 +379,32 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
             times.roleChanged(now);
         }
         book.onRole(m.role(), m.moveWork(), now);
-        roleAwaited.add(new RoleAwaited(m.role(), now, m.replyTo()));
+        answers.roleAsked(m.role(), now, m.replyTo()::tell);
         return this;
     }
 
     /** The engine runs in a role: whoever asked for it hears so. */
     private void onRoleRuns(EngineRole role) {
         report();
-        roleAwaited.removeIf(a -> {
-            if (a.role() == role) {
-                a.replyTo().tell(new WorkerMessage.Done(gpuId, role, draining, System.nanoTime() - a.sinceNanos()));
-            }
-            return true; // asked for another role before: that one was overtaken, and its asker times out
-        });
+        answers.onRoleRuns(role, System.nanoTime());
     }
 
     private Behavior<WorkerMessage> onSetDraining(WorkerMessage.SetDraining m) {
         long now = System.nanoTime();
-        draining = m.draining();
+        if (m.draining()) {
+            answers.drainAsked(now, m.replyTo()::tell);
+        } else {
+            answers.undrainAsked(role(), now, m.replyTo()::tell);
+        }
         report();
         if (book != null) {
             book.onDraining(m.draining(), m.moveWork(), now);
         }
-        awaited.add(() -> answerWhen(!m.draining() || works.isEmpty(), now, m.replyTo()));
         return this;
     }
 
-    private boolean answerWhen(boolean reached, long sinceNanos, ActorRef<WorkerMessage.Done> replyTo) {
-        if (reached) {
-            report();
-            EngineRole role = loop == null ? EngineRole.MIXED : loop.stats().role();
-            replyTo.tell(new WorkerMessage.Done(gpuId, role, draining, System.nanoTime() - sinceNanos));
-        }
-        return reached;
+    private EngineRole role() {
+        return loop == null ? EngineRole.MIXED : loop.stats().role();
     }
 
     private Behavior<WorkerMessage> onTick() {
@@ -430,7 +417,10 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         }
         book.tick(System.nanoTime());
         blocks.tick();
-        awaited.removeIf(BooleanSupplier::getAsBoolean);
+        if (works.isEmpty() && answers.drainAwaited()) {
+            report();
+            answers.onIdle(role(), System.nanoTime());
+        }
         return this;
     }
 
@@ -447,7 +437,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 backend.kvLayout().signature(),
                 backend.info(),
                 transport.endpoint().wire(),
-                draining,
+                answers.draining(),
                 (int) Math.min(
                         backend.model().maxContextTokens(),
                         (long) loop.stats().totalBlocks() * backend.kvLayout().blockTokens()),
