@@ -66,6 +66,11 @@ public final class InMemoryTransport extends AgentTransport {
         return receiver;
     }
 
+    /** For tests of what is counted. */
+    BlockSender sender() {
+        return sender;
+    }
+
     /** One duty cycle of both agents, on the caller's thread; listeners are called from here. Not for two threads at once. */
     public int deliver() {
         return sender.doWork() + receiver.doWork();

@@ -173,7 +173,7 @@ final class PoolExports {
             return link.closeSent || !sendClose(link) ? 0 : 1;
         }
         return switch (link.state) {
-            case NEW -> begin(link, sender, nowNanos);
+            case NEW -> closing ? 0 : begin(link, sender, nowNanos);
             case OFFERED -> {
                 if (nowNanos - link.sinceNanos > connectTimeoutNanos) {
                     link.become(State.REFUSED, "the receiver does not answer", nowNanos);
@@ -219,12 +219,14 @@ final class PoolExports {
         return nowNanos - link.disconnectedSinceNanos > connectTimeoutNanos;
     }
 
-    /** The next blocks for that receiver begin anew. */
+    /** The next blocks for that receiver begin anew. Each lease on the link may be the one that finds it gone. */
     private void drop(Link link, String why, long nowNanos) {
+        if (!links.remove(key(link.to), link)) {
+            return;
+        }
         if (link.state == State.OPEN) {
             LOG.info("KV blocks to {} take the stream: {}", link.to.channels().getFirst(), why);
         }
-        links.remove(key(link.to), link);
         link.become(State.CLOSED, why, nowNanos);
         if (link.peer != null) {
             link.peer.leases--;

@@ -341,6 +341,24 @@ class DirectPathTest {
     }
 
     @Test
+    void shouldForgetALinkOnceHoweverManyLeasesFailOnIt() {
+        agree();
+        begin();
+        LeaseId other = new LeaseId(10, 2);
+        assertEquals(OpenResult.OPENED, to.openReceive(other, place, 3, Ends.deadline(60), received));
+        assertEquals(OpenResult.OPENED, from.openDirectSend(other, to.endpoint(), 3, Ends.deadline(60), sent));
+        PoolImports imports = to.receiver().imports();
+        imports.closeAsked(target.open.keySet().iterator().next());
+        settleAll();
+        assertEquals(TransferFailure.NO_DIRECT_PATH, sent.calls.remove().failure());
+        assertEquals(TransferFailure.NO_DIRECT_PATH, sent.calls.remove().failure());
+        assertEquals(
+                0,
+                from.sender().peer(to.endpoint()).leases,
+                "a stream with fewer leases than none is closed while it is used");
+    }
+
+    @Test
     void shouldRefuseAStaleEpochOfTheReceiver() {
         agree();
         assertEquals(OpenResult.OPENED, to.openReceive(LEASE, place, 3, Ends.deadline(60), received));
