@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.typesafe.config.ConfigFactory;
+import io.aeron.driver.MediaDriver;
 import io.aeron.driver.ext.DebugChannelEndpointConfiguration;
 import io.aeron.driver.ext.DebugReceiveChannelEndpoint;
 import io.aeron.driver.ext.DebugSendChannelEndpoint;
@@ -18,6 +19,9 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.time.Duration;
+import java.time.Instant;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -220,7 +224,14 @@ class AeronTransportTest {
 
     @Test
     void shouldFailOpenLeasesAtCloseAndLeaveNothing() throws InterruptedException, IOException {
-        Path stale = Files.createDirectory(directory.resolve("tandem-aeron-4194305-dead"));
+        AeronTransport first = start("ipc");
+        Path own;
+        try (Stream<Path> there = Files.list(directory)) {
+            own = there.findFirst().orElseThrow();
+        }
+        first.close();
+        String namespace = own.getFileName().toString().split("-")[3];
+        Path stale = Files.createDirectory(directory.resolve("tandem-aeron-4194305-" + namespace + "-dead"));
         try (Arena arena = Arena.ofShared()) {
             AeronTransport from = start("ipc");
             AeronTransport to = start("ipc");
@@ -238,6 +249,24 @@ class AeronTransportTest {
         }
         try (Stream<Path> left = Files.list(directory)) {
             assertEquals(List.of(), left.toList());
+        }
+    }
+
+    /** Containers with a shared /dev/shm: another one's process has a number that means nothing here. */
+    @Test
+    void shouldLeaveTheDirectoryOfALiveDriverWhoseProcessIsNotToBeSeen() throws IOException {
+        Path live = directory.resolve("tandem-aeron-4194305-1-live");
+        Path silent = Files.createDirectory(directory.resolve("tandem-aeron-4194305-1-silent"));
+        Path starting = Files.createDirectory(directory.resolve("tandem-aeron-4194305-1-starting"));
+        FileTime longAgo = FileTime.from(Instant.now().minus(Duration.ofHours(1)));
+        Files.setLastModifiedTime(silent, longAgo);
+        try (MediaDriver driver = MediaDriver.launch(
+                new MediaDriver.Context().aeronDirectoryName(live.toString()).dirDeleteOnShutdown(true))) {
+            Files.setLastModifiedTime(live, longAgo);
+            start("ipc").close();
+            assertTrue(Files.exists(Path.of(driver.aeronDirectoryName())));
+            assertTrue(Files.exists(starting));
+            assertFalse(Files.exists(silent));
         }
     }
 }
