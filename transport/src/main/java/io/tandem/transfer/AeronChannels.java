@@ -84,10 +84,10 @@ final class AeronChannels implements Channels {
     public int doWork() {
         int work = own.conductorAgentInvoker().invoke();
         if (!neighbours.isEmpty()) {
+            // One whose driver is gone closes itself, and a successor has another directory.
+            neighbours.values().removeIf(Aeron::isClosed);
             for (Aeron neighbour : neighbours.values()) {
-                if (!neighbour.isClosed()) {
-                    work += neighbour.conductorAgentInvoker().invoke();
-                }
+                work += neighbour.conductorAgentInvoker().invoke();
             }
         }
         return work;
