@@ -287,19 +287,19 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
 
     @Override
     public CompletionStage<EngineRole> setRole(String gpuId, EngineRole role) {
-        return outcome(ref -> new SupervisorMessage.SetRole(gpuId, role, ref), ROLE_TIMEOUT)
+        return outcome(gpuId, ref -> new SupervisorMessage.SetRole(gpuId, role, ref), ROLE_TIMEOUT)
                 .thenApply(SupervisorMessage.Outcome::role);
     }
 
     @Override
     public CompletionStage<Void> drain(String gpuId) {
-        return outcome(ref -> new SupervisorMessage.Drain(gpuId, true, ref), drainTimeout.plus(ROLE_TIMEOUT))
+        return outcome(gpuId, ref -> new SupervisorMessage.Drain(gpuId, true, ref), drainTimeout.plus(ROLE_TIMEOUT))
                 .thenApply(done -> null);
     }
 
     @Override
     public CompletionStage<Void> undrain(String gpuId) {
-        return outcome(ref -> new SupervisorMessage.Drain(gpuId, false, ref), ROLE_TIMEOUT)
+        return outcome(gpuId, ref -> new SupervisorMessage.Drain(gpuId, false, ref), ROLE_TIMEOUT)
                 .thenApply(done -> null);
     }
 
@@ -307,7 +307,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         SupervisorMessage to(ActorRef<SupervisorMessage.Outcome> replyTo);
     }
 
-    private CompletionStage<SupervisorMessage.Outcome> outcome(Question question, Duration timeout) {
+    private CompletionStage<SupervisorMessage.Outcome> outcome(String gpuId, Question question, Duration timeout) {
         return AskPattern.<SupervisorMessage, SupervisorMessage.Outcome>ask(
                         supervisor, question::to, timeout, system.scheduler())
                 .handle((outcome, failure) -> {
@@ -315,10 +315,18 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
                         throw new GenerationException(Kind.UNAVAILABLE, "the supervisor does not answer");
                     }
                     if (!outcome.error().isEmpty()) {
-                        throw new GenerationException(Kind.INVALID_REQUEST, outcome.error(), "gpu", 1);
+                        throw notDone(gpuId, outcome.error(), directory.entries());
                     }
                     return outcome;
                 });
+    }
+
+    /** Only a name that nobody has is the operator's mistake; a worker that is lost, or not done in time, is not. */
+    static GenerationException notDone(String gpuId, String error, List<WorkerDirectory.Entry> workers) {
+        Optional<WorkerDirectory.Entry> worker =
+                workers.stream().filter(e -> e.report().gpuId().equals(gpuId)).findFirst();
+        Kind kind = worker.map(e -> e.live() ? Kind.DEADLINE : Kind.UNAVAILABLE).orElse(Kind.INVALID_REQUEST);
+        return new GenerationException(kind, error, kind == Kind.INVALID_REQUEST ? "gpu" : "", 1);
     }
 
     @Override
