@@ -297,6 +297,22 @@ class OpenAiRoutesTest {
     }
 
     @Test
+    void shouldKeepNothingForAClientThatLeftBeforeItsWholeAnswer() throws Exception {
+        server.fake.mode = FakeClient.Mode.HANG;
+        try (Socket socket = open(server, chat(""))) {
+            awaitActive(server, 1);
+            assertTrue(socket.isConnected());
+        }
+        String given = "tandem_http_requests_total{route=\"v1/chat/completions\",status=\"499\"} 1.0";
+        String metrics = "";
+        for (int i = 0; i < 10_000 && !metrics.contains(given); i++) {
+            metrics = server.get("/metrics").body();
+        }
+        assertTrue(metrics.contains(given), metrics);
+        assertTrue(metrics.contains("tandem_http_disconnects_total 1.0"), metrics);
+    }
+
+    @Test
     void shouldAnswerAClientThatEndsItsConnectionWithTheRequest() throws Exception {
         byte[] body = chat("").replace('\'', '"').getBytes(StandardCharsets.UTF_8);
         try (Socket socket = new Socket(

@@ -126,6 +126,7 @@ final class CompletionRoutes {
 
     private CompletionStage<HttpResponse> whole(CompletionSpec spec, CompletionRun run, Context context) {
         WholeAnswer answer = new WholeAnswer(spec);
+        endWhenLeft(run, answer);
         String id = run.start(answer);
         AnswerHead head = AnswerHead.of(spec, id);
         Duration limit = settings.generationTimeout().plus(GRACE);
@@ -135,9 +136,15 @@ final class CompletionRoutes {
                 .thenApply(done -> headed(Responses.json(200, answer.body(head, context.withReport)), id, context));
     }
 
+    /** Nothing of an answer is kept that nobody waits for; that it was given up is what the metrics say of it. */
+    private static void endWhenLeft(CompletionRun run, ChoiceSink answer) {
+        run.left().thenRun(() -> answer.failed(ApiException.clientLeft()));
+    }
+
     private CompletionStage<HttpResponse> stream(CompletionSpec spec, CompletionRun run, Context context) {
         StreamedAnswer answer =
                 new StreamedAnswer(spec, settings.slowClientEvents(), settings.slowClientChars(), context.withReport);
+        endWhenLeft(run, answer);
         String id = run.start(answer);
         SseSource source = new SseSource(answer, new ChunkEncoder(AnswerHead.of(spec, id)), run, settings);
         CompletableFuture<Void> accepted = answer.accepted()

@@ -10,6 +10,8 @@ import io.tandem.http.admin.HttpMetrics;
 import io.tandem.http.wire.ApiException;
 import io.tandem.http.wire.Responses;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReferenceArray;
@@ -27,6 +29,7 @@ final class CompletionRun {
     private final AtomicReferenceArray<Generation> generations;
     private final AtomicInteger unfinished;
     private final AtomicBoolean over = new AtomicBoolean();
+    private final CompletableFuture<Void> left = new CompletableFuture<>();
     private final long arrivalNanos;
 
     /** @param arrivalNanos when the request came, {@link System#nanoTime()} */
@@ -87,7 +90,13 @@ final class CompletionRun {
     void clientLeft() {
         if (cancel()) {
             metrics.disconnected();
+            left.complete(null);
         }
+    }
+
+    /** Completes when the client left before the end, and only then. */
+    CompletionStage<Void> left() {
+        return left;
     }
 
     boolean isOver() {

@@ -77,6 +77,11 @@ public final class ApiException extends RuntimeException {
         return new ApiException(504, "timeout_error", null, "timeout", NO_RETRY, message);
     }
 
+    /** 499, as others count it: the client was gone before the answer, and nobody reads this. */
+    public static ApiException clientLeft() {
+        return refused(499, "client_closed_request", "The client closed its connection before the answer");
+    }
+
     /** 500. */
     public static ApiException internal(String message) {
         return new ApiException(500, "server_error", null, "internal_error", NO_RETRY, message);

@@ -22,7 +22,7 @@ public final class Responses {
     /** A JSON body. */
     public static HttpResponse json(int status, JsonWriter body) {
         return HttpResponse.create()
-                .withStatus(StatusCodes.get(status))
+                .withStatus(StatusCodes.lookup(status).orElseGet(() -> StatusCodes.custom(status, "", "")))
                 .withEntity(ContentTypes.APPLICATION_JSON, body.toBytes());
     }
 
