@@ -43,12 +43,8 @@ final class LogprobsJson {
      * @return characters after the last one
      */
     int completion(JsonWriter out, List<TokenLogprob> tokens, int offset) {
-        String[] texts = new String[tokens.size()];
         out.beginObject().name("tokens").beginArray();
-        for (int i = 0; i < texts.length; i++) {
-            texts[i] = text(tokens.get(i).tokenId());
-            out.value(texts[i]);
-        }
+        tokens.forEach(token -> out.value(text(token.tokenId())));
         out.endArray().name("token_logprobs").beginArray();
         tokens.forEach(token -> out.logprob(token.logprob()));
         out.endArray().name("top_logprobs").beginArray();
@@ -57,12 +53,21 @@ final class LogprobsJson {
         }
         out.endArray().name("text_offset").beginArray();
         int at = offset;
-        for (String text : texts) {
+        for (TokenLogprob token : tokens) {
             out.value(at);
-            at += text.codePointCount(0, text.length());
+            at += charactersBegun(token.tokenId());
         }
         out.endArray().endObject();
         return at;
+    }
+
+    /** Characters of the answer's text that begin with a token: half of one counts where it begins, a control token is no text. */
+    private int charactersBegun(int id) {
+        int begun = 0;
+        for (byte b : tokenizer.tokenBytes(id, false)) {
+            begun += (b & 0xc0) == 0x80 ? 0 : 1;
+        }
+        return begun;
     }
 
     /** The most likely tokens by text; of two tokens with one text the likelier stays, for a name may be there once. */
