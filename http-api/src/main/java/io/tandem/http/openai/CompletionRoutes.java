@@ -39,7 +39,9 @@ final class CompletionRoutes {
 
     private static final ContentType EVENT_STREAM = MediaTypes.TEXT_EVENT_STREAM.toContentType();
     private static final Duration UNCLAIMED = Duration.ofSeconds(10);
-    private static final Duration GRACE = Duration.ofSeconds(10);
+
+    /** After generation-timeout, for the cluster's own word on it. */
+    static final Duration GRACE = Duration.ofSeconds(10);
 
     private final ActorSystem<?> system;
     private final TandemClient client;

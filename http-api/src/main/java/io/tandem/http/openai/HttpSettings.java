@@ -49,7 +49,24 @@ record HttpSettings(
                 (int) time(http, "retry-after", Duration.ofSeconds(1), Duration.ofHours(1))
                         .toSeconds(),
                 time(http, "drain-timeout", Duration.ZERO, Duration.ofHours(1)),
-                http.getConfig("pekko-http-server"));
+                patient(http));
+    }
+
+    /** A connection that waits for an answer that is not streamed is silent, and would be cut without a word. */
+    private static Config patient(Config http) {
+        Config server = http.getConfig("pekko-http-server");
+        String key = "idle-timeout";
+        boolean waits = server.getString(key).equals("infinite")
+                || server.getDuration(key)
+                                .compareTo(
+                                        http.getDuration("generation-timeout").plus(CompletionRoutes.GRACE))
+                        >= 0;
+        if (!waits) {
+            throw new IllegalArgumentException("tandem.http.pekko-http-server." + key + " is " + server.getString(key)
+                    + " and cuts answers that generation-timeout = " + http.getString("generation-timeout")
+                    + " allows: make it " + CompletionRoutes.GRACE.toSeconds() + " s longer than that");
+        }
+        return server;
     }
 
     private static long range(Config http, String key, long value, long min, long max) {
