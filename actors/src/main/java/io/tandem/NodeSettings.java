@@ -62,8 +62,22 @@ public record NodeSettings(
                 throw new IllegalArgumentException("tandem.node.seeds: '" + seed + "' is not host:port");
             }
         }
+        if (port < 0 || port > 65_535) {
+            throw new IllegalArgumentException("tandem.node.port must be 0 to 65535, not " + port);
+        }
+        seconds("start-timeout", startTimeout, 1, 600);
+        seconds("worker-timeout", workerTimeout, 1, 60);
+        seconds("drain-timeout", drainTimeout, 1, 86_400);
+        seconds("stop-drain-timeout", stopDrainTimeout, 0, 600);
         seeds = List.copyOf(seeds);
         roles = List.copyOf(roles);
+    }
+
+    private static void seconds(String key, Duration value, long min, long max) {
+        if (value.compareTo(Duration.ofSeconds(min)) < 0 || value.compareTo(Duration.ofSeconds(max)) > 0) {
+            throw new IllegalArgumentException(
+                    "tandem.node." + key + " must be " + min + " s to " + max + " s, not " + value.toMillis() + " ms");
+        }
     }
 
     /** Whether requests start here: the node serves HTTP, or has no GPU and is somebody's client. */

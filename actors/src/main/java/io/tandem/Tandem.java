@@ -124,6 +124,7 @@ public final class Tandem implements AutoCloseable {
         EngineSettings.from(checked);
         TransferSettings.from(checked);
         RebalanceSettings.from(checked);
+        WorkerSettings.from(checked);
         ModelBundle model = openModel(node);
         ProcessWatch watch = ProcessWatch.open(checked, node);
         try {

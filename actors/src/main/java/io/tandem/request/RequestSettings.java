@@ -3,7 +3,7 @@ package io.tandem.request;
 import com.typesafe.config.Config;
 import java.time.Duration;
 
-/** {@code tandem.request}; see reference.conf for units and reasons. */
+/** {@code tandem.request}; see reference.conf for units, ranges and reasons. */
 public record RequestSettings(
         int maxActive,
         Duration defaultTimeout,
@@ -11,6 +11,22 @@ public record RequestSettings(
         Duration askInterval,
         int maxAttempts,
         int keptReports) {
+
+    public RequestSettings {
+        range("max-active", maxActive, 1, 100_000);
+        range("default-timeout (ms)", defaultTimeout.toMillis(), 1, 86_400_000);
+        range("retry-delay (ms)", retryDelay.toMillis(), 10, 10_000);
+        range("ask-interval (ms)", askInterval.toMillis(), 100, 60_000);
+        range("max-attempts", maxAttempts, 1, 100);
+        range("kept-reports", keptReports, 1, 100_000);
+    }
+
+    private static void range(String key, long value, long min, long max) {
+        if (value < min || value > max) {
+            throw new IllegalArgumentException(
+                    "tandem.request." + key + " must be " + min + " to " + max + ", not " + value);
+        }
+    }
 
     public static RequestSettings from(Config root) {
         Config c = root.getConfig("tandem.request");

@@ -39,6 +39,8 @@ public record RoutingSettings(
         int keptPlans,
         Index index) {
 
+    private static final long SECOND = 1_000_000_000L;
+
     /** Which nodes keep an index. */
     public enum Listening {
         /** From the start. */
@@ -65,6 +67,8 @@ public record RoutingSettings(
             range("index.max-expected-blocks", maxExpectedBlocks, 1024, 1 << 28);
             range("index.interval (ms)", interval.toMillis(), 5, 1000);
             range("index.retry (ms)", retry.toMillis(), 50, 60_000);
+            range("index.report-wait (ms)", reportWait.toMillis(), 0, 60_000);
+            range("index.ready-wait (ms)", readyWait.toMillis(), 0, 600_000);
         }
 
         private static Index from(Config c) {
@@ -104,6 +108,12 @@ public record RoutingSettings(
         /** Of measured times: the same step takes now more, now less, by about this share. */
         private static final double NOISE_SHARE = 0.2;
 
+        public Prior {
+            range("prior.step (ns)", step.toNanos(), 1, SECOND);
+            range("prior.prompt-token (ns)", promptToken.toNanos(), 1, SECOND);
+            range("prior.context-token (ns)", contextToken.toNanos(), 0, SECOND);
+        }
+
         public StepTimeModel newModel(int stepTokens) {
             return new StepTimeModel(
                     stepTokens,
@@ -116,6 +126,9 @@ public record RoutingSettings(
 
     public RoutingSettings {
         range("split-from-tokens", splitFromTokens, 1, 1_000_000);
+        range("transfer-latency (ms)", transferLatency.toMillis(), 0, 60_000);
+        range("session-bonus (ms)", sessionBonus.toMillis(), 0, 60_000);
+        range("session-ttl (ms)", sessionTtl.toMillis(), 0, 86_400_000);
         range("max-sessions", maxSessions, 1, 10_000_000);
         range("kept-plans", keptPlans, 1, 1024);
         range("predicted-ttl (ms)", predictedTtl.toMillis(), 100, 600_000);

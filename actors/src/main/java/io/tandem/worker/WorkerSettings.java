@@ -3,7 +3,7 @@ package io.tandem.worker;
 import com.typesafe.config.Config;
 import java.time.Duration;
 
-/** {@code tandem.worker}; see reference.conf for units and reasons. */
+/** {@code tandem.worker}; see reference.conf for units, ranges and reasons. */
 public record WorkerSettings(
         Duration reportInterval,
         Duration tick,
@@ -12,6 +12,23 @@ public record WorkerSettings(
         int maxWorks,
         int keptBlockEventWords,
         int maxMoves) {
+
+    public WorkerSettings {
+        range("report-interval (ms)", reportInterval.toMillis(), 20, 1_000);
+        range("tick-interval (ms)", tick.toMillis(), 1, 100);
+        range("wake-interval (ms)", wakeInterval.toMillis(), 1, 60_000);
+        range("holding-interval (ms)", holdingInterval.toMillis(), 100, 60_000);
+        range("max-works", maxWorks, 1, 100_000);
+        range("kept-block-event-words", keptBlockEventWords, 0, 100_000_000);
+        range("max-moves", maxMoves, 1, 1_000);
+    }
+
+    private static void range(String key, long value, long min, long max) {
+        if (value < min || value > max) {
+            throw new IllegalArgumentException(
+                    "tandem.worker." + key + " must be " + min + " to " + max + ", not " + value);
+        }
+    }
 
     public static WorkerSettings from(Config root) {
         Config c = root.getConfig("tandem.worker");
