@@ -15,7 +15,6 @@ import io.tandem.request.RequestServices;
 import io.tandem.request.RequestSettings;
 import io.tandem.routing.BlockFeed;
 import io.tandem.routing.CostSettings;
-import io.tandem.routing.MoveTargets;
 import io.tandem.routing.PredictionErrors;
 import io.tandem.routing.PredictionErrors.Figure;
 import io.tandem.routing.PromptKeys;
@@ -479,7 +478,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
 
     @Override
     public Optional<Route> moveTarget(String fromGpu) {
-        return MoveTargets.choose(fromGpu, directory.entries(), directory::inFlight);
+        return router.moveTarget(fromGpu, System.nanoTime());
     }
 
     @Override

@@ -459,6 +459,9 @@ public final class RequestLifecycle {
     public List<RequestEffect> onMoveFailed(RequestMessage.MoveFailed m) {
         List<RequestEffect> effects = new ArrayList<>(2);
         if (!stale(m.attempt()) && move != null && move.isLease(m.lease())) {
+            if (m.noWay()) {
+                effects.add(new RequestEffect.Parted(move.way()));
+            }
             move.drop(effects, false);
             move = null;
         }

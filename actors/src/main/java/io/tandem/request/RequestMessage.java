@@ -123,8 +123,10 @@ public sealed interface RequestMessage permits RequestMessage.FromWorker, Reques
      * The old worker gave the move up; the sequence goes on there.
      *
      * @param lease of the move, as in {@link MoveReserved}
+     * @param noWay no blocks found a way to the new worker
      */
-    record MoveFailed(String gpuId, long requestId, int attempt, LeaseId lease, String reason) implements OfRequest {}
+    record MoveFailed(String gpuId, long requestId, int attempt, LeaseId lease, boolean noWay, String reason)
+            implements OfRequest {}
 
     /** The worker does not take the work; nothing is held there. */
     record Refused(String gpuId, long requestId, int attempt, RefusalReason reason, String detail)

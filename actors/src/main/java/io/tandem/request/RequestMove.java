@@ -12,6 +12,7 @@ import java.util.List;
  */
 final class RequestMove {
     private final String from;
+    private final long fromEpoch;
     private final RequestTarget source;
     private final Route there;
     private final RequestTarget target;
@@ -32,6 +33,7 @@ final class RequestMove {
 
     RequestMove(Attempt here, Route to, RequestTarget target, int known) {
         from = here.route().decodeGpu();
+        fromEpoch = here.route().decodeEpoch();
         source = here.target();
         there = new Route(to.decodeGpu(), to.decodeEpoch(), to.decodeGpu(), to.decodeEpoch(), "moved from " + from);
         this.target = target;
@@ -53,6 +55,11 @@ final class RequestMove {
     /** Whether it is this move that the old worker speaks of, and not one given up before. */
     boolean isLease(LeaseId named) {
         return named.equals(lease);
+    }
+
+    /** From the old worker to the new one. */
+    Route way() {
+        return new Route(from, fromEpoch, to(), toEpoch(), there.reason());
     }
 
     /** What the request does when the move is done. */

@@ -175,6 +175,16 @@ public final class RequestRouter {
                 nowNanos);
     }
 
+    /** Another worker for a sequence that decodes on {@code fromGpu}; empty when none can take it now. */
+    public synchronized Optional<Route> moveTarget(String fromGpu, long nowNanos) {
+        return MoveTargets.choose(
+                fromGpu,
+                directory.entries(),
+                directory::inFlight,
+                (from, to) -> parted.contains(
+                        incarnation(from.gpuId(), from.epoch()), incarnation(to.gpuId(), to.epoch()), nowNanos));
+    }
+
     private static String incarnation(String gpuId, long epoch) {
         return gpuId + "@" + epoch;
     }

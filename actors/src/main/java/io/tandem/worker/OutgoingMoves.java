@@ -56,6 +56,9 @@ final class OutgoingMoves {
         /** Set when it ends before all is sent. */
         String failure = "";
 
+        /** That is because no blocks found a way. */
+        boolean noWay;
+
         Move(long exportKey, Work work, WorkerMessage.MoveOut to, long untilNanos) {
             this.exportKey = exportKey;
             this.work = work;
@@ -197,6 +200,7 @@ final class OutgoingMoves {
         if (opened == OpenResult.OPENED) {
             goOn(move);
         } else {
+            move.noWay = opened == OpenResult.UNREACHABLE;
             fail(move, "cannot send: " + opened);
         }
     }
@@ -237,6 +241,7 @@ final class OutgoingMoves {
             return false;
         }
         move.out.over();
+        move.noWay = failure == TransferFailure.NOT_CONNECTED;
         fail(move, "the transfer failed: " + failure);
         return true;
     }
@@ -280,7 +285,7 @@ final class OutgoingMoves {
             RequestTarget t = move.work.target;
             t.hub()
                     .tell(new RequestMessage.MoveFailed(
-                            gpuId, t.requestId(), t.attempt(), move.to.lease(), move.failure));
+                            gpuId, t.requestId(), t.attempt(), move.to.lease(), move.noWay, move.failure));
         }
     }
 }

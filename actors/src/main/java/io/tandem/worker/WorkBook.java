@@ -181,7 +181,7 @@ public final class WorkBook {
             RequestTarget t = m.target();
             t.hub()
                     .tell(new RequestMessage.MoveFailed(
-                            gpuId, t.requestId(), t.attempt(), m.lease(), "it does not run here"));
+                            gpuId, t.requestId(), t.attempt(), m.lease(), false, "it does not run here"));
             return;
         }
         moves.start(++lastKey, work, m, nowNanos);

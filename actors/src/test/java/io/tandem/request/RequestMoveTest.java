@@ -151,7 +151,8 @@ class RequestMoveTest {
         startDecoding();
         startMove();
         reserved();
-        List<RequestEffect> failed = seen(life.onMoveFailed(new RequestMessage.MoveFailed("old", 1, 1, LEASE, "slow")));
+        List<RequestEffect> failed =
+                seen(life.onMoveFailed(new RequestMessage.MoveFailed("old", 1, 1, LEASE, false, "slow")));
         assertEquals(List.of(new WorkerMessage.CancelWork(target(2))), told(failed, "new"));
         token(1, "old", 2);
         assertEquals(List.of(0, 1, 2), emitted);
@@ -240,7 +241,8 @@ class RequestMoveTest {
         reserved();
         LeaseId earlier = new LeaseId(6, 2);
         assertEquals(List.of(), seen(life.onPaused(new RequestMessage.Paused("old", 1, 1, earlier, 2))));
-        assertEquals(List.of(), seen(life.onMoveFailed(new RequestMessage.MoveFailed("old", 1, 1, earlier, "slow"))));
+        assertEquals(
+                List.of(), seen(life.onMoveFailed(new RequestMessage.MoveFailed("old", 1, 1, earlier, false, "slow"))));
         assertEquals(
                 1,
                 told(seen(life.onPaused(new RequestMessage.Paused("old", 1, 1, LEASE, 2))), "new")
@@ -269,5 +271,22 @@ class RequestMoveTest {
         }
         assertEquals(Map.of("old", 1), counts);
         assertEquals(Phase.TOGETHER, life.phase());
+    }
+
+    @Test
+    void shouldTellThatTheTwoWorkersDoNotReachEachOther() {
+        startDecoding();
+        startMove();
+        reserved();
+        List<RequestEffect> failed = seen(life.onMoveFailed(
+                new RequestMessage.MoveFailed("old", 1, 1, LEASE, true, "the transfer failed: NOT_CONNECTED")));
+        RequestEffect.Parted parted = (RequestEffect.Parted) failed.stream()
+                .filter(e -> e instanceof RequestEffect.Parted)
+                .findFirst()
+                .orElseThrow();
+        assertEquals(new Route("old", 1, "new", 2, "moved from old"), parted.route());
+        assertEquals(Map.of("old", 1, "new", 0), counts);
+        token(1, "old", 2);
+        assertEquals(List.of(0, 1, 2), emitted);
     }
 }

@@ -14,6 +14,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 
@@ -133,6 +134,22 @@ class RequestRouterTest {
                         .map(r -> r.route().prefillGpu() + " " + r.route().decodeGpu())
                         .orElseThrow(),
                 "another process may reach it");
+    }
+
+    @Test
+    void shouldNotMoveToAWorkerThatTheOldOneDoesNotReach() {
+        worker("here", EngineRole.DECODE);
+        worker("near", EngineRole.DECODE);
+        worker("roomy", EngineRole.DECODE);
+        load("near", 4, 0);
+        directory.countInFlight("near", 4);
+        Route first = router.moveTarget("here", now).orElseThrow();
+        assertEquals("roomy", first.decodeGpu());
+        router.parted(new Route("here", 1, "roomy", first.decodeEpoch(), "moved"), now);
+        assertEquals("near", router.moveTarget("here", now).orElseThrow().decodeGpu());
+        router.parted(new Route("here", 1, "near", 1, "moved"), now);
+        assertEquals(Optional.empty(), router.moveTarget("here", now + 9_999_000_000L));
+        assertEquals("roomy", router.moveTarget("here", now + 10_000_000_000L).orElseThrow().decodeGpu());
     }
 
     @Test

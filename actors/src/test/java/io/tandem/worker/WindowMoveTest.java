@@ -212,6 +212,27 @@ class WindowMoveTest {
     }
 
     @Test
+    void shouldStayAndSaySoWhenTheOtherWorkerIsNotReached() {
+        List<Integer> alone = alone();
+        try (WindowedWorker from = new WindowedWorker(network, "from", EngineRole.MIXED, 4);
+                WindowedWorker to = new WindowedWorker(network, "to", EngineRole.DECODE, 40)) {
+            network.link("from", "to", InMemoryNetwork.Link.CUT);
+            startMove(from, to);
+            for (int i = 0; i < 4; i++) {
+                turn(from);
+                network.advanceNanos(2_000_000_000L);
+            }
+            RequestMessage.MoveFailed failed = await(RequestMessage.MoveFailed.class, from, to);
+            assertTrue(failed.noWay(), failed.reason());
+            to.book.cancel(there);
+            await(RequestMessage.Ended.class, from, to);
+            settle(from, to);
+            assertEquals(alone, List.copyOf(tokens.values()));
+            assertNothingHeld(from, 4);
+        }
+    }
+
+    @Test
     void shouldStayWhenTheOtherWorkerHasTooFewWindows() {
         List<Integer> alone = alone();
         try (WindowedWorker from = new WindowedWorker(network, "from", EngineRole.MIXED, 40);

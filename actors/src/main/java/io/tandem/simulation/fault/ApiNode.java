@@ -11,7 +11,6 @@ import io.tandem.request.RequestTarget;
 import io.tandem.routing.BlockFeed;
 import io.tandem.routing.BlockFeedMessage;
 import io.tandem.routing.CostSettings;
-import io.tandem.routing.MoveTargets;
 import io.tandem.routing.PrefixIndex;
 import io.tandem.routing.PromptKeys;
 import io.tandem.routing.RegistryMessage;
@@ -299,7 +298,7 @@ final class ApiNode extends SimulatedNode {
     }
 
     Optional<Route> moveTarget(String fromGpu) {
-        return MoveTargets.choose(fromGpu, directory.entries(), directory::inFlight);
+        return router.moveTarget(fromGpu, world.time.nowNanos());
     }
 
     boolean live(String gpuId, long epoch) {
