@@ -179,7 +179,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
                 timeout.toNanos(),
                 0,
                 Optional.empty(),
-                observer);
+                new GuardedObserver(name, observer, () -> cancel(id)));
         admission.tell(new AdmissionActor.Arrive(launch, tenant));
         return new Generation() {
             @Override
@@ -189,9 +189,13 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
 
             @Override
             public void cancel() {
-                admission.tell(new AdmissionActor.Cancel(id));
+                ClusterClient.this.cancel(id);
             }
         };
+    }
+
+    private void cancel(long requestId) {
+        admission.tell(new AdmissionActor.Cancel(requestId));
     }
 
     /**
@@ -258,7 +262,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
 
     @Override
     public Flow.Publisher<GenerationEvent> stream(GenerationRequest request) {
-        return new EventPublisher(this, request);
+        return new EventPublisher(observer -> start(request, observer));
     }
 
     @Override

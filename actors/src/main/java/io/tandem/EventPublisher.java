@@ -1,21 +1,27 @@
 package io.tandem;
 
+import io.tandem.TandemClient.Generation;
+import io.tandem.TandemClient.GenerationObserver;
 import java.util.ArrayDeque;
 import java.util.concurrent.Flow;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Function;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A generation as a reactive stream. It starts at the first subscription; a second one is refused. A subscriber that asks
  * slowly gets tokens merged: what waits is at most one merged event, so memory is bounded by the output itself.
  */
 final class EventPublisher implements Flow.Publisher<GenerationEvent> {
-    private final TandemClient client;
-    private final GenerationRequest request;
+    private static final Logger LOG = LoggerFactory.getLogger(EventPublisher.class);
+
+    private final Function<GenerationObserver, Generation> start;
     private final AtomicBoolean subscribed = new AtomicBoolean();
 
-    EventPublisher(TandemClient client, GenerationRequest request) {
-        this.client = client;
-        this.request = request;
+    /** @param start begins the generation */
+    EventPublisher(Function<GenerationObserver, Generation> start) {
+        this.start = start;
     }
 
     @Override
@@ -28,16 +34,16 @@ final class EventPublisher implements Flow.Publisher<GenerationEvent> {
             return;
         }
         try {
-            subscription.running(client.start(request, subscription));
+            subscription.running(start.apply(subscription));
         } catch (GenerationException e) {
             subscription.onError(e);
         }
     }
 
-    private static final class EventSubscription implements Flow.Subscription, TandemClient.GenerationObserver {
+    private static final class EventSubscription implements Flow.Subscription, GenerationObserver {
         private final Flow.Subscriber<? super GenerationEvent> subscriber;
         private final ArrayDeque<GenerationEvent> waiting = new ArrayDeque<>();
-        private TandemClient.Generation generation;
+        private Generation generation;
         private GenerationException error;
         private long demand;
         private boolean complete;
@@ -48,9 +54,9 @@ final class EventPublisher implements Flow.Publisher<GenerationEvent> {
             this.subscriber = subscriber;
         }
 
-        synchronized void running(TandemClient.Generation started) {
+        synchronized void running(Generation started) {
             generation = started;
-            if (cancelled) {
+            if (cancelled || error != null) {
                 started.cancel();
             }
         }
@@ -58,6 +64,9 @@ final class EventPublisher implements Flow.Publisher<GenerationEvent> {
         @Override
         public void onEvent(GenerationEvent event) {
             synchronized (this) {
+                if (cancelled || error != null) {
+                    return;
+                }
                 if (event instanceof GenerationEvent.Tokens next
                         && waiting.peekLast() instanceof GenerationEvent.Tokens last) {
                     waiting.pollLast();
@@ -81,7 +90,7 @@ final class EventPublisher implements Flow.Publisher<GenerationEvent> {
         @Override
         public void onError(GenerationException e) {
             synchronized (this) {
-                error = e;
+                error = error == null ? e : error;
             }
             deliver();
         }
@@ -93,6 +102,7 @@ final class EventPublisher implements Flow.Publisher<GenerationEvent> {
                     error = new GenerationException(
                             GenerationException.Kind.INVALID_REQUEST, "request(" + n + "): ask for at least one");
                     waiting.clear();
+                    endGeneration();
                 } else {
                     demand = demand + n < 0 ? Long.MAX_VALUE : demand + n;
                 }
@@ -105,9 +115,13 @@ final class EventPublisher implements Flow.Publisher<GenerationEvent> {
             synchronized (this) {
                 cancelled = true;
                 waiting.clear();
-                if (generation != null) {
-                    generation.cancel();
-                }
+                endGeneration();
+            }
+        }
+
+        private void endGeneration() {
+            if (generation != null) {
+                generation.cancel();
             }
         }
 
@@ -120,7 +134,17 @@ final class EventPublisher implements Flow.Publisher<GenerationEvent> {
                 delivering = true;
             }
             for (Runnable next = next(); next != null; next = next()) {
-                next.run();
+                tell(next);
+            }
+        }
+
+        /** A subscriber that throws must not: it has cancelled by that. */
+        private void tell(Runnable signal) {
+            try {
+                signal.run();
+            } catch (RuntimeException e) {
+                LOG.warn("a subscriber threw, and is told nothing more", e);
+                cancel();
             }
         }
 
