@@ -25,8 +25,9 @@ final class RequestChecks {
                     1);
         }
         int[] prompt = prompt(request.prompt(), model);
+        String field = request.prompt() instanceof GenerationRequest.Chat ? "messages" : "prompt";
         if (prompt.length == 0) {
-            throw new GenerationException(Kind.INVALID_REQUEST, "the prompt is empty", "prompt", 1);
+            throw new GenerationException(Kind.INVALID_REQUEST, "the prompt is empty", field, 1);
         }
         for (int id : prompt) {
             if (id < 0 || id >= model.config().vocabSize()) {
@@ -34,7 +35,7 @@ final class RequestChecks {
                         Kind.INVALID_REQUEST,
                         "token id " + id + " is outside the vocabulary of "
                                 + model.config().vocabSize(),
-                        "prompt",
+                        field,
                         1);
             }
         }
@@ -45,7 +46,7 @@ final class RequestChecks {
                     "this model's maximum context length is " + maxTokens + " tokens; the prompt has "
                             + prompt.length + " and " + Math.max(1, wanted)
                             + " were asked for as output: shorten the prompt or lower max_tokens",
-                    "messages",
+                    field,
                     1);
         }
         int maxNew = wanted == 0 ? maxTokens - prompt.length : wanted;

@@ -160,6 +160,31 @@ class EmbeddedClientTest {
     }
 
     @Test
+    void shouldEndARequestWhoseObserverThrowsAndNoOther() throws Exception {
+        for (Class<?> at : List.of(GenerationEvent.Started.class, GenerationEvent.Tokens.class)) {
+            client.start(question(2_000), new TandemClient.GenerationObserver() {
+                @Override
+                public void onEvent(GenerationEvent event) {
+                    if (at.isInstance(event)) {
+                        throw new IllegalStateException("an observer must not throw");
+                    }
+                }
+
+                @Override
+                public void onError(GenerationException error) {
+                    throw new IllegalStateException("nor here");
+                }
+            });
+        }
+        assertEquals(2, client.generate(question(2)).tokenIds().length);
+        Poll.until(
+                "no active request",
+                () -> client.activeRequests() == 0
+                        && client.admission().classes().stream().allMatch(c -> c.running() == 0),
+                () -> client.admission().toString());
+    }
+
+    @Test
     void shouldRefuseASecondSubscriberAndADemandOfNothing() throws Exception {
         Flow.Publisher<GenerationEvent> stream = client.stream(question(2));
         Subscriber first = new Subscriber();
@@ -200,5 +225,10 @@ class EmbeddedClientTest {
                         "",
                         Duration.ZERO)));
         assertEquals(GenerationException.Kind.CONTEXT_OVERFLOW, tooLong.kind());
+        assertEquals("prompt", tooLong.param());
+        GenerationException tooLongChat = assertThrows(
+                GenerationException.class,
+                () -> client.generate(GenerationRequest.chat(model, "word ".repeat(20_000), 4)));
+        assertEquals("messages", tooLongChat.param());
     }
 }
