@@ -270,7 +270,14 @@ public final class RequestLifecycle {
         }
         switch (m.reason()) {
             case PREFILLED -> attempt.prefillHasEnded();
-            case STOP, LENGTH -> finish(effects, m.reason(), m.gpuId());
+            case STOP -> finish(effects, m.reason(), m.gpuId());
+            case LENGTH -> {
+                if (output.isComplete()) {
+                    finish(effects, m.reason(), m.gpuId());
+                } else {
+                    giveBack(effects, m.gpuId(), m.gpuId() + " holds no longer sequence");
+                }
+            }
             case DEADLINE -> resume(effects, m.gpuId(), "the worker says that its time is over");
             case CANCELLED -> {
                 // Cancelled by its worker, which loses its GPU or gives up a transfer; our own cancel ended the
@@ -280,17 +287,17 @@ public final class RequestLifecycle {
                 }
             }
             case ERROR -> resume(effects, m.gpuId(), m.detail());
-            case SHED -> shed(effects, m.gpuId());
+            case SHED -> giveBack(effects, m.gpuId(), m.gpuId() + " gave it back");
         }
         return effects;
     }
 
-    /** Given back unstarted: that is no failure. */
-    private void shed(List<RequestEffect> effects, String gpu) {
+    /** Given back unstarted, or by a worker that is smaller than others: that is no failure. */
+    private void giveBack(List<RequestEffect> effects, String gpu, String why) {
         letGo(effects, gpu);
         uncount(effects);
         avoid.add(gpu);
-        figures.goesOnSince(gpu + " gave it back");
+        figures.goesOnSince(why);
         phase = Phase.WAITING;
         effects.add(new RequestEffect.Reroute());
     }

@@ -10,6 +10,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.BiPredicate;
+import java.util.function.Predicate;
 
 /**
  * Chooses the workers of this node's requests: gathers what is known of each worker (its report, what this node has sent
@@ -216,20 +217,28 @@ public final class RequestRouter {
         return decision.map(d -> new Weighed(request, d, able));
     }
 
-    /** Live workers of the model that are not draining, without those to avoid unless there are no others. */
+    /**
+     * Live workers of the model that are not draining, without those that are too small for it, and of these without those to avoid,
+     * unless there are no others.
+     */
     private static Map<String, WorkerReport> able(List<WorkerDirectory.Entry> entries, RouteQuery query) {
-        Map<String, WorkerReport> willing = new LinkedHashMap<>();
         Map<String, WorkerReport> all = new LinkedHashMap<>();
         for (WorkerDirectory.Entry entry : entries) {
             WorkerReport report = entry.report();
             if (entry.live() && !report.draining() && report.modelFingerprint().equals(query.modelFingerprint())) {
                 all.put(report.gpuId(), report);
-                if (!query.avoid().contains(report.gpuId())) {
-                    willing.put(report.gpuId(), report);
-                }
             }
         }
-        return willing.isEmpty() ? all : willing;
+        Map<String, WorkerReport> large = preferred(all, w -> w.maxTokens() > query.tokens());
+        return preferred(large, w -> !query.avoid().contains(w.gpuId()));
+    }
+
+    /** Those that are preferred, or all when none is. */
+    private static Map<String, WorkerReport> preferred(
+            Map<String, WorkerReport> workers, Predicate<WorkerReport> preference) {
+        Map<String, WorkerReport> some = new LinkedHashMap<>(workers);
+        some.values().removeIf(preference.negate());
+        return some.isEmpty() ? workers : some;
     }
 
     private Optional<RoutingDecision> byCost(

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.tandem.engine.EngineListener.RefusalReason;
 import io.tandem.engine.FinishReason;
 import io.tandem.engine.SequenceSpec;
 import io.tandem.engine.SequenceStats;
@@ -17,6 +18,7 @@ import io.tandem.transfer.TransferStats;
 import io.tandem.worker.WorkerMessage;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class RequestLifecycleTest {
@@ -123,12 +125,32 @@ class RequestLifecycleTest {
     @Test
     void shouldReachOneTerminalStateOnlyAndBalanceItsCounts() {
         adopt();
+        for (int i = 1; i < 4; i++) {
+            token(1, "d", i);
+        }
         List<RequestEffect> ended =
-                life.onEnded(new RequestMessage.Ended("d", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, "", 0));
+                life.onEnded(new RequestMessage.Ended("d", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, "", 4));
         assertEquals(1, only(ended, RequestEffect.Finish.class).size());
         assertTrue(life.onCancel().isEmpty());
         assertTrue(life.onDeadline().isEmpty());
         assertTrue(life.onWorkerLost("d", 2, "its reports stopped").isEmpty());
+    }
+
+    @Test
+    void shouldGoOnElsewhereWhenItsWorkerIsTooSmallAndEndWhereAllAre() {
+        adopt();
+        List<RequestEffect> full =
+                life.onEnded(new RequestMessage.Ended("d", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, "", 1));
+        assertEquals(1, only(full, RequestEffect.Reroute.class).size());
+        assertEquals(Set.of("d"), life.avoid());
+        life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000);
+        token(2, "e", 1);
+        life.onEnded(new RequestMessage.Ended("e", 1, 2, FinishReason.LENGTH, SequenceStats.NONE, "", 2));
+        life.onRoute(Optional.of(ELSEWHERE), target(3), 60_000);
+        List<RequestEffect> refused =
+                life.onRefused(new RequestMessage.Refused("e", 1, 3, RefusalReason.TOO_LONG, "no room"));
+        assertEquals(List.of(new RequestEffect.Finish(FinishReason.LENGTH)), only(refused, RequestEffect.Finish.class));
+        assertEquals(2, life.outputTokens());
     }
 
     @Test

@@ -137,6 +137,36 @@ class RequestRouterTest {
     }
 
     @Test
+    void shouldNotSendAPromptToAWorkerThatIsTooSmallForIt() {
+        worker("large", EngineRole.MIXED);
+        load("large", 30, 50_000);
+        WorkerReport r = report("small", EngineRole.MIXED, "layout", 1, MEASURED);
+        add(new WorkerReport(
+                "small",
+                r.node(),
+                r.epoch(),
+                r.model(),
+                r.modelFingerprint(),
+                r.kvSignature(),
+                r.backend(),
+                r.transferWire(),
+                r.draining(),
+                1_000,
+                r.stats(),
+                r.facts()));
+        assertEquals("small", route(999).route().decodeGpu());
+        assertEquals("large", route(1_000).route().decodeGpu());
+        assertEquals(
+                "large",
+                router.route(query(1_000, "", Set.of("large")), now)
+                        .orElseThrow()
+                        .route()
+                        .decodeGpu(),
+                "one to avoid is better than one that cannot");
+        assertTrue(router.route(query(200_000, "", Set.of()), now).isPresent(), "all are too small: one says so");
+    }
+
+    @Test
     void shouldNotMoveToAWorkerThatTheOldOneDoesNotReach() {
         worker("here", EngineRole.DECODE);
         worker("near", EngineRole.DECODE);
@@ -149,7 +179,9 @@ class RequestRouterTest {
         assertEquals("near", router.moveTarget("here", now).orElseThrow().decodeGpu());
         router.parted(new Route("here", 1, "near", 1, "moved"), now);
         assertEquals(Optional.empty(), router.moveTarget("here", now + 9_999_000_000L));
-        assertEquals("roomy", router.moveTarget("here", now + 10_000_000_000L).orElseThrow().decodeGpu());
+        assertEquals(
+                "roomy",
+                router.moveTarget("here", now + 10_000_000_000L).orElseThrow().decodeGpu());
     }
 
     @Test
