@@ -48,7 +48,15 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     /** What the actor hears from its own engine, transport and timers. */
     sealed interface Internal extends WorkerMessage {}
 
-    record Opened(ComputeBackend backend, BlockTransport transport, Throwable failure) implements Internal {}
+    record Opened(ComputeBackend backend, BlockTransport transport, Throwable failure) implements Internal {
+        /** Nobody took it. */
+        void close() {
+            if (failure == null) {
+                transport.close();
+                backend.close();
+            }
+        }
+    }
 
     record Stop() implements Internal {}
 
@@ -74,6 +82,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private final AwaitedAnswers answers;
     private EngineRole previousRole;
     private long roleSinceNanos = System.nanoTime();
+    private final CompletableFuture<Opened> opening;
     private ComputeBackend backend;
     private BlockTransport transport;
     private EngineLoop loop;
@@ -100,11 +109,9 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 RoutingSettings.from(host.config()).prior().newModel(engineSettings.maxBatchTokens()));
         timers.startTimerWithFixedDelay(new Tick(), settings.tick());
         timers.startTimerWithFixedDelay(new Report(), settings.reportInterval());
-        context.pipeToSelf(
-                CompletableFuture.supplyAsync(
-                        () -> open(gpuId, host),
-                        context.getSystem().dispatchers().lookup(DispatcherSelector.blocking())),
-                (opened, failure) -> failure == null ? opened : new Opened(null, null, failure));
+        opening = CompletableFuture.supplyAsync(
+                () -> open(gpuId, host), context.getSystem().dispatchers().lookup(DispatcherSelector.blocking()));
+        context.pipeToSelf(opening, (opened, failure) -> failure == null ? opened : new Opened(null, null, failure));
     }
 
     /** The behaviour of a GPU that this node owns. */
@@ -457,8 +464,11 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         registries.tellAll(report);
     }
 
-    /** Transfers end before the memory they touch goes. */
+    /** Transfers end before the memory they touch goes. What is still being opened is closed when it is open. */
     private void close() {
+        if (backend == null) {
+            opening.thenAccept(Opened::close);
+        }
         if (transport != null) {
             if (kv != null && !transport.endDirect(PEERS_PATIENCE)) {
                 kv.keepForPeers();
