@@ -46,7 +46,6 @@ import java.util.concurrent.Flow;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
-import java.util.function.Supplier;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.ActorSystem;
 import org.apache.pekko.actor.typed.javadsl.AskPattern;
@@ -70,7 +69,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     private final RoutingSettings routing;
     private final RequestRouter router;
     private final CacheKnowledge caches;
-    private final Supplier<LifelineStatus> lifelines;
+    private final ProcessWatch watch;
     private final PredictionErrors errors = new PredictionErrors();
     private final Duration drainTimeout;
     private final DemandMeter demand;
@@ -91,12 +90,8 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     private String self = "";
 
     ClusterClient(
-            Config config,
-            ModelBundle model,
-            WorkerDirectory directory,
-            CacheKnowledge caches,
-            Supplier<LifelineStatus> lifelines) {
-        this.lifelines = lifelines;
+            Config config, ModelBundle model, WorkerDirectory directory, CacheKnowledge caches, ProcessWatch watch) {
+        this.watch = watch;
         this.caches = caches;
         this.model = model;
         this.directory = directory;
@@ -180,6 +175,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
                 0,
                 Optional.empty(),
                 new GuardedObserver(name, observer, () -> cancel(id)));
+        watch.ownsRequests();
         admission.tell(new AdmissionActor.Arrive(launch, tenant));
         return new Generation() {
             @Override
@@ -378,7 +374,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
 
     @Override
     public LifelineStatus lifelines() {
-        return lifelines.get();
+        return watch.status();
     }
 
     @Override

@@ -15,16 +15,20 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.javadsl.ActorContext;
 
 /**
  * One node's part in the watch over processes: where requests are owned, the workers' processes; where GPUs are, those of the
- * requests' owners. So the death of either is seen at once by whoever has something to do about it.
+ * requests' owners, as far as their roles tell. So the death of either is seen at once by whoever has something to do about it. A node
+ * that has GPUs and owns requests all the same, by the embedded client, watches the others from its first request on.
  */
 final class ProcessWatch implements AutoCloseable {
     private final LifelineSettings settings;
     private final Optional<LifelineSockets> sockets;
+    private final AtomicBoolean owns = new AtomicBoolean();
+    private volatile ActorRef<LifelineActor.Message> lifelines;
     private volatile LifelineStatus status = LifelineStatus.NONE;
 
     private ProcessWatch(LifelineSettings settings, Optional<LifelineSockets> sockets) {
@@ -60,14 +64,22 @@ final class ProcessWatch implements AutoCloseable {
 
     /** Watches the members that matter to this node. */
     void start(ActorContext<?> context, NodeSettings node, ActorRef<RegistryMessage> registry, WorkerShards workers) {
-        sockets.ifPresent(s -> context.spawn(
+        owns.set(node.serves());
+        sockets.ifPresent(s -> lifelines = context.spawn(
                 LifelineActor.create(
                         s,
                         settings,
-                        roles -> node.serves() && hasGpus(roles)
+                        roles -> owns.get() && hasGpus(roles)
                                 || !node.gpus().isEmpty() && NodeSettings.serves(roles, hasGpus(roles)),
                         new News(node, registry, workers)),
                 "lifelines"));
+    }
+
+    /** A request begins here. */
+    void ownsRequests() {
+        if (!owns.get() && owns.compareAndSet(false, true) && lifelines != null) {
+            lifelines.tell(new LifelineActor.LookAgain());
+        }
     }
 
     private static boolean hasGpus(Set<String> roles) {

@@ -138,7 +138,7 @@ public final class Tandem implements AutoCloseable {
     private static Tandem start(Config full, NodeSettings node, ModelBundle model, ProcessWatch watch) {
         WorkerDirectory directory = new WorkerDirectory();
         CacheKnowledge caches = new CacheKnowledge(full, directory);
-        ClusterClient client = new ClusterClient(full, model, directory, caches, watch::status);
+        ClusterClient client = new ClusterClient(full, model, directory, caches, watch);
         Parts[] parts = new Parts[1];
         Start start = new Start(full, node);
         ActorSystem<Void> system = ActorSystem.create(

@@ -31,6 +31,9 @@ public final class LifelineActor extends AbstractBehavior<LifelineActor.Message>
     /** What it hears. */
     public sealed interface Message {}
 
+    /** Who is watched may have changed. */
+    public record LookAgain() implements Message {}
+
     private record Membership(ClusterEvent.MemberEvent event) implements Message {}
 
     private record Opened(long line, long processId, String address) implements Message {}
@@ -94,7 +97,8 @@ public final class LifelineActor extends AbstractBehavior<LifelineActor.Message>
     @Override
     public Receive<Message> createReceive() {
         return newReceiveBuilder()
-                .onMessage(Membership.class, m -> onMembership(m.event()))
+                .onMessage(Membership.class, m -> onMember(m.event().member()))
+                .onMessage(LookAgain.class, m -> onLookAgain())
                 .onMessage(Opened.class, m -> run(lines.onOpened(m.line(), m.processId(), m.address())))
                 .onMessage(Refused.class, m -> run(lines.onRefused(m.line())))
                 .onMessage(Failed.class, m -> run(lines.onFailed(m.line(), m.why())))
@@ -103,9 +107,13 @@ public final class LifelineActor extends AbstractBehavior<LifelineActor.Message>
                 .build();
     }
 
+    private Behavior<Message> onLookAgain() {
+        Cluster.get(getContext().getSystem()).state().getMembers().forEach(this::onMember);
+        return this;
+    }
+
     /** A member that leaves in order ends its process itself: that is no death. */
-    private Behavior<Message> onMembership(ClusterEvent.MemberEvent event) {
-        Member member = event.member();
+    private Behavior<Message> onMember(Member member) {
         MemberStatus status = member.status();
         boolean ends = status.equals(MemberStatus.exiting())
                 || status.equals(MemberStatus.down())

@@ -99,6 +99,11 @@ final class EmbeddedCluster implements AutoCloseable {
         return nodes.get("api").client();
     }
 
+    /** That of any node. */
+    TandemClient client(String name) {
+        return nodes.get(name).client();
+    }
+
     ClusterStatus status() {
         return client().clusterStatus();
     }
