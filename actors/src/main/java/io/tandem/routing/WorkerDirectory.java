@@ -53,6 +53,11 @@ public final class WorkerDirectory {
         demand.put(report.node(), new SeenDemand(report, nowNanos));
     }
 
+    /** The node is no member any more. */
+    void forgetDemand(String node) {
+        demand.remove(node);
+    }
+
     /** Replaces the snapshot; the registry's call. */
     public void publish(List<Entry> snapshot) {
         entries = List.copyOf(snapshot);

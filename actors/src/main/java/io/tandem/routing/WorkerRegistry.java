@@ -131,6 +131,7 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
         String why = "its node is " + event.member().status();
         if (event instanceof ClusterEvent.MemberRemoved) {
             List<WorkerRoster.Loss> losses = roster.onNodeRemoved(node, why, System.nanoTime());
+            directory.forgetDemand(node);
             publish();
             tell(losses);
         } else if (event instanceof ClusterEvent.MemberDowned || event instanceof ClusterEvent.MemberExited) {

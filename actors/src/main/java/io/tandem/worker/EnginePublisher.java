@@ -22,6 +22,9 @@ import org.apache.pekko.actor.typed.ActorRef;
  * the worker's actor what else happened. Never blocks.
  */
 public final class EnginePublisher implements EngineListener {
+    /** Nodes whose batches are kept for reuse; beyond, those of nodes that are gone are dropped with the others. */
+    private static final int KEPT_BATCHES = 256;
+
     private final String gpuId;
     private final ConcurrentHashMap<Long, Work> works;
     private final Consumer<WorkEvent> actor;
@@ -96,6 +99,9 @@ public final class EnginePublisher implements EngineListener {
             batch.hub.tell(batch.take(gpuId));
         }
         touched.clear();
+        if (batches.size() > KEPT_BATCHES) {
+            batches.clear();
+        }
         for (int i = 0; i < step.count; i++) {
             Work work = works.get(step.keys[i]);
             if (work != null) {
