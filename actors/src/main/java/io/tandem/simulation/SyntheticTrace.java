@@ -116,11 +116,20 @@ public final class SyntheticTrace {
                 if (equals < 0) {
                     throw new IllegalArgumentException("synthetic trace: '" + field + "' is not field=number");
                 }
-                phase = phase.with(field.substring(0, equals).strip(), Double.parseDouble(field.substring(equals + 1)));
+                phase = phase.with(field.substring(0, equals).strip(), number(field, field.substring(equals + 1)));
             }
             phases.add(phase);
         }
         return phases;
+    }
+
+    private static double number(String field, String value) {
+        try {
+            return Double.parseDouble(value);
+        } catch (NumberFormatException e) {
+            throw new IllegalArgumentException(
+                    "synthetic trace: '" + field.strip() + "' is not field=number, such as rate=20", e);
+        }
     }
 
     /** Draws the requests of all phases. */

@@ -22,6 +22,7 @@ final class FitTiming implements Callable<Integer> {
         if (!Files.exists(samples)) {
             throw new IllegalArgumentException("--samples: there is no file " + samples);
         }
+        System.err.println("Leaving out each run, pair and model in turn: some minutes of computing ...");
         System.out.print(TimingReport.of(SiliconSamples.read(samples)));
         return 0;
     }

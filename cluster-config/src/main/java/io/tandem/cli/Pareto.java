@@ -65,6 +65,8 @@ final class Pareto implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
+        OutputFile.check("--json", json);
+        OutputFile.check("--html", html);
         var demand = new LayoutPlanner.Demand(
                 shape(), GpuSpec.of(gpu), Precision.of(precision), promptTokens, outputTokens, gpus);
         List<Point> points = new LayoutPlanner(StepTimes.from(ConfigFactory.load()), demand).points();
@@ -123,9 +125,12 @@ final class Pareto implements Callable<Integer> {
         for (int i = 0; i < frontier.size(); i += every) {
             System.out.println(row(frontier.get(i)));
         }
+        if (every > 1) {
+            System.out.printf("(one in %d of the frontier's %d; --html and --json have all)%n", every, frontier.size());
+        }
         System.out.println();
-        System.out.printf(Locale.ROOT, "Cheapest with TTFT <= %.0f ms and ITL <= %.1f ms: ", ttftMs, itlMs);
-        System.out.println(best.map(p -> "\n" + row(p)).orElse("none; see the frontier for what is possible"));
+        System.out.printf(Locale.ROOT, "Cheapest with TTFT <= %.0f ms and ITL <= %.1f ms:", ttftMs, itlMs);
+        System.out.println(best.map(p -> "\n" + row(p)).orElse(" none; see the frontier for what is possible"));
     }
 
     private static String row(Point p) {

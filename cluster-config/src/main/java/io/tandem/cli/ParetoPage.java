@@ -1,24 +1,41 @@
 package io.tandem.cli;
 
 import io.tandem.simulation.planning.LayoutPlanner.Point;
-import java.util.Arrays;
+import java.math.BigDecimal;
+import java.math.MathContext;
+import java.util.Formatter;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /** One self-contained page: the plot as inline SVG, the frontier as a table. */
 final class ParetoPage {
     private static final int WIDTH = 860;
     private static final int HEIGHT = 460;
-    private static final int LEFT = 70;
-    private static final int BOTTOM = 50;
+    private static final int LEFT = 92;
+    private static final int BOTTOM = 64;
     private static final int TOP = 20;
     private static final int RIGHT = 20;
-    private static final int TICKS = 5;
+    private static final int TICKS = 6;
+    private static final String STYLE = """
+            :root{--ink:#222;--page:#fff;--line:#ddd;--grid:#eee;--together:#3b6fb6;--split:#c9641c;--best:#1a7f37}
+            @media (prefers-color-scheme:dark){:root{--ink:#e6e9ec;--page:#15181b;--line:#363c43;--grid:#2a2f35;
+              --together:#6ea3ea;--split:#eb9350;--best:#4cc26b}}
+            body{font:15px system-ui,sans-serif;margin:2em auto;padding:0 1em;max-width:900px;color:var(--ink);background:var(--page)}
+            h1{font-size:20px}.key span{margin-right:1.5em;white-space:nowrap}.scroll{overflow-x:auto}
+            .together{color:var(--together)}.split{color:var(--split)}.best{color:var(--best)}
+            svg{width:100%;height:auto}svg circle{fill:currentColor}svg line{stroke:var(--grid)}
+            svg text{fill:var(--ink);font-size:12px}svg polyline{fill:none;stroke:var(--ink);stroke-width:1.5}
+            @media (max-width:600px){svg text{font-size:22px}}
+            table{border-collapse:collapse}td,th{padding:.25em .8em;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
+            td:first-child,th:first-child{text-align:left}
+            """;
 
     private final double maxX;
     private final double maxY;
     private final StringBuilder svg = new StringBuilder();
+    private final Formatter out = new Formatter(svg, Locale.ROOT);
 
     private ParetoPage(double maxX, double maxY) {
         this.maxX = maxX;
@@ -32,20 +49,21 @@ final class ParetoPage {
                 points.stream().mapToDouble(Point::tokensPerSecondPerGpu).max().orElse(1);
         ParetoPage page = new ParetoPage(x * 1.05, y * 1.05);
         page.axes();
-        points.forEach(p -> page.dot(p, 2, p.split() ? "#d9762b" : "#3b6fb6", 0.35));
+        points.forEach(p -> page.dot(p, 2, p.split() ? "split" : "together", 0.4));
         page.line(frontier);
-        best.ifPresent(p -> page.dot(p, 7, "#1a7f37", 1));
-        return "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>" + escape(title) + "</title><style>"
-                + "body{font:15px system-ui,sans-serif;margin:2em auto;max-width:900px;color:#222}"
-                + "table{border-collapse:collapse}td,th{padding:.25em .8em;text-align:right;border-bottom:1px solid #ddd}"
-                + "td:first-child,th:first-child{text-align:left}.key span{margin-right:1.5em}</style><h1 style=\"font-size:20px\">"
-                + escape(title) + "</h1><p class=\"key\"><span style=\"color:#3b6fb6\">&#9679; aggregated</span>"
-                + "<span style=\"color:#d9762b\">&#9679; split into prefill and decode</span>"
-                + "<span style=\"color:#222\">&#8212; frontier</span><span style=\"color:#1a7f37\">&#9679; recommended for the target</span></p>"
-                + "<svg viewBox=\"0 0 " + WIDTH + " " + HEIGHT
-                + "\" role=\"img\" aria-label=\"tokens a second and GPU over tokens a second and user\">"
-                + page.svg + "</svg>" + table(frontier)
-                + "<p>Predicted in a steady state without queues; simulate a trace for what arrivals do to it.</p></html>\n";
+        best.ifPresent(p -> page.dot(p, 7, "best", 1));
+        return """
+                <!doctype html><html lang="en"><meta charset="utf-8">
+                <meta name="viewport" content="width=device-width, initial-scale=1">
+                <title>%1$s</title><style>%2$s</style>
+                <h1>%1$s</h1>
+                <p class="key"><span class="together">&#9679; aggregated</span>
+                <span class="split">&#9679; split into prefill and decode</span>
+                <span>&#8212; frontier</span><span class="best">&#9679; recommended for the target</span></p>
+                <svg viewBox="0 0 %3$d %4$d" role="img" aria-label="tokens a second and GPU over tokens a second and user">
+                %5$s</svg><div class="scroll">%6$s</div>
+                <p>Predicted in a steady state without queues; simulate a trace for what arrivals do to it.</p></html>
+                """.formatted(escape(title), STYLE, WIDTH, HEIGHT, page.svg, table(frontier, best));
     }
 
     private double x(double value) {
@@ -57,48 +75,67 @@ final class ParetoPage {
     }
 
     private void axes() {
-        for (int i = 0; i <= TICKS; i++) {
-            double vx = maxX * i / TICKS;
-            double vy = maxY * i / TICKS;
-            add("<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#eee\"/>", x(vx), x(vx), y(0), y(maxY));
-            add("<line x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#eee\"/>", x(0), x(maxX), y(vy), y(vy));
-            add(
-                    "<text x=\"%.1f\" y=\"%.1f\" font-size=\"12\" text-anchor=\"middle\">%.0f</text>",
-                    x(vx), y(0) + 18, vx);
-            add(
-                    "<text x=\"%.1f\" y=\"%.1f\" font-size=\"12\" text-anchor=\"end\">%.0f</text>",
-                    x(0) - 8, y(vy) + 4, vy);
+        for (double v : ticks(maxX)) {
+            out.format("<line x1='%.1f' x2='%.1f' y1='%.1f' y2='%.1f'/>", x(v), x(v), y(0), y(maxY));
+            out.format("<text x='%.1f' y='%.1f' text-anchor='middle'>%s</text>", x(v), y(0) + 24, plain(v));
         }
-        add(
-                "<text x=\"%.1f\" y=\"%.1f\" font-size=\"13\" text-anchor=\"middle\">tokens/s per user</text>",
-                x(maxX / 2), y(0) + 40);
-        add(
-                "<text transform=\"translate(%.1f %.1f) rotate(-90)\" font-size=\"13\" text-anchor=\"middle\">tokens/s per GPU</text>",
+        for (double v : ticks(maxY)) {
+            out.format("<line x1='%.1f' x2='%.1f' y1='%.1f' y2='%.1f'/>", x(0), x(maxX), y(v), y(v));
+            out.format("<text x='%.1f' y='%.1f' text-anchor='end'>%s</text>", x(0) - 8, y(v) + 4, plain(v));
+        }
+        out.format("<text x='%.1f' y='%.1f' text-anchor='middle'>tokens/s per user</text>", x(maxX / 2), y(0) + 52);
+        out.format(
+                "<text transform='translate(%.1f %.1f) rotate(-90)' text-anchor='middle'>tokens/s per GPU</text>",
                 16.0, y(maxY / 2));
     }
 
-    private void dot(Point p, int radius, String colour, double opacity) {
-        add(
-                "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"" + radius + "\" fill=\"" + colour + "\" opacity=\"" + opacity
-                        + "\"><title>" + p.layout() + ", batch " + p.batch() + "</title></circle>",
+    /** Round numbers from 0, at most so many steps. */
+    private static List<Double> ticks(double max) {
+        double power = Math.pow(10, Math.floor(Math.log10(max / TICKS)));
+        double step = Stream.of(1, 2, 5, 10)
+                .map(m -> m * power)
+                .filter(s -> s * TICKS >= max)
+                .findFirst()
+                .orElseThrow();
+        return Stream.iterate(0, i -> i * step <= max, i -> i + 1)
+                .map(i -> i * step)
+                .toList();
+    }
+
+    private static String plain(double value) {
+        return new BigDecimal(value)
+                .round(new MathContext(6))
+                .stripTrailingZeros()
+                .toPlainString();
+    }
+
+    private void dot(Point p, int radius, String kind, double opacity) {
+        out.format(
+                "<circle class='%s' cx='%.1f' cy='%.1f' r='%d' opacity='%.1f'><title>%s, batch %d</title></circle>",
+                kind,
                 x(p.tokensPerSecondPerUser()),
-                y(p.tokensPerSecondPerGpu()));
+                y(p.tokensPerSecondPerGpu()),
+                radius,
+                opacity,
+                escape(p.layout()),
+                p.batch());
     }
 
     private void line(List<Point> frontier) {
-        svg.append("<polyline fill=\"none\" stroke=\"#222\" stroke-width=\"1.5\" points=\"");
-        frontier.forEach(p -> add("%.1f,%.1f ", x(p.tokensPerSecondPerUser()), y(p.tokensPerSecondPerGpu())));
+        svg.append("<polyline points=\"");
+        frontier.forEach(p -> out.format("%.1f,%.1f ", x(p.tokensPerSecondPerUser()), y(p.tokensPerSecondPerGpu())));
         svg.append("\"/>");
     }
 
-    private static String table(List<Point> frontier) {
+    private static String table(List<Point> frontier, Optional<Point> best) {
         StringBuilder rows = new StringBuilder(
                 "<table><tr><th>layout<th>GPUs<th>batch<th>TTFT ms<th>ITL ms<th>tok/s/user<th>tok/s/GPU");
         for (Point p : frontier) {
             rows.append(String.format(
                     Locale.ROOT,
-                    "<tr><td>%s<td>%d<td>%d<td>%.0f<td>%.1f<td>%.1f<td>%.1f",
-                    p.layout(),
+                    "<tr%s><td>%s<td>%d<td>%d<td>%.0f<td>%.1f<td>%.1f<td>%.1f",
+                    best.equals(Optional.of(p)) ? " class='best'" : "",
+                    escape(p.layout()),
                     p.gpus(),
                     p.batch(),
                     p.ttftMs(),
@@ -107,11 +144,6 @@ final class ParetoPage {
                     p.tokensPerSecondPerGpu()));
         }
         return rows.append("</table>").toString();
-    }
-
-    private void add(String shape, double... values) {
-        svg.append(
-                String.format(Locale.ROOT, shape, Arrays.stream(values).boxed().toArray()));
     }
 
     private static String escape(String text) {

@@ -80,6 +80,8 @@ final class Simulate implements Callable<Integer> {
             }
             return 0;
         }
+        OutputFile.check("--json", json);
+        OutputFile.check("--html", html);
         Comparison comparison = new Comparison(
                 policies(),
                 layouts.stream().map(Layout::parse).toList(),

@@ -129,7 +129,7 @@ final class SimulationReport {
                 c.runs().size() == 1
                         ? String.format(
                                 Locale.ROOT, "%d = %.2f", c.runs().getFirst().good(), 100 * good.value())
-                        : String.format(Locale.ROOT, "%.2f ± %.2f", 100 * good.value(), 100 * good.halfWidth()),
+                        : good(c, 2),
                 percentiles(
                         c,
                         r -> r.ttft().p50(),
@@ -160,11 +160,7 @@ final class SimulationReport {
                         .filter(c -> c.speedup() == x
                                 && c.policy().equals(s.policy())
                                 && c.layout().equals(s.layout()))
-                        .forEach(c -> out.append(String.format(
-                                Locale.ROOT,
-                                " %.1f ± %.1f |",
-                                100 * c.goodShare().value(),
-                                100 * c.goodShare().halfWidth())));
+                        .forEach(c -> out.append(' ').append(good(c, 1)).append(" |"));
             }
             out.append(
                     s.requestsPerSecond() == 0
@@ -173,6 +169,15 @@ final class SimulationReport {
                                     Locale.ROOT, " %s%.1f |", s.beyond() ? "at least " : "", s.requestsPerSecond()));
         }
         return out.append('\n').toString();
+    }
+
+    /** In percent; one run has no interval. */
+    private static String good(Cell c, int digits) {
+        Mean good = c.goodShare();
+        String value = String.format(Locale.ROOT, "%." + digits + "f", 100 * good.value());
+        return c.runs().size() < 2
+                ? value
+                : value + String.format(Locale.ROOT, " ± %." + digits + "f", 100 * good.halfWidth());
     }
 
     private static String percent(double share) {

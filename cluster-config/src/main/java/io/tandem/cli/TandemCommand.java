@@ -1,15 +1,19 @@
 package io.tandem.cli;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.tandem.engine.EngineRole;
 import io.tandem.node.NodeProcess;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Scanner;
 import java.util.concurrent.Callable;
@@ -83,13 +87,22 @@ public final class TandemCommand {
         command.setCaseInsensitiveEnumValuesAllowed(true);
         command.setExecutionExceptionHandler((e, line, parsed) -> {
             Throwable cause = e instanceof java.util.concurrent.ExecutionException ? e.getCause() : e;
-            System.err.println("tandem: " + (cause.getMessage() == null ? cause : cause.getMessage()));
+            System.err.println("tandem: " + text(cause));
             if (System.getenv("TANDEM_DEBUG") != null) {
                 cause.printStackTrace();
             }
             return cause instanceof IllegalArgumentException ? 2 : cause instanceof IOException ? UNAVAILABLE : 1;
         });
         return args.length == 0 ? command.execute("--help") : command.execute(args);
+    }
+
+    /** Of failures of the file system only the path would be left. */
+    private static String text(Throwable cause) {
+        return switch (cause) {
+            case NoSuchFileException e -> "there is no file " + e.getFile();
+            case AccessDeniedException e -> "no permission for " + e.getFile();
+            default -> cause.getMessage() == null ? cause.toString() : cause.getMessage();
+        };
     }
 
     /** Where a running node is. */
@@ -326,10 +339,11 @@ public final class TandemCommand {
         String gpu;
 
         @Parameters(index = "1", paramLabel = "prefill|decode|mixed")
-        String role;
+        EngineRole to;
 
         @Override
         public Integer call() throws Exception {
+            String role = to.name().toLowerCase(Locale.ROOT);
             try (ApiClient api = where.open()) {
                 api.post("/admin/workers/" + gpu + "/role", Map.of("role", role));
                 System.out.println(gpu + " is " + role);

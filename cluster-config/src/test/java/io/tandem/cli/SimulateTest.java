@@ -61,9 +61,22 @@ class SimulateTest {
     }
 
     @Test
+    void shouldRefuseAFileItCannotWriteBeforeItPlays() {
+        String trace = "synthetic:seconds=1";
+        Path nowhere = folder.resolve("none").resolve("out.html");
+        assertTrue(failure("--trace", trace, "--html", nowhere.toString())
+                .getMessage()
+                .contains("--html: there is no folder"));
+        assertTrue(failure("--trace", trace, "--json", folder.toString())
+                .getMessage()
+                .contains("is a folder"));
+    }
+
+    @Test
     void shouldNameTheFieldThatIsWrong() {
         assertTrue(failure("--trace", "no-such.jsonl").getMessage().contains("--trace"));
         String trace = "synthetic:seconds=1";
+        assertTrue(failure("--trace", "synthetic:rate=x").getMessage().contains("'rate=x' is not field=number"));
         assertTrue(failure("--trace", trace, "--policy", "best").getMessage().contains("known are round-robin"));
         assertTrue(failure("--trace", trace, "--layout", "8").getMessage().contains("agg:WORKERS"));
         assertTrue(failure("--trace", trace, "--slo", "ttft=2").getMessage().contains("needs a unit"));
