@@ -152,7 +152,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         }
         ServiceClass serviceClass = serviceClass(request.serviceTier());
         String tenant = request.tenant().isEmpty() ? NO_TENANT : request.tenant();
-        SequenceSpec spec = RequestChecks.check(request, model, maxTokens(), salt(request));
+        SequenceSpec spec = RequestChecks.check(request, model, maxTokens(model), salt(request));
         if (active.incrementAndGet() > settings.maxActive()) {
             active.decrementAndGet();
             throw new GenerationException(
@@ -224,7 +224,8 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     }
 
     /** The longest sequence some worker takes, or the model's own limit while none is known. */
-    private int maxTokens() {
+    @Override
+    public int maxTokens(ModelBundle model) {
         int limit = 0;
         for (WorkerDirectory.Entry e : directory.entries()) {
             limit = Math.max(limit, e.report().maxTokens());

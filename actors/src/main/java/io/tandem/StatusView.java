@@ -1,6 +1,5 @@
 package io.tandem;
 
-import io.tandem.engine.EngineRole;
 import io.tandem.routing.Registries;
 import io.tandem.routing.WorkerDirectory;
 import io.tandem.supervisor.SupervisorReport;
@@ -79,23 +78,16 @@ final class StatusView {
                 r.stats());
     }
 
-    private static String missing(boolean up, List<ClusterStatus.Worker> workers, String model) {
+    /** Any role alone serves: where no pair is there, a request runs whole on what is. */
+    static String missing(boolean up, List<ClusterStatus.Worker> workers, String model) {
         if (!up) {
             return "this node has not joined the cluster yet";
         }
-        boolean prefill = false;
-        boolean decode = false;
-        for (ClusterStatus.Worker w : workers) {
-            if (w.live() && !w.draining()) {
-                prefill |= w.role() != EngineRole.DECODE;
-                decode |= w.role() != EngineRole.PREFILL;
-            }
+        List<ClusterStatus.Worker> live =
+                workers.stream().filter(ClusterStatus.Worker::live).toList();
+        if (live.isEmpty()) {
+            return "no worker serves " + model;
         }
-        if (!prefill && !decode) {
-            return "no worker serves " + model + " yet";
-        }
-        return prefill
-                ? decode ? "" : "no worker in the role decode or mixed"
-                : "no worker in the role prefill or mixed";
+        return live.stream().allMatch(ClusterStatus.Worker::draining) ? "every worker of " + model + " is drained" : "";
     }
 }

@@ -30,10 +30,12 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -328,14 +330,14 @@ public final class Tandem implements AutoCloseable {
     }
 
     /**
-     * Waits until the cluster can serve.
+     * Waits until the cluster can serve and this node's own GPUs do.
      *
      * @return whether it can; else {@link ClusterStatus#reason()} says what is missing
      * @throws IllegalStateException when this node stopped because it could not open one of its GPUs
      */
     public boolean awaitReady(Duration timeout) throws InterruptedException {
         long end = System.nanoTime() + timeout.toNanos();
-        while (!client.clusterStatus().ready()) {
+        while (!isReady(client.clusterStatus())) {
             startFailure().ifPresent(reason -> {
                 throw new IllegalStateException(reason);
             });
@@ -345,6 +347,12 @@ public final class Tandem implements AutoCloseable {
             Thread.sleep(20);
         }
         return true;
+    }
+
+    private boolean isReady(ClusterStatus status) {
+        Set<String> missing = new HashSet<>(node.gpus().keySet());
+        status.workers().stream().filter(ClusterStatus.Worker::live).forEach(w -> missing.remove(w.gpuId()));
+        return status.ready() && missing.isEmpty();
     }
 
     /** Why this node stopped by itself at its start: which GPU could not be opened, and the reason. */

@@ -37,6 +37,11 @@ public interface TandemClient {
         return models().stream().filter(m -> m.name().equals(name)).findFirst();
     }
 
+    /** Tokens of a prompt and its output together at most: the model's limit, or what the workers' KV memory holds. */
+    default int maxTokens(ModelBundle model) {
+        return model.config().maxContextTokens();
+    }
+
     /** The cluster as this node sees it now; never blocks. */
     ClusterStatus clusterStatus();
 

@@ -19,6 +19,7 @@ import org.slf4j.LoggerFactory;
 /** Collects the workers' reports on one node and tells of losses; the rules are {@link WorkerRoster}'s. */
 public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
     private static final Logger LOG = LoggerFactory.getLogger(WorkerRegistry.class);
+    private static final String LEAVING = "its node is Exiting";
 
     /** Told of each loss; runs on the actor and must not block. */
     @FunctionalInterface
@@ -128,7 +129,8 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
 
     private Behavior<RegistryMessage> onMembership(ClusterEvent.MemberEvent event) {
         String node = Registries.node(event.member().address());
-        String why = "its node is " + event.member().status();
+        boolean leaving = event instanceof ClusterEvent.MemberExited;
+        String why = leaving ? LEAVING : "its node is " + event.member().status();
         if (event instanceof ClusterEvent.MemberRemoved) {
             List<WorkerRoster.Loss> losses = roster.onNodeRemoved(node, why, System.nanoTime());
             directory.forgetDemand(node);
@@ -151,7 +153,11 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
     private void tell(List<WorkerRoster.Loss> losses) {
         for (WorkerRoster.Loss loss : losses) {
             WorkerReport worker = loss.worker();
-            LOG.warn("worker {} on {} is lost: {}", worker.gpuId(), worker.node(), loss.why());
+            if (loss.why().equals(LEAVING)) {
+                LOG.info("worker {} on {} leaves: {}", worker.gpuId(), worker.node(), loss.why());
+            } else {
+                LOG.warn("worker {} on {} is lost: {}", worker.gpuId(), worker.node(), loss.why());
+            }
             onLost.lost(worker.gpuId(), worker.epoch(), loss.why());
         }
     }

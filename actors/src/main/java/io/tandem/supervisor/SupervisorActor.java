@@ -184,7 +184,8 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
             m.replyTo().tell(unknown(m.gpuId()));
             return this;
         }
-        LOG.info("{} {} by hand", m.gpuId(), m.draining() ? "is drained" : "takes work again");
+        // By hand, or by its node, which stops.
+        LOG.info("{} {}", m.gpuId(), m.draining() ? "is drained" : "takes work again");
         answer(
                 m.gpuId(),
                 m.replyTo(),

@@ -268,9 +268,9 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private void enableDirect(KvMemory memory) {
         kv = memory;
         if (!TransferSettings.from(host.config()).direct()) {
-            directState = "no, tandem.transfer.direct is off";
+            directState = "none (tandem.transfer.direct is off)";
         } else if (memory.peers().isEmpty()) {
-            directState = "no, the backend has no way to";
+            directState = "none (not with this backend)";
         } else {
             PeerPath path = new PeerPath(memory.peers().get());
             transport.enableDirect(path, epoch);

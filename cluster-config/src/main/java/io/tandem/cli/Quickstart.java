@@ -65,6 +65,7 @@ final class Quickstart implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
+        OutputFile.check("--json", json);
         Path path = model == null ? ModelStore.pull() : model.toAbsolutePath();
         checkPort();
         Path logs = Files.createDirectories(Path.of(System.getenv().getOrDefault("TANDEM_LOGS", ".tandem/logs")));
@@ -131,7 +132,8 @@ final class Quickstart implements Callable<Integer> {
 
     private void awaitReady(ApiClient api) throws IOException, InterruptedException {
         long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(READY_SECONDS);
-        while (api.status("/ready") != 200) {
+        int workers = aggregated ? 1 : 2;
+        while (api.status("/ready") != 200 || live(api) < workers) {
             for (Child child : children) {
                 if (!child.process().isAlive()) {
                     throw new IllegalStateException("the node '" + child.name() + "' did not start:\n" + tail(child));
@@ -142,6 +144,14 @@ final class Quickstart implements Callable<Integer> {
             }
             Thread.sleep(ApiClient.READY_POLL_MILLIS);
         }
+    }
+
+    private static long live(ApiClient api) throws IOException, InterruptedException {
+        return api.get("/admin/cluster")
+                .path("workers")
+                .valueStream()
+                .filter(w -> w.path("live").asBoolean())
+                .count();
     }
 
     private static String tail(Child child) throws IOException {

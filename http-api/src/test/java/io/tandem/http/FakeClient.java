@@ -59,6 +59,7 @@ final class FakeClient implements TandemClient {
     volatile boolean endless;
 
     volatile boolean ready = true;
+    volatile int maxTokens = 16;
     volatile EngineRole role = EngineRole.MIXED;
 
     @Override
@@ -189,6 +190,11 @@ final class FakeClient implements TandemClient {
     @Override
     public Flow.Publisher<GenerationEvent> stream(GenerationRequest request) {
         throw new UnsupportedOperationException("the HTTP layer uses start");
+    }
+
+    @Override
+    public int maxTokens(ModelBundle model) {
+        return maxTokens;
     }
 
     @Override

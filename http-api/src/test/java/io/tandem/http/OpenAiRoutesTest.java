@@ -181,6 +181,7 @@ class OpenAiRoutesTest {
             {",'temperature':11", "temperature"},
             {",'n':5", "n"},
             {",'stop':[1]", "stop[0]"},
+            {",'stop':1", "stop"},
             {",'tools':[{}]", "tools"},
             {",'response_format':{'type':'json_object'}", "response_format"},
             {",'nonsense':1", "nonsense"},
@@ -201,6 +202,33 @@ class OpenAiRoutesTest {
         String image = "{'model':'org/tiny','messages':[{'role':'user','content':[{'type':'image_url'}]}]}";
         JsonNode error = TestServer.json(server.post(CHAT, image)).path("error");
         assertEquals("messages[0].content[0].type", error.path("param").asText());
+        JsonNode empty = TestServer.json(server.post(CHAT, "{'model':'org/tiny','messages':[]}"));
+        assertTrue(empty.at("/error/message").asText().endsWith("not an empty array"), empty.toString());
+    }
+
+    @Test
+    void shouldSayWhatIsNoJsonInTheClientsTermsAlone() throws Exception {
+        String[][] cases = {
+            {"{", "expected close marker for Object (line 1, column 2)"},
+            {"{'n':NaN}", "Non-standard token 'NaN' (line 1, column"},
+            {"{'a':" + "[".repeat(100), "nested deeper than 64"},
+        };
+        for (String[] c : cases) {
+            String message = TestServer.json(server.post(CHAT, c[0]))
+                    .at("/error/message")
+                    .asText();
+            assertTrue(message.contains(c[1]), message);
+            assertFalse(message.contains("Feature") || message.contains("Constraints"), message);
+        }
+    }
+
+    @Test
+    void shouldRefuseABodyThatIsCompressed() throws Exception {
+        HttpResponse<String> gzip = server.post(CHAT, chat(""), "Content-Encoding", "gzip");
+        assertEquals(415, gzip.statusCode());
+        assertTrue(TestServer.json(gzip).at("/error/message").asText().contains("not gzip"));
+        assertEquals(
+                200, server.post(CHAT, chat(""), "Content-Encoding", "identity").statusCode());
     }
 
     @Test
@@ -400,6 +428,13 @@ class OpenAiRoutesTest {
                 "org/tiny",
                 TestServer.json(server.get("/v1/models/org%2Ftiny")).path("id").asText());
         assertEquals(404, server.get("/v1/models/none").statusCode());
+        server.fake.maxTokens = 48;
+        assertEquals(
+                48,
+                TestServer.json(server.get("/v1/models"))
+                        .at("/data/0/max_model_len")
+                        .asInt(),
+                "what fits here, not what the model could");
         JsonNode tokens = TestServer.json(server.post("/tokenize", "{'prompt':'aé'}"));
         assertEquals(3, tokens.path("count").asInt());
         JsonNode text = TestServer.json(server.post("/detokenize", "{'tokens':[97,195,169]}"));

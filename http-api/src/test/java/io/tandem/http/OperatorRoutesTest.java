@@ -7,6 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import io.tandem.engine.EngineRole;
 import io.tandem.http.security.ApiKeys;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -24,6 +26,13 @@ class OperatorRoutesTest {
                     health.at("/workers/0/backend/refusals/0").asText());
             assertEquals(200, server.get("/alive").statusCode());
             assertEquals(200, server.get("/ready").statusCode());
+            HttpResponse<String> head = server.http.send(
+                    server.request("/ready")
+                            .method("HEAD", HttpRequest.BodyPublishers.noBody())
+                            .build(),
+                    HttpResponse.BodyHandlers.ofString());
+            assertEquals(200, head.statusCode(), "as load balancers ask");
+            assertEquals("", head.body());
             server.fake.ready = false;
             assertEquals(503, server.get("/ready").statusCode());
             assertEquals(

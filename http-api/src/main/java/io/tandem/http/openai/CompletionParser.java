@@ -229,6 +229,9 @@ final class CompletionParser {
             return List.of();
         }
         if (!stop.isArray()) {
+            if (!stop.isTextual()) {
+                throw Fields.wrong("stop", "a string or an array of strings", stop);
+            }
             return List.of(stopText(stop, "stop"));
         }
         if (stop.size() > GenerationRequest.MAX_STOP_TEXTS) {

@@ -73,7 +73,7 @@ final class ModelRoutes {
         out.name("object").value("model");
         out.name("created").value(created);
         out.name("owned_by").value("tandem");
-        out.name("max_model_len").value(model.config().maxContextTokens());
+        out.name("max_model_len").value(client.maxTokens(model));
         out.name("fingerprint").value(model.fingerprint());
         out.endObject();
     }

@@ -134,6 +134,10 @@ public final class ApiException extends RuntimeException {
         return retryAfterSeconds;
     }
 
+    private static double rounded(double millis) {
+        return Math.round(millis * 1e3) / 1e3;
+    }
+
     /** Writes {@code {"error":{...}}}; a refusal by prediction has its figures in {@code tandem}. */
     public JsonWriter write(JsonWriter out) {
         out.beginObject().name("error").beginObject();
@@ -145,9 +149,9 @@ public final class ApiException extends RuntimeException {
             out.name("tandem").beginObject();
             out.name("service_tier").value(refusal.serviceClass());
             out.name("reason").value(refusal.reason());
-            out.name("predicted_ttft_ms").value(refusal.predictedTtftMs());
+            out.name("predicted_ttft_ms").value(rounded(refusal.predictedTtftMs()));
             out.name("ttft_target_ms").value(refusal.ttftTargetMs());
-            out.name("predicted_itl_ms").value(refusal.predictedItlMs());
+            out.name("predicted_itl_ms").value(rounded(refusal.predictedItlMs()));
             out.name("itl_target_ms").value(refusal.itlTargetMs());
             out.endObject();
         }

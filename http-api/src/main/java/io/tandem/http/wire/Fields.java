@@ -119,10 +119,10 @@ public final class Fields {
 
     private static String describe(JsonNode value) {
         if (value.isObject()) {
-            return "an object";
+            return value.isEmpty() ? "an empty object" : "an object";
         }
         if (value.isArray()) {
-            return "an array";
+            return value.isEmpty() ? "an empty array" : "an array";
         }
         String shown = value.toString();
         boolean cut = shown.length() > MAX_SHOWN_CHARS;

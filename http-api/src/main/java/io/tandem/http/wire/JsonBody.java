@@ -5,6 +5,7 @@ import com.fasterxml.jackson.core.JsonLocation;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.core.exc.StreamConstraintsException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectReader;
@@ -21,6 +22,7 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeoutException;
 import org.apache.pekko.NotUsed;
+import org.apache.pekko.http.javadsl.model.HttpHeader;
 import org.apache.pekko.http.javadsl.model.HttpRequest;
 import org.apache.pekko.http.javadsl.model.RequestEntity;
 import org.apache.pekko.stream.Materializer;
@@ -80,6 +82,16 @@ public final class JsonBody {
                             "unsupported_media_type",
                             "Content-Type must be application/json, not "
                                     + entity.getContentType().mediaType()));
+        }
+        String encoding =
+                request.getHeader("content-encoding").map(HttpHeader::value).orElse("identity");
+        if (!encoding.equalsIgnoreCase("identity")) {
+            return refuse(
+                    entity,
+                    ApiException.refused(
+                            415,
+                            "unsupported_content_encoding",
+                            "Content-Encoding must be identity, not " + encoding + ": send the body as it is"));
         }
         if (length.isPresent() && length.getAsLong() > maxBytes) {
             return refuse(entity, tooLarge());
@@ -175,7 +187,11 @@ public final class JsonBody {
 
     private static String describe(JsonProcessingException e) {
         JsonLocation at = e.getLocation();
-        String message = e.getOriginalMessage();
+        // The parser goes on with settings of its own, which mean nothing to a client.
+        String message = e instanceof StreamConstraintsException
+                ? "nested deeper than " + MAX_DEPTH + ", a number of more than " + MAX_NUMBER_CHARS
+                        + " characters or a name of more than " + MAX_NAME_CHARS
+                : e.getOriginalMessage().replaceFirst("(?s) \\(start marker at .*|: enable `.*", "");
         return at == null ? message : message + " (line " + at.getLineNr() + ", column " + at.getColumnNr() + ")";
     }
 }
