@@ -28,6 +28,9 @@ import org.slf4j.LoggerFactory;
 final class RequestActor extends AbstractBehavior<RequestActor.Message> {
     private static final Logger LOG = LoggerFactory.getLogger(RequestActor.class);
 
+    /** Of one request. */
+    static final int DECISIONS_KEPT = 32;
+
     /** What a request hears. */
     sealed interface Message {}
 
@@ -89,15 +92,31 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
 
     static Behavior<Message> create(RequestHub.Launch launch, ActorRef<RequestMessage> hub, RequestServices services) {
         return Behaviors.setup(context -> Behaviors.withTimers(timers -> {
-            RequestActor actor = new RequestActor(context, timers, launch, hub, services);
-            launch.routed()
-                    .ifPresent(
-                            r -> services.decided(launch.name(), List.of(RouteDecision.of(r.decision(), actor.age()))));
-            actor.observer.onEvent(
-                    new GenerationEvent.Started(launch.name(), launch.spec().tokens()));
-            actor.route();
-            return actor.terminal ? Behaviors.stopped() : actor;
+            RequestActor actor = null;
+            try {
+                actor = new RequestActor(context, timers, launch, hub, services);
+                actor.start();
+                return actor.next();
+            } catch (RuntimeException e) {
+                // An actor that fails before it is one hears of no end, and so would nobody else.
+                LOG.error("request {} cannot start", launch.name(), e);
+                String why = "the request cannot start: " + e;
+                if (actor != null) {
+                    actor.fail(new RequestEffect.Fail(GenerationException.Kind.INTERNAL, why));
+                } else {
+                    services.attemptOver(launch.requestId());
+                    launch.observer().onError(new GenerationException(GenerationException.Kind.INTERNAL, why));
+                }
+                return Behaviors.stopped();
+            }
         }));
+    }
+
+    private void start() {
+        launch.routed().ifPresent(r -> services.decided(launch.name(), List.of(RouteDecision.of(r.decision(), age()))));
+        observer.onEvent(
+                new GenerationEvent.Started(launch.name(), launch.spec().tokens()));
+        route();
     }
 
     @Override
@@ -140,10 +159,18 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
         Optional<Routed> routed = attempts == 1 && launch.routed().isPresent()
                 ? launch.routed()
                 : services.route(launch, life.tokensToCompute(), life.avoid());
-        routed.ifPresent(r -> decisions.add(RouteDecision.of(r.decision(), age())));
+        routed.ifPresent(r -> decided(RouteDecision.of(r.decision(), age())));
         services.decided(launch.name(), List.copyOf(decisions));
         times = routed.isPresent() ? new AttemptTimes(System.nanoTime()) : null;
         run(life.onRoute(routed.map(Routed::route), target, timeLeftMillis()));
+    }
+
+    /** A request that waits for room is decided on again and again: the first decisions tell how it came to that. */
+    private void decided(RouteDecision decision) {
+        if (decisions.size() == DECISIONS_KEPT) {
+            decisions.removeLast();
+        }
+        decisions.add(decision);
     }
 
     private long age() {
