@@ -152,6 +152,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         }
         ServiceClass serviceClass = serviceClass(request.serviceTier());
         String tenant = request.tenant().isEmpty() ? NO_TENANT : request.tenant();
+        Duration timeout = RequestChecks.timeout(request, settings.defaultTimeout());
         SequenceSpec spec = RequestChecks.check(request, model, maxTokens(model), salt(request));
         if (active.incrementAndGet() > settings.maxActive()) {
             active.decrementAndGet();
@@ -160,7 +161,6 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         }
         long id = lastRequest.incrementAndGet();
         String name = nodeTag + "-" + id;
-        Duration timeout = request.timeout().isZero() ? settings.defaultTimeout() : request.timeout();
         RequestHub.Launch launch = new RequestHub.Launch(
                 id,
                 name,

@@ -4,6 +4,7 @@ import io.tandem.sampling.SamplingParams;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 
 /**
  * One generation: a prompt in one of three forms and how to continue it. {@code n} choices are {@code n} requests with
@@ -16,7 +17,7 @@ import java.util.Map;
  * @param stop texts that end the output and are not part of it; at most 16
  * @param ignoreEos go on past end-of-sequence tokens
  * @param cacheSalt keeps prefix caches of tenants apart; empty = shared
- * @param timeout end to end; zero = the node's default
+ * @param timeout end to end, {@link #TIMEOUT_MAX} at most; zero = the node's default
  * @param session requests of one session prefer the worker that served it; empty = none
  * @param serviceTier name of a service class; empty, "auto" or "default" = the cluster's default class
  * @param tenant whose share of the cluster it uses; empty = that of all who name none
@@ -35,8 +36,17 @@ public record GenerationRequest(
         String tenant) {
 
     public static final int MAX_STOP_TEXTS = 16;
+    public static final Duration TIMEOUT_MAX = Duration.ofDays(1);
 
     public GenerationRequest {
+        Objects.requireNonNull(model, "model");
+        Objects.requireNonNull(prompt, "prompt");
+        Objects.requireNonNull(sampling, "sampling");
+        Objects.requireNonNull(cacheSalt, "cacheSalt; empty = none");
+        Objects.requireNonNull(timeout, "timeout; zero = the node's own");
+        Objects.requireNonNull(session, "session; empty = none");
+        Objects.requireNonNull(serviceTier, "serviceTier; empty = the default class");
+        Objects.requireNonNull(tenant, "tenant; empty = none");
         stop = List.copyOf(stop);
         if (stop.size() > MAX_STOP_TEXTS) {
             throw new IllegalArgumentException("stop takes at most " + MAX_STOP_TEXTS + " texts, not " + stop.size());

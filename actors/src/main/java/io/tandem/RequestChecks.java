@@ -8,6 +8,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -52,6 +53,19 @@ final class RequestChecks {
         int maxNew = wanted == 0 ? maxTokens - prompt.length : wanted;
         int[] stops = request.ignoreEos() ? new int[0] : model.config().eosTokenIdArray();
         return new SequenceSpec(prompt, prompt.length, maxNew, request.sampling(), stops, salt(cacheSalt), 0);
+    }
+
+    /** How long a request may take; zero in it means the node's own limit. */
+    static Duration timeout(GenerationRequest request, Duration usual) {
+        Duration timeout = request.timeout();
+        if (timeout.isNegative() || timeout.compareTo(GenerationRequest.TIMEOUT_MAX) > 0) {
+            throw new GenerationException(
+                    Kind.INVALID_REQUEST,
+                    "timeout must be 0 to " + GenerationRequest.TIMEOUT_MAX.toHours() + " h, not " + timeout,
+                    "timeout",
+                    1);
+        }
+        return timeout.isZero() ? usual : timeout;
     }
 
     private static int[] prompt(GenerationRequest.Prompt prompt, ModelBundle model) {

@@ -230,5 +230,16 @@ class EmbeddedClientTest {
                 GenerationException.class,
                 () -> client.generate(GenerationRequest.chat(model, "word ".repeat(20_000), 4)));
         assertEquals("messages", tooLongChat.param());
+        for (Duration timeout : List.of(Duration.ofSeconds(-1), Duration.ofDays(365L * 300))) {
+            GenerationException never = assertThrows(
+                    GenerationException.class,
+                    () -> client.generate(new GenerationRequest(
+                            model, question(1).prompt(), 4, question(1).sampling(), List.of(), false, "", timeout)));
+            assertEquals("timeout", never.param());
+        }
+        NullPointerException nothing =
+                assertThrows(NullPointerException.class, () -> question(1).inSession(null));
+        assertTrue(nothing.getMessage().startsWith("session"), nothing::getMessage);
+        Poll.until("no place that a refused one holds", () -> client.activeRequests() == 0, () -> "");
     }
 }
