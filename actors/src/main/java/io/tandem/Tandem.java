@@ -143,10 +143,17 @@ public final class Tandem implements AutoCloseable {
         ClusterClient client = new ClusterClient(full, model, directory, caches, watch);
         Parts[] parts = new Parts[1];
         Start start = new Start(full, node);
-        ActorSystem<Void> system = ActorSystem.create(
-                guardian(full, node, model, directory, caches, client, start.backends, watch, parts),
-                node.clusterName(),
-                full);
+        ActorSystem<Void> system;
+        try {
+            system = ActorSystem.create(
+                    guardian(full, node, model, directory, caches, client, start.backends, watch, parts),
+                    node.clusterName(),
+                    full);
+        } catch (RuntimeException e) {
+            // Its port is taken, say: what the GPUs' threads have opened meanwhile is nobody's.
+            start.backends.close();
+            throw e;
+        }
         system.getWhenTerminated().thenRun(watch::close);
         try {
             // The guardian runs before create returns or soon after; nothing else is done on this thread until then.
