@@ -28,8 +28,22 @@ final class StreamedAnswer implements ChoiceSink {
         END
     }
 
+    /** About what a token's id and a log-probability take in an event, beside the text. */
+    private static final int ID_CHARS = 8;
+
+    private static final int LOGPROB_CHARS = 64;
+
     /** Text that belongs together, and its tokens. */
     private record Piece(String text, int[] ids, List<TokenLogprob> logprobs) {
+        /** Characters that it will be about. */
+        long chars(boolean withIds) {
+            long chars = text.length() + (withIds ? (long) ID_CHARS * ids.length : 0);
+            for (TokenLogprob token : logprobs) {
+                chars += LOGPROB_CHARS * (1L + token.topIds().length);
+            }
+            return chars;
+        }
+
         Piece join(GenerationEvent.Tokens next) {
             int[] joined = Arrays.copyOf(ids, ids.length + next.tokenIds().length);
             System.arraycopy(next.tokenIds(), 0, joined, ids.length, next.tokenIds().length);
@@ -55,6 +69,7 @@ final class StreamedAnswer implements ChoiceSink {
     private final int maxEvents;
     private final long maxChars;
     private final boolean withReport;
+    private final boolean withIds;
     private final CompletableFuture<Void> accepted = new CompletableFuture<>();
     private int started;
     private int finished;
@@ -74,6 +89,7 @@ final class StreamedAnswer implements ChoiceSink {
         this.maxEvents = maxEvents;
         this.maxChars = maxChars;
         this.withReport = withReport;
+        withIds = spec.returnTokenIds();
     }
 
     /** Completes when the cluster took every choice; fails with {@link ApiException} when it refused one. */
@@ -97,12 +113,9 @@ final class StreamedAnswer implements ChoiceSink {
     @Override
     public synchronized void tokens(int index, GenerationEvent.Tokens event) {
         ArrayDeque<Piece> pieces = choices[index].pieces;
-        if (pieces.size() < maxEvents) {
-            pieces.add(new Piece(event.text(), event.tokenIds(), event.logprobs()));
-        } else {
-            pieces.add(pieces.removeLast().join(event));
-        }
-        chars += event.text().length();
+        Piece piece = new Piece(event.text(), event.tokenIds(), event.logprobs());
+        pieces.add(pieces.size() < maxEvents ? piece : pieces.removeLast().join(event));
+        chars += piece.chars(withIds);
         wake();
     }
 
@@ -177,7 +190,7 @@ final class StreamedAnswer implements ChoiceSink {
                 return true;
             }
             Piece piece = choice.pieces.poll();
-            chars -= piece.text().length();
+            chars -= piece.chars(withIds);
             encoder.delta(out, index, piece.text(), piece.ids(), piece.logprobs());
         }
         if (choice.finished != null && !choice.finishSent) {
