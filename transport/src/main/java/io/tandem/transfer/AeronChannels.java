@@ -40,16 +40,15 @@ final class AeronChannels implements Channels {
         };
     }
 
+    /** Nothing waits for a driver's answer: a neighbour's may hang, and all other transfers with it. */
     @Override
     public Outbound connect(String wire, String channel, int streamId) {
         try {
             return switch (wire) {
-                case "udp" -> new Stream(own.addExclusivePublication(channel, streamId));
+                case "udp" -> new Stream(own, channel, streamId);
                 case "ipc" -> {
                     Aeron neighbour = neighbour(channel);
-                    yield neighbour == null
-                            ? null
-                            : new Stream(neighbour.addExclusivePublication("aeron:ipc", streamId));
+                    yield neighbour == null ? null : new Stream(neighbour, "aeron:ipc", streamId);
                 }
                 default -> null;
             };
@@ -100,15 +99,37 @@ final class AeronChannels implements Channels {
     }
 
     private static final class Stream implements Outbound {
-        private final ExclusivePublication publication;
+        private final Aeron aeron;
+        private final long registration;
         private final BufferClaim claim = new BufferClaim();
 
-        Stream(ExclusivePublication publication) {
-            this.publication = publication;
+        /** Null until the driver has answered. */
+        private ExclusivePublication publication;
+
+        private boolean refused;
+
+        Stream(Aeron aeron, String channel, int streamId) {
+            this.aeron = aeron;
+            registration = aeron.asyncAddExclusivePublication(channel, streamId);
+        }
+
+        private boolean isThere() {
+            if (publication == null && !refused) {
+                try {
+                    publication = aeron.getExclusivePublication(registration);
+                } catch (AeronException e) {
+                    LOG.warn("no stream: {}", e.toString());
+                    refused = true;
+                }
+            }
+            return publication != null;
         }
 
         @Override
         public long tryClaim(int length) {
+            if (!isThere()) {
+                return refused ? CLOSED : Publication.NOT_CONNECTED;
+            }
             long position = publication.tryClaim(length, claim);
             return position == Publication.CLOSED || position == Publication.MAX_POSITION_EXCEEDED ? CLOSED : position;
         }
@@ -130,7 +151,7 @@ final class AeronChannels implements Channels {
 
         @Override
         public boolean isConnected() {
-            return publication.isConnected();
+            return isThere() && publication.isConnected();
         }
 
         @Override
@@ -140,7 +161,12 @@ final class AeronChannels implements Channels {
 
         @Override
         public void close() {
-            CloseHelper.quietClose(publication);
+            if (isThere()) {
+                CloseHelper.quietClose(publication);
+            } else if (!refused) {
+                refused = true;
+                CloseHelper.quietClose(() -> aeron.asyncRemovePublication(registration));
+            }
         }
     }
 }

@@ -41,7 +41,7 @@ interface Channels extends AutoCloseable {
 
         boolean isConnected();
 
-        /** Bytes of the largest message. */
+        /** Bytes of the largest message; once it was connected. */
         int maxPayload();
 
         void close();

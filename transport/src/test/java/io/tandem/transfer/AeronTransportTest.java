@@ -2,12 +2,16 @@ package io.tandem.transfer;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.typesafe.config.ConfigFactory;
+import io.aeron.Aeron;
+import io.aeron.Publication;
 import io.aeron.driver.MediaDriver;
+import io.aeron.driver.ThreadingMode;
 import io.aeron.driver.ext.DebugChannelEndpointConfiguration;
 import io.aeron.driver.ext.DebugReceiveChannelEndpoint;
 import io.aeron.driver.ext.DebugSendChannelEndpoint;
@@ -267,6 +271,34 @@ class AeronTransportTest {
             assertTrue(Files.exists(Path.of(driver.aeronDirectoryName())));
             assertTrue(Files.exists(starting));
             assertFalse(Files.exists(silent));
+        }
+    }
+
+    /** A neighbour that hangs: its driver takes commands and does not answer. */
+    @Test
+    void shouldNotWaitForTheDriverOfANeighbour() {
+        MediaDriver.Context context = new MediaDriver.Context()
+                .aeronDirectoryName(directory.resolve("hangs").toString())
+                .threadingMode(ThreadingMode.INVOKER)
+                .dirDeleteOnShutdown(true);
+        try (MediaDriver own = MediaDriver.launch(new MediaDriver.Context()
+                        .aeronDirectoryName(directory.resolve("own").toString())
+                        .dirDeleteOnShutdown(true));
+                MediaDriver hangs = MediaDriver.launch(context)) {
+            Aeron aeron = Aeron.connect(new Aeron.Context()
+                    .aeronDirectoryName(own.aeronDirectoryName())
+                    .useConductorAgentInvoker(true));
+            AeronChannels channels = new AeronChannels(aeron, aeron.addSubscription("aeron:ipc", 1));
+            hangs.sharedAgentInvoker().invoke();
+            Channels.Outbound stream = channels.connect("ipc", hangs.aeronDirectoryName(), 7);
+            assertNotNull(stream, "it waited until it gave up");
+            channels.doWork();
+            assertFalse(stream.isConnected());
+            assertEquals(Publication.NOT_CONNECTED, stream.tryClaim(64));
+            stream.close();
+            assertEquals(Channels.Outbound.CLOSED, stream.tryClaim(64));
+            hangs.sharedAgentInvoker().invoke();
+            channels.close();
         }
     }
 }
