@@ -200,16 +200,11 @@ struct FlashConsumer {
         ownQueries = places.queries + group * 64 * 128;
     }
 
-    /** One lane of each warp says that something may be overwritten. */
-    DEVICE void release(u64* barrier) {
-        __syncwarp();
-        if ((threadIdx.x & 31) == 0) barrierArrive(sharedAddress(barrier));
-    }
-
-    /** The same of a tile, to all blocks that fetch parts of it. */
+    /** One lane of each warp says to all blocks that fetch parts of a tile that it may be overwritten. */
     DEVICE void releaseTile(u64* barrier) {
         if (CLUSTER == 1) {
-            release(barrier);
+            __syncwarp();
+            if ((threadIdx.x & 31) == 0) barrierArrive(sharedAddress(barrier));
         } else if ((threadIdx.x & 31) < CLUSTER) {
             barrierArriveAt(sharedAddress(barrier), threadIdx.x & 31);
         }
@@ -249,7 +244,8 @@ struct FlashConsumer {
         FlashRows<DP> rows;
         rows.clear();
         rows.loadQueries(ownQueries);
-        release(&shared.queriesFree);
+        // Each thread for itself: racecheck does not see that a lane which arrives after __syncwarp speaks for its warp.
+        barrierArrive(sharedAddress(&shared.queriesFree));
         awaitKeys();
         rows.startScores(keyTile());
         warpgroupWait<0>();
@@ -313,7 +309,7 @@ DEVICE void flashAttention(const FlashInputs& in, FlashShared& shared, int* coun
 template <int CLUSTER>
 DEVICE void initFlashBarriers(FlashShared& shared) {
     barrierInit(sharedAddress(&shared.queriesFull), 1);
-    barrierInit(sharedAddress(&shared.queriesFree), FLASH_GROUPS * 4);
+    barrierInit(sharedAddress(&shared.queriesFree), FLASH_MULTIPLYING);
     barrierInit(sharedAddress(&shared.indexFull), 1);
     barrierInit(sharedAddress(&shared.indexFree), CLUSTER > 1 ? CLUSTER - 1 : 1);
     for (int stage = 0; stage < FLASH_STAGES; stage++) {
