@@ -64,9 +64,8 @@ final class LlamaForward {
     private final float[] up;
     private final float[] cos;
     private final float[] sin;
-    private final float[] lastRows;
     private final float[] logits;
-    private final int[] lastIndex;
+    private final int[] sequenceOfRow;
 
     LlamaForward(Checkpoint checkpoint, CpuOps ops, int maxTokens, int maxSequences) {
         this.config = checkpoint.config();
@@ -90,9 +89,8 @@ final class LlamaForward {
         up = rows(maxTokens, config.intermediateSize());
         cos = rows(maxTokens, config.headDim() / 2);
         sin = rows(maxTokens, config.headDim() / 2);
-        lastRows = rows(maxSequences, config.hiddenSize());
         logits = rows(maxSequences, config.vocabSize());
-        lastIndex = new int[maxSequences];
+        sequenceOfRow = new int[maxSequences];
     }
 
     private static float[] rows(int count, int width) {
@@ -121,14 +119,18 @@ final class LlamaForward {
         int tokens = batch.tokens;
         ropeTable.fill(batch.positions, tokens, cos, sin);
         ops.embed(embedding, batch.tokenIds, tokens, x);
-        for (int layer = 0; layer < layers.length; layer++) {
-            attentionBlock(layers[layer], layer, batch, kv);
+        int last = layers.length - 1;
+        for (int layer = 0; layer < last; layer++) {
+            storeKv(layers[layer], layer, batch, kv);
+            ops.attention(queries, config.heads(), batch, kv, layer, attended);
+            ops.matmulAdd(layers[layer].o, attended, tokens, x);
             mlpBlock(layers[layer], tokens);
         }
-        logits(batch, output);
+        lastLayer(layers[last], last, batch, kv, output);
     }
 
-    private void attentionBlock(Layer w, int layer, ForwardBatch batch, KvMemory kv) {
+    /** Queries, keys and values of the batch; the last two go where they stay. */
+    private void storeKv(Layer w, int layer, ForwardBatch batch, KvMemory kv) {
         int tokens = batch.tokens;
         ops.rmsNorm(x, tokens, config.hiddenSize(), w.attentionNorm, config.normEps(), normed);
         ops.matmul(w.q, normed, tokens, queries);
@@ -138,8 +140,35 @@ final class LlamaForward {
         ops.rope(queries, tokens, config.heads(), config.headDim(), cos, sin, config.ropeInterleaved());
         ops.rope(keys, tokens, config.kvHeads(), config.headDim(), cos, sin, config.ropeInterleaved());
         ops.storeKv(keys, values, batch, kv, layer);
+    }
+
+    /** Nobody asks what the last layer makes of a row that chooses no token: behind keys and values only the others go on. */
+    private void lastLayer(Layer w, int layer, ForwardBatch batch, KvMemory kv, ForwardOutput output) {
+        storeKv(w, layer, batch, kv);
+        int rows = 0;
+        for (int s = 0; s < batch.sequences; s++) {
+            if (batch.wantsLogits[s]) {
+                sequenceOfRow[rows++] = s;
+            }
+        }
+        if (rows == 0) {
+            return;
+        }
         ops.attention(queries, config.heads(), batch, kv, layer, attended);
-        ops.matmulAdd(w.o, attended, tokens, x);
+        keepLastTokens(batch, rows, attended, config.queryWidth());
+        keepLastTokens(batch, rows, x, config.hiddenSize());
+        ops.matmulAdd(w.o, attended, rows, x);
+        mlpBlock(w, rows);
+        logits(rows, output);
+    }
+
+    /** Moves the last token of each of {@link #sequenceOfRow} to the row of that number. */
+    private void keepLastTokens(ForwardBatch batch, int rows, float[] matrix, int width) {
+        for (int r = 0; r < rows; r++) {
+            int s = sequenceOfRow[r];
+            int last = batch.tokenStart[s] + batch.tokenCount[s] - 1;
+            System.arraycopy(matrix, last * width, matrix, r * width, width);
+        }
     }
 
     private void mlpBlock(Layer w, int tokens) {
@@ -150,24 +179,11 @@ final class LlamaForward {
         ops.matmulAdd(w.down, gate, tokens, x);
     }
 
-    /** Only the last token of a sequence that wants logits goes through the head. */
-    private void logits(ForwardBatch batch, ForwardOutput output) {
-        int hidden = config.hiddenSize();
-        int rows = 0;
-        for (int s = 0; s < batch.sequences; s++) {
-            if (batch.wantsLogits[s]) {
-                int last = batch.tokenStart[s] + batch.tokenCount[s] - 1;
-                System.arraycopy(x, last * hidden, lastRows, rows * hidden, hidden);
-                lastIndex[rows++] = s;
-            }
-        }
-        if (rows == 0) {
-            return;
-        }
-        ops.rmsNorm(lastRows, rows, hidden, finalNorm, config.normEps(), normed);
+    private void logits(int rows, ForwardOutput output) {
+        ops.rmsNorm(x, rows, config.hiddenSize(), finalNorm, config.normEps(), normed);
         ops.matmul(head, normed, rows, logits);
         for (int r = 0; r < rows; r++) {
-            System.arraycopy(logits, r * config.vocabSize(), output.logits[lastIndex[r]], 0, config.vocabSize());
+            System.arraycopy(logits, r * config.vocabSize(), output.logits[sequenceOfRow[r]], 0, config.vocabSize());
         }
     }
 }

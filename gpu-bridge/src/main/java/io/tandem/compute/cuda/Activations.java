@@ -13,7 +13,7 @@ import io.tandem.model.ModelConfig;
  * @param attended [tokens][heads][headDim]
  * @param gateUp [tokens][2 x MLP width]
  * @param gated [tokens][MLP width]
- * @param lastRows [rows][hidden]
+ * @param lastRows [rows][hidden], the residual of what goes on behind the last attention
  * @param logits float [rows][vocabulary]
  * @param tokens int [rows], the chosen tokens; {@code logprobs} follows
  * @param logprobs float [rows]

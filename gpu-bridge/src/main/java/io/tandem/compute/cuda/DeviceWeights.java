@@ -26,7 +26,13 @@ final class DeviceWeights {
             long gateUp,
             long down) {}
 
+    private record Places(long embedding, long finalNorm, long head, Layer[] layers, long end) {}
+
     private static final long ALIGNMENT = 256;
+    /** Matrices from {@link #LARGE} bytes on begin at one of the device's pages: prompts take 0.4 % longer where none does. */
+    private static final long PAGE = 2L << 20;
+
+    private static final long LARGE = 32L << 20;
 
     final long embedding;
     final long head;
@@ -38,28 +44,40 @@ final class DeviceWeights {
 
     final long bytes;
 
-    private long cursor;
-    private final WeightUpload upload;
     private final Checkpoint checkpoint;
     private final ModelConfig config;
+    /** Null while only the size is asked. */
+    private WeightUpload upload;
+
+    private long cursor;
 
     DeviceWeights(CudaDriver driver, DeviceMemory memory, Checkpoint checkpoint, Stream stream, int threads) {
         this.checkpoint = checkpoint;
         config = checkpoint.config();
-        upload = new WeightUpload(driver);
         RopeTable rope = new RopeTable(config);
-        bytes = size(checkpoint) + 8L * config.headDim() + ALIGNMENT;
-        cursor = memory.take("weights", bytes);
-        embedding = put(RowOrder.AS_STORED, "model.embed_tokens.weight");
-        finalNorm = put(RowOrder.AS_STORED, "model.norm.weight");
-        head = config.tiedHead() ? embedding : put(RowOrder.AS_STORED, "lm_head.weight");
-        layers = new Layer[config.layers()];
-        for (int i = 0; i < layers.length; i++) {
-            layers[i] = layer("model.layers." + i + ".");
-        }
+        bytes = place(0).end() + ALIGNMENT + 8L * config.headDim() + PAGE;
+        upload = new WeightUpload(driver);
+        Places places = place(roundUp(memory.take("weights", bytes), PAGE));
+        embedding = places.embedding();
+        finalNorm = places.finalNorm();
+        head = places.head();
+        layers = places.layers();
         upload.run(threads);
-        frequencies = cursor;
+        frequencies = roundUp(places.end(), ALIGNMENT);
         upload(driver, stream, rope);
+    }
+
+    /** Says where everything lies from this address on, and orders its upload. */
+    private Places place(long start) {
+        cursor = start;
+        long table = put(RowOrder.AS_STORED, "model.embed_tokens.weight");
+        long lastNorm = put(RowOrder.AS_STORED, "model.norm.weight");
+        long top = config.tiedHead() ? table : put(RowOrder.AS_STORED, "lm_head.weight");
+        Layer[] all = new Layer[config.layers()];
+        for (int i = 0; i < all.length; i++) {
+            all[i] = layer("model.layers." + i + ".");
+        }
+        return new Places(table, lastNorm, top, all, cursor);
     }
 
     private Layer layer(String p) {
@@ -67,52 +85,61 @@ final class DeviceWeights {
         String a = p + "self_attn.";
         boolean bias = config.traits().qkvBias();
         boolean norm = config.traits().headNorm();
+        // Matrices first: vectors between them would cost a page each.
+        long qkv = putQkv(order, a, ".weight");
+        long output = put(RowOrder.AS_STORED, a + "o_proj.weight");
+        long gateUp = put(RowOrder.AS_STORED, p + "mlp.gate_proj.weight", p + "mlp.up_proj.weight");
+        long down = put(RowOrder.AS_STORED, p + "mlp.down_proj.weight");
         return new Layer(
                 put(RowOrder.AS_STORED, p + "input_layernorm.weight"),
-                putQkv(order, a, ".weight"),
+                qkv,
                 bias ? putQkv(RowOrder.AS_STORED, a, ".bias") : 0,
                 norm ? put(RowOrder.AS_STORED, a + "q_norm.weight") : 0,
                 norm ? put(RowOrder.AS_STORED, a + "k_norm.weight") : 0,
-                put(RowOrder.AS_STORED, a + "o_proj.weight"),
+                output,
                 put(RowOrder.AS_STORED, p + "post_attention_layernorm.weight"),
-                put(RowOrder.AS_STORED, p + "mlp.gate_proj.weight", p + "mlp.up_proj.weight"),
-                put(RowOrder.AS_STORED, p + "mlp.down_proj.weight"));
+                gateUp,
+                down);
     }
 
     private long putQkv(RowOrder order, String attention, String what) {
-        long at = cursor;
-        append(order, attention + "q_proj" + what);
-        append(order, attention + "k_proj" + what);
-        append(RowOrder.AS_STORED, attention + "v_proj" + what);
-        align();
+        String q = attention + "q_proj" + what;
+        String k = attention + "k_proj" + what;
+        String v = attention + "v_proj" + what;
+        long at = begin(q, k, v);
+        append(order, q);
+        append(order, k);
+        append(RowOrder.AS_STORED, v);
         return at;
     }
 
     private long put(RowOrder order, String... names) {
-        long at = cursor;
+        long at = begin(names);
         for (String name : names) {
             append(order, name);
         }
-        align();
         return at;
     }
 
-    private void append(RowOrder order, String name) {
-        cursor += upload.add(checkpoint.tensor(name), cursor, order, config.headDim());
-    }
-
-    private void align() {
-        cursor = (cursor + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    }
-
-    /** An upper bound: every tensor rounded up by itself. */
-    private static long size(Checkpoint checkpoint) {
-        long sum = 0;
-        for (String name : checkpoint.tensorNames()) {
-            Tensor tensor = checkpoint.tensor(name);
-            sum += (WeightUpload.bytes(tensor) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    private long begin(String... names) {
+        long size = 0;
+        for (String name : names) {
+            size += WeightUpload.bytes(checkpoint.tensor(name));
         }
-        return sum;
+        cursor = roundUp(cursor, size >= LARGE ? PAGE : ALIGNMENT);
+        return cursor;
+    }
+
+    private void append(RowOrder order, String name) {
+        Tensor tensor = checkpoint.tensor(name);
+        if (upload != null) {
+            upload.add(tensor, cursor, order, config.headDim());
+        }
+        cursor += WeightUpload.bytes(tensor);
+    }
+
+    private static long roundUp(long value, long step) {
+        return (value + step - 1) / step * step;
     }
 
     private void upload(CudaDriver driver, Stream stream, RopeTable rope) {

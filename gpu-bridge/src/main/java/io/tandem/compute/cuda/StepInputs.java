@@ -17,6 +17,7 @@ final class StepInputs {
     private static final int DECODES = 1;
     private static final int PREFILLS = 2;
     private static final int ROWS = 3;
+    private static final int SEQUENCES = 4;
     private static final int COUNTS = 16;
     private static final int ROW_INTS = 16;
 
@@ -31,7 +32,8 @@ final class StepInputs {
     private final int contextLengths;
     private final int queryStarts;
     private final int contextStarts;
-    private final int logitRows;
+    private final int lastTokens;
+    private final int choosers;
     private final int decodeIds;
     private final int tokenIds;
     private final int positions;
@@ -55,8 +57,9 @@ final class StepInputs {
         contextLengths = samplingRows + ROW_INTS * s;
         queryStarts = contextLengths + s;
         contextStarts = queryStarts + s;
-        logitRows = contextStarts + s;
-        decodeIds = logitRows + s;
+        lastTokens = contextStarts + s;
+        choosers = lastTokens + s;
+        decodeIds = choosers + s;
         tokenIds = decodeIds + s;
         positions = tokenIds + t;
         tokenSequences = positions + t;
@@ -105,10 +108,11 @@ final class StepInputs {
                 put(contextLengths + s, end);
                 put(queryStarts + s, batch.tokenStart[s]);
                 put(contextStarts + s, batch.contextStart[s]);
+                put(lastTokens + s, batch.tokenStart[s] + batch.tokenCount[s] - 1);
                 widest = Math.max(widest, (end + blockTokens() - 1) / blockTokens());
                 if (batch.wantsLogits[s]) {
                     sequenceOfRow[rows] = s;
-                    put(logitRows + rows, batch.tokenStart[s] + batch.tokenCount[s] - 1);
+                    put(choosers + rows, s);
                     row(rows++, batch, s, end);
                 }
             }
@@ -117,6 +121,7 @@ final class StepInputs {
             put(DECODES, decodes);
             put(PREFILLS, prefills);
             put(ROWS, rows);
+            put(SEQUENCES, batch.sequences);
             tokens(batch);
             tables(batch);
         }
@@ -238,8 +243,18 @@ final class StepInputs {
         return at(contextStarts + sequence);
     }
 
-    long logitRows() {
-        return at(logitRows);
+    long sequenceCount() {
+        return at(SEQUENCES);
+    }
+
+    /** By sequence, the row of its last token. */
+    long lastTokens() {
+        return at(lastTokens);
+    }
+
+    /** By row that chooses a token, its sequence. */
+    long choosers() {
+        return at(choosers);
     }
 
     long tokenIds(boolean decodesOnly) {

@@ -44,14 +44,13 @@ final class WeightUpload {
         return 2L * tensor.rows() * tensor.cols();
     }
 
-    /** Plans a tensor; answers the bytes it takes at the target. */
-    long add(Tensor tensor, long target, RowOrder order, int headDim) {
+    /** Plans a tensor. */
+    void add(Tensor tensor, long target, RowOrder order, int headDim) {
         int rowsASlice = (int) Math.max(1, SLICE_BYTES / (2L * tensor.cols()));
         for (int row = 0; row < tensor.rows(); row += rowsASlice) {
             int rows = Math.min(rowsASlice, tensor.rows() - row);
             slices.add(new Slice(tensor, row, rows, target + 2L * row * tensor.cols(), order, headDim));
         }
-        return bytes(tensor);
     }
 
     /** Carries the plan out; returns when all of it is on the device. */
