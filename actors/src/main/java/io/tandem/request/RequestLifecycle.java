@@ -47,8 +47,7 @@ public final class RequestLifecycle {
     /** The latest one; null before the first. */
     private Attempt attempt;
 
-    /** Under way to another worker; null = none. */
-    private RequestMove move;
+    private final LiveMoves moves;
 
     private int failures;
 
@@ -57,6 +56,7 @@ public final class RequestLifecycle {
         this.spec = spec;
         this.maxAttempts = maxAttempts;
         output = new RequestOutput(spec);
+        moves = new LiveMoves(output, figures);
     }
 
     public Phase phase() {
@@ -144,10 +144,6 @@ public final class RequestLifecycle {
         return !runs() || ofAttempt != attempt.number();
     }
 
-    private boolean isMove(int ofAttempt) {
-        return move != null && move.isAttempt(ofAttempt);
-    }
-
     private RequestTarget named(int ofAttempt) {
         return new RequestTarget(attempt.target().hub(), attempt.target().requestId(), ofAttempt);
     }
@@ -156,7 +152,7 @@ public final class RequestLifecycle {
     public List<RequestEffect> onToken(
             int ofAttempt, String gpu, int token, int index, float logprob, int[] topIds, float[] topLogprobs) {
         List<RequestEffect> effects = new ArrayList<>(2);
-        if (isMove(ofAttempt)) {
+        if (moves.is(ofAttempt)) {
             commitMove(effects);
         }
         if (stale(ofAttempt)) {
@@ -191,6 +187,9 @@ public final class RequestLifecycle {
 
     /** What a worker says of this request. */
     public List<RequestEffect> on(RequestMessage.OfRequest message) {
+        if (moves.is(message.attempt())) {
+            return onNewWorker(message);
+        }
         return switch (message) {
             case RequestMessage.Ended m -> onEnded(m);
             case RequestMessage.KvReserved m -> onKvReserved(m);
@@ -199,13 +198,24 @@ public final class RequestLifecycle {
             case RequestMessage.Refused m -> onRefused(m);
             case RequestMessage.WorkState m -> onWorkState(m);
             case RequestMessage.MoveAway m -> onMoveAway(m);
-            case RequestMessage.MoveReserved m -> onMoveReserved(m);
+            case RequestMessage.MoveReserved ignored -> List.of();
             case RequestMessage.Paused m -> onPaused(m);
             case RequestMessage.MoveFailed m -> onMoveFailed(m);
         };
     }
 
-    public List<RequestEffect> onKvReserved(RequestMessage.KvReserved m) {
+    private List<RequestEffect> onNewWorker(RequestMessage.OfRequest message) {
+        List<RequestEffect> effects = new ArrayList<>(2);
+        if (moves.fromNewWorker(effects, message)) {
+            commitMove(effects);
+            if (message instanceof RequestMessage.Ended ended) {
+                effects.addAll(onEnded(ended));
+            }
+        }
+        return effects;
+    }
+
+    private List<RequestEffect> onKvReserved(RequestMessage.KvReserved m) {
         List<RequestEffect> effects = new ArrayList<>(1);
         if (!stale(m.attempt()) && phase == Phase.SPLIT) {
             attempt.reserved(effects, m);
@@ -213,12 +223,9 @@ public final class RequestLifecycle {
         return effects;
     }
 
-    public List<RequestEffect> onKvAdopted(RequestMessage.KvAdopted m) {
+    private List<RequestEffect> onKvAdopted(RequestMessage.KvAdopted m) {
         List<RequestEffect> effects = new ArrayList<>(1);
-        if (isMove(m.attempt())) {
-            figures.transferred(m.stats());
-            commitMove(effects);
-        } else if (!stale(m.attempt()) && phase == Phase.SPLIT) {
+        if (!stale(m.attempt()) && phase == Phase.SPLIT) {
             phase = Phase.ADOPTED;
             figures.transferred(m.stats());
             effects.add(new RequestEffect.Count(attempt.route().prefillGpu(), -1));
@@ -226,12 +233,9 @@ public final class RequestLifecycle {
         return effects;
     }
 
-    public List<RequestEffect> onKvFailed(RequestMessage.KvFailed m) {
+    private List<RequestEffect> onKvFailed(RequestMessage.KvFailed m) {
         List<RequestEffect> effects = new ArrayList<>();
-        if (isMove(m.attempt())) {
-            figures.transferFailed(m.stats());
-            keepHere(effects, true);
-        } else if (!stale(m.attempt()) && phase == Phase.SPLIT) {
+        if (!stale(m.attempt()) && phase == Phase.SPLIT) {
             figures.transferFailed(m.stats());
             if (m.failure() == TransferFailure.NOT_CONNECTED) {
                 parted(effects);
@@ -253,12 +257,8 @@ public final class RequestLifecycle {
                 new RequestEffect.Reroute());
     }
 
-    public List<RequestEffect> onEnded(RequestMessage.Ended m) {
+    private List<RequestEffect> onEnded(RequestMessage.Ended m) {
         List<RequestEffect> effects = new ArrayList<>();
-        if (isMove(m.attempt())) {
-            onMoveEnded(effects, m);
-            return effects;
-        }
         if (stale(m.attempt())) {
             return effects;
         }
@@ -302,12 +302,8 @@ public final class RequestLifecycle {
         effects.add(new RequestEffect.Reroute());
     }
 
-    public List<RequestEffect> onRefused(RequestMessage.Refused m) {
+    private List<RequestEffect> onRefused(RequestMessage.Refused m) {
         List<RequestEffect> effects = new ArrayList<>();
-        if (isMove(m.attempt())) {
-            keepHere(effects, true);
-            return effects;
-        }
         if (stale(m.attempt())) {
             return effects;
         }
@@ -348,23 +344,13 @@ public final class RequestLifecycle {
             return effects;
         }
         attempt.askSilent(effects, phase == Phase.SPLIT);
-        if (move != null && !live.test(move.to(), move.toEpoch())) {
-            keepHere(effects, true);
-        } else if (move != null) {
-            move.ask(effects);
-        }
+        moves.onQuiet(effects, live);
         return effects;
     }
 
     /** What a worker has of this request; what it should have and has not is told again, or given up. */
-    public List<RequestEffect> onWorkState(RequestMessage.WorkState m) {
+    private List<RequestEffect> onWorkState(RequestMessage.WorkState m) {
         List<RequestEffect> effects = new ArrayList<>(2);
-        if (isMove(m.attempt())) {
-            if (!m.known()) {
-                keepHere(effects, true);
-            }
-            return effects;
-        }
         if (stale(m.attempt())) {
             return effects;
         }
@@ -379,8 +365,8 @@ public final class RequestLifecycle {
             resume(effects, "", "the transfer ended on one side only");
         } else if (phase == Phase.SPLIT) {
             attempt.tellAgain(effects, m);
-        } else if (decode && move != null && move.isLost(m)) {
-            keepHere(effects, false);
+        } else if (decode) {
+            moves.onOldWorkState(effects, m);
         }
         return effects;
     }
@@ -388,7 +374,7 @@ public final class RequestLifecycle {
     /** A worker has something of an attempt; it is told to let go when that is not wanted any more. */
     public List<RequestEffect> onHeld(String gpuId, int ofAttempt) {
         List<RequestEffect> effects = new ArrayList<>(1);
-        if (isMove(ofAttempt) && gpuId.equals(move.to())) {
+        if (moves.wanted(ofAttempt, gpuId)) {
             return effects;
         }
         boolean wanted = !stale(ofAttempt) && attempt.needs(gpuId, phase == Phase.SPLIT);
@@ -404,9 +390,7 @@ public final class RequestLifecycle {
         if (!runs()) {
             return effects;
         }
-        if (move != null && move.to().equals(gpuId) && move.toEpoch() == epoch) {
-            keepHere(effects, true);
-        }
+        moves.onWorkerLost(effects, gpuId, epoch);
         if (attempt.needs(gpuId, phase == Phase.SPLIT) && attempt.isEpoch(gpuId, epoch)) {
             resume(effects, gpuId, "worker " + gpuId + " is lost: " + why, new RequestEffect.Reroute());
         }
@@ -416,8 +400,9 @@ public final class RequestLifecycle {
     // ---- live moves
 
     /** The worker would rather have it elsewhere; answered by {@link #onMoveRoute} after {@link RequestEffect.FindMove}. */
-    public List<RequestEffect> onMoveAway(RequestMessage.MoveAway m) {
-        boolean movable = !stale(m.attempt()) && decodes() && move == null && output.count() > spec.resumedTokens();
+    private List<RequestEffect> onMoveAway(RequestMessage.MoveAway m) {
+        boolean movable =
+                !stale(m.attempt()) && decodes() && !moves.underWay() && output.count() > spec.resumedTokens();
         return movable && attempt.decodesOn(m.gpuId()) ? List.of(new RequestEffect.FindMove(m.gpuId())) : List.of();
     }
 
@@ -429,75 +414,32 @@ public final class RequestLifecycle {
      */
     public List<RequestEffect> onMoveRoute(Optional<Route> found, RequestTarget target, long timeLeftMillis) {
         List<RequestEffect> effects = new ArrayList<>();
-        if (found.isEmpty() || !decodes() || move != null || output.isComplete()) {
+        if (found.isEmpty() || !decodes() || moves.underWay() || output.isComplete()) {
             return effects;
         }
-        Route to = found.get();
-        move = new RequestMove(attempt, to, target, output.count());
-        effects.add(new RequestEffect.Count(to.decodeGpu(), 1));
-        effects.add(new RequestEffect.Tell(
-                to.decodeGpu(),
-                new WorkerMessage.Dispatch(
-                        WorkerMessage.Kind.MIGRATE, to.decodeEpoch(), target, output.rest(), timeLeftMillis)));
+        moves.begin(effects, attempt, found.get(), target, timeLeftMillis);
         return effects;
     }
 
-    public List<RequestEffect> onMoveReserved(RequestMessage.MoveReserved m) {
-        List<RequestEffect> effects = new ArrayList<>(1);
-        if (isMove(m.attempt())) {
-            move.onReserved(effects, m);
-        }
-        return effects;
-    }
-
-    public List<RequestEffect> onPaused(RequestMessage.Paused m) {
+    private List<RequestEffect> onPaused(RequestMessage.Paused m) {
         List<RequestEffect> effects = new ArrayList<>(2);
-        if (stale(m.attempt()) || move == null || !move.isLease(m.lease())) {
-            return effects;
-        }
-        if (m.outputTokens() != output.count()) {
+        if (!stale(m.attempt()) && !moves.onPaused(effects, m)) {
             resume(effects, m.gpuId(), "a token is missing");
-        } else {
-            move.onPaused(effects, output);
         }
         return effects;
     }
 
-    public List<RequestEffect> onMoveFailed(RequestMessage.MoveFailed m) {
+    private List<RequestEffect> onMoveFailed(RequestMessage.MoveFailed m) {
         List<RequestEffect> effects = new ArrayList<>(2);
-        if (!stale(m.attempt()) && move != null && move.isLease(m.lease())) {
-            if (m.noWay()) {
-                effects.add(new RequestEffect.Parted(move.way()));
-            }
-            move.drop(effects, false);
-            move = null;
+        if (!stale(m.attempt())) {
+            moves.onFailed(effects, m);
         }
         return effects;
-    }
-
-    /** What runs at the new worker ended there: done, unless it never ran. */
-    private void onMoveEnded(List<RequestEffect> effects, RequestMessage.Ended m) {
-        if (m.reason() == FinishReason.STOP || m.reason() == FinishReason.LENGTH) {
-            commitMove(effects);
-            effects.addAll(onEnded(m));
-        } else {
-            keepHere(effects, true);
-        }
     }
 
     private void commitMove(List<RequestEffect> effects) {
-        RequestMove done = move;
-        move = null;
-        done.commit(effects);
-        attempt = done.attemptThere();
+        attempt = moves.commit(effects);
         phase = Phase.TOGETHER;
-        figures.moved(done.to());
-        effects.add(new RequestEffect.Moved(done.to()));
-    }
-
-    private void keepHere(List<RequestEffect> effects, boolean newWorkerKnows) {
-        move.keep(effects, newWorkerKnows);
-        move = null;
     }
 
     // ---- ends
@@ -579,10 +521,7 @@ public final class RequestLifecycle {
         if (!runs()) {
             return;
         }
-        if (move != null) {
-            move.drop(effects, false);
-            move = null;
-        }
+        moves.drop(effects);
         attempt.letGo(effects, endedOn, phase == Phase.SPLIT);
     }
 }

@@ -51,7 +51,7 @@ class RequestLifecycleTest {
     private void adopt() {
         life.onRoute(Optional.of(SPLIT), target(1), 60_000);
         token(1, "p", 0);
-        life.onKvAdopted(new RequestMessage.KvAdopted("d", 1, 1, new TransferStats(1, 64, 9, 0)));
+        life.on(new RequestMessage.KvAdopted("d", 1, 1, new TransferStats(1, 64, 9, 0)));
         assertEquals(Phase.ADOPTED, life.phase());
     }
 
@@ -60,7 +60,7 @@ class RequestLifecycleTest {
         List<RequestEffect> start = life.onRoute(Optional.of(SPLIT), target(1), 60_000);
         assertEquals(1, told(start, "p").size());
         assertEquals(1, told(start, "d").size());
-        List<RequestEffect> pushed = life.onKvReserved(new RequestMessage.KvReserved(
+        List<RequestEffect> pushed = life.on(new RequestMessage.KvReserved(
                 "d", 1, 1, new LeaseId(1, 2), new TransferEndpoint("memory", List.of("x"), 1, "h"), 0, 1));
         assertTrue(told(pushed, "p").getFirst() instanceof WorkerMessage.PushKv);
         List<RequestEffect> first = token(1, "p", 0);
@@ -98,7 +98,7 @@ class RequestLifecycleTest {
     @Test
     void shouldComputeAgainWhenATransferFails() {
         life.onRoute(Optional.of(SPLIT), target(1), 60_000);
-        List<RequestEffect> failed = life.onKvFailed(new RequestMessage.KvFailed(
+        List<RequestEffect> failed = life.on(new RequestMessage.KvFailed(
                 "d", 1, 1, TransferFailure.CHECKSUM_MISMATCH, new TransferStats(0, 0, 0, 1)));
         assertTrue(told(failed, "p").getFirst() instanceof WorkerMessage.CancelWork);
         assertTrue(told(failed, "d").getFirst() instanceof WorkerMessage.CancelWork);
@@ -110,7 +110,7 @@ class RequestLifecycleTest {
     void shouldGoElsewhereAtOnceWhenBlocksFindNoWay() {
         life.onRoute(Optional.of(SPLIT), target(1), 60_000);
         token(1, "p", 0);
-        List<RequestEffect> failed = life.onKvFailed(
+        List<RequestEffect> failed = life.on(
                 new RequestMessage.KvFailed("p", 1, 1, TransferFailure.NOT_CONNECTED, new TransferStats(0, 0, 0, 0)));
         assertEquals(
                 List.of(new RequestEffect.Parted(SPLIT)),
@@ -129,7 +129,7 @@ class RequestLifecycleTest {
             token(1, "d", i);
         }
         List<RequestEffect> ended =
-                life.onEnded(new RequestMessage.Ended("d", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, "", 4));
+                life.on(new RequestMessage.Ended("d", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, "", 4));
         assertEquals(1, only(ended, RequestEffect.Finish.class).size());
         assertTrue(life.onCancel().isEmpty());
         assertTrue(life.onDeadline().isEmpty());
@@ -140,15 +140,14 @@ class RequestLifecycleTest {
     void shouldGoOnElsewhereWhenItsWorkerIsTooSmallAndEndWhereAllAre() {
         adopt();
         List<RequestEffect> full =
-                life.onEnded(new RequestMessage.Ended("d", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, "", 1));
+                life.on(new RequestMessage.Ended("d", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, "", 1));
         assertEquals(1, only(full, RequestEffect.Reroute.class).size());
         assertEquals(Set.of("d"), life.avoid());
         life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000);
         token(2, "e", 1);
-        life.onEnded(new RequestMessage.Ended("e", 1, 2, FinishReason.LENGTH, SequenceStats.NONE, "", 2));
+        life.on(new RequestMessage.Ended("e", 1, 2, FinishReason.LENGTH, SequenceStats.NONE, "", 2));
         life.onRoute(Optional.of(ELSEWHERE), target(3), 60_000);
-        List<RequestEffect> refused =
-                life.onRefused(new RequestMessage.Refused("e", 1, 3, RefusalReason.TOO_LONG, "no room"));
+        List<RequestEffect> refused = life.on(new RequestMessage.Refused("e", 1, 3, RefusalReason.TOO_LONG, "no room"));
         assertEquals(List.of(new RequestEffect.Finish(FinishReason.LENGTH)), only(refused, RequestEffect.Finish.class));
         assertEquals(2, life.outputTokens());
     }
@@ -182,20 +181,19 @@ class RequestLifecycleTest {
         List<RequestEffect> asked = life.onQuiet((gpu, epoch) -> true);
         assertTrue(told(asked, "d").getFirst() instanceof WorkerMessage.AskWork);
         assertTrue(told(asked, "p").isEmpty(), "who spoke is not asked");
-        List<RequestEffect> again = life.onWorkState(state("d", true, 0, false));
+        List<RequestEffect> again = life.on(state("d", true, 0, false));
         assertTrue(told(again, "d").getFirst() instanceof WorkerMessage.AdoptKv);
-        assertTrue(life.onWorkState(state("d", true, 0, true)).isEmpty());
+        assertTrue(life.on(state("d", true, 0, true)).isEmpty());
     }
 
     @Test
     void shouldResumeWhenAWorkerKnowsNothingOrToldMoreThanArrived() {
         life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
         token(1, "e", 0);
-        List<RequestEffect> missing = life.onWorkState(state("e", true, 2, true));
+        List<RequestEffect> missing = life.on(state("e", true, 2, true));
         assertEquals(1, only(missing, RequestEffect.RetryLater.class).size());
         life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000);
-        List<RequestEffect> unknown =
-                life.onWorkState(new RequestMessage.WorkState("e", 1, 2, false, 0, false, false, false));
+        List<RequestEffect> unknown = life.on(new RequestMessage.WorkState("e", 1, 2, false, 0, false, false, false));
         assertEquals(1, only(unknown, RequestEffect.RetryLater.class).size());
     }
 
@@ -204,7 +202,7 @@ class RequestLifecycleTest {
         life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
         token(1, "e", 0);
         List<RequestEffect> ended =
-                life.onEnded(new RequestMessage.Ended("e", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, "", 4));
+                life.on(new RequestMessage.Ended("e", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, "", 4));
         assertEquals(1, only(ended, RequestEffect.RetryLater.class).size());
         assertEquals(Phase.WAITING, life.phase());
     }

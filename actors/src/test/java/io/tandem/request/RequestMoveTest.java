@@ -70,13 +70,12 @@ class RequestMoveTest {
 
     private List<RequestEffect> startMove() {
         assertEquals(
-                List.of(new RequestEffect.FindMove("old")),
-                seen(life.onMoveAway(new RequestMessage.MoveAway("old", 1, 1))));
+                List.of(new RequestEffect.FindMove("old")), seen(life.on(new RequestMessage.MoveAway("old", 1, 1))));
         return seen(life.onMoveRoute(Optional.of(NEW), target(2), 60_000));
     }
 
     private List<RequestEffect> reserved() {
-        return seen(life.onMoveReserved(new RequestMessage.MoveReserved(
+        return seen(life.on(new RequestMessage.MoveReserved(
                 "new", 1, 2, LEASE, new LeaseId(8, 2), new TransferEndpoint("memory", List.of("x"), 1, "h"), 0, 1, 4)));
     }
 
@@ -90,16 +89,16 @@ class RequestMoveTest {
         token(1, "old", 2);
         assertTrue(told(reserved(), "old").getFirst() instanceof WorkerMessage.MoveOut);
         token(1, "old", 3);
-        WorkerMessage.AdoptKv adopt = (WorkerMessage.AdoptKv)
-                told(seen(life.onPaused(new RequestMessage.Paused("old", 1, 1, LEASE, 4))), "new")
+        WorkerMessage.AdoptKv adopt =
+                (WorkerMessage.AdoptKv) told(seen(life.on(new RequestMessage.Paused("old", 1, 1, LEASE, 4))), "new")
                         .getFirst();
         assertArrayEquals(new int[] {42, 43}, adopt.nextTokens());
-        List<RequestEffect> adopted = seen(life.onKvAdopted(new RequestMessage.KvAdopted("new", 1, 2, STATS)));
+        List<RequestEffect> adopted = seen(life.on(new RequestMessage.KvAdopted("new", 1, 2, STATS)));
         assertEquals(List.of(new WorkerMessage.CancelWork(target(1))), told(adopted, "old"));
         for (int i = 4; i < 8; i++) {
             token(2, "new", i);
         }
-        seen(life.onEnded(new RequestMessage.Ended("new", 1, 2, FinishReason.LENGTH, SequenceStats.NONE, "", 8)));
+        seen(life.on(new RequestMessage.Ended("new", 1, 2, FinishReason.LENGTH, SequenceStats.NONE, "", 8)));
         assertTrue(life.over());
         assertEquals(List.of(0, 1, 2, 3, 4, 5, 6, 7), emitted);
         assertEquals(Map.of("old", 0, "new", 0), counts);
@@ -111,7 +110,7 @@ class RequestMoveTest {
         startDecoding();
         startMove();
         reserved();
-        seen(life.onPaused(new RequestMessage.Paused("old", 1, 1, LEASE, 2)));
+        seen(life.on(new RequestMessage.Paused("old", 1, 1, LEASE, 2)));
         List<RequestEffect> first = token(2, "new", 2);
         assertEquals(List.of(new WorkerMessage.CancelWork(target(1))), told(first, "old"));
         assertEquals(List.of(0, 1, 2), emitted);
@@ -126,17 +125,15 @@ class RequestMoveTest {
     @Test
     void shouldStayWhenTheNewWorkerRefusesFailsOrIsLost() {
         List<java.util.function.Supplier<List<RequestEffect>>> ends = List.of(
-                () -> life.onRefused(new RequestMessage.Refused("new", 1, 2, RefusalReason.NO_BLOCKS, "")),
-                () -> life.onKvFailed(
-                        new RequestMessage.KvFailed("new", 1, 2, TransferFailure.CHECKSUM_MISMATCH, STATS)),
-                () -> life.onEnded(
-                        new RequestMessage.Ended("new", 1, 2, FinishReason.ERROR, SequenceStats.NONE, "", 0)),
+                () -> life.on(new RequestMessage.Refused("new", 1, 2, RefusalReason.NO_BLOCKS, "")),
+                () -> life.on(new RequestMessage.KvFailed("new", 1, 2, TransferFailure.CHECKSUM_MISMATCH, STATS)),
+                () -> life.on(new RequestMessage.Ended("new", 1, 2, FinishReason.ERROR, SequenceStats.NONE, "", 0)),
                 () -> life.onWorkerLost("new", 2, "its reports stopped"));
         startDecoding();
         for (var end : ends) {
             startMove();
             reserved();
-            seen(life.onPaused(new RequestMessage.Paused("old", 1, 1, LEASE, 2)));
+            seen(life.on(new RequestMessage.Paused("old", 1, 1, LEASE, 2)));
             List<RequestEffect> effects = seen(end.get());
             assertEquals(List.of(new WorkerMessage.KeepWork(target(1))), told(effects, "old"));
             assertEquals(Phase.TOGETHER, life.phase());
@@ -151,8 +148,7 @@ class RequestMoveTest {
         startDecoding();
         startMove();
         reserved();
-        List<RequestEffect> failed =
-                seen(life.onMoveFailed(new RequestMessage.MoveFailed("old", 1, 1, LEASE, false, "slow")));
+        List<RequestEffect> failed = seen(life.on(new RequestMessage.MoveFailed("old", 1, 1, LEASE, false, "slow")));
         assertEquals(List.of(new WorkerMessage.CancelWork(target(2))), told(failed, "new"));
         token(1, "old", 2);
         assertEquals(List.of(0, 1, 2), emitted);
@@ -180,7 +176,7 @@ class RequestMoveTest {
         startMove();
         reserved();
         List<RequestEffect> ended =
-                seen(life.onEnded(new RequestMessage.Ended("old", 1, 1, FinishReason.STOP, SequenceStats.NONE, "", 2)));
+                seen(life.on(new RequestMessage.Ended("old", 1, 1, FinishReason.STOP, SequenceStats.NONE, "", 2)));
         assertEquals(List.of(new WorkerMessage.CancelWork(target(2))), told(ended, "new"));
         assertEquals(Map.of("old", 0, "new", 0), counts);
         assertTrue(life.over());
@@ -191,7 +187,7 @@ class RequestMoveTest {
     }
 
     private List<RequestEffect> state(String gpu, int attempt, boolean known, boolean moving) {
-        return seen(life.onWorkState(new RequestMessage.WorkState(gpu, 1, attempt, known, 2, moving, false, false)));
+        return seen(life.on(new RequestMessage.WorkState(gpu, 1, attempt, known, 2, moving, false, false)));
     }
 
     @Test
@@ -209,8 +205,7 @@ class RequestMoveTest {
         assertEquals(List.of(new WorkerMessage.CancelWork(target(2))), told(lost, "new"));
         assertEquals(List.of(new WorkerMessage.KeepWork(target(1))), told(lost, "old"));
         assertEquals(Map.of("old", 1, "new", 0), counts);
-        assertEquals(
-                List.of(new RequestEffect.FindMove("old")), life.onMoveAway(new RequestMessage.MoveAway("old", 1, 1)));
+        assertEquals(List.of(new RequestEffect.FindMove("old")), life.on(new RequestMessage.MoveAway("old", 1, 1)));
     }
 
     @Test
@@ -240,21 +235,20 @@ class RequestMoveTest {
         startMove();
         reserved();
         LeaseId earlier = new LeaseId(6, 2);
-        assertEquals(List.of(), seen(life.onPaused(new RequestMessage.Paused("old", 1, 1, earlier, 2))));
-        assertEquals(
-                List.of(), seen(life.onMoveFailed(new RequestMessage.MoveFailed("old", 1, 1, earlier, false, "slow"))));
+        assertEquals(List.of(), seen(life.on(new RequestMessage.Paused("old", 1, 1, earlier, 2))));
+        assertEquals(List.of(), seen(life.on(new RequestMessage.MoveFailed("old", 1, 1, earlier, false, "slow"))));
         assertEquals(
                 1,
-                told(seen(life.onPaused(new RequestMessage.Paused("old", 1, 1, LEASE, 2))), "new")
+                told(seen(life.on(new RequestMessage.Paused("old", 1, 1, LEASE, 2))), "new")
                         .size());
     }
 
     @Test
     void shouldStayWhereItIsWhenThereIsNoOtherWorker() {
         startDecoding();
-        life.onMoveAway(new RequestMessage.MoveAway("old", 1, 1));
+        life.on(new RequestMessage.MoveAway("old", 1, 1));
         assertEquals(List.of(), life.onMoveRoute(Optional.empty(), target(2), 60_000));
-        assertEquals(List.of(), life.onMoveAway(new RequestMessage.MoveAway("other", 1, 1)));
+        assertEquals(List.of(), life.on(new RequestMessage.MoveAway("other", 1, 1)));
         token(1, "old", 2);
         assertEquals(List.of(0, 1, 2), emitted);
     }
@@ -263,8 +257,8 @@ class RequestMoveTest {
     void shouldRouteAgainAtOnceAndWithoutBlameWhenAWorkerGivesItBack() {
         seen(life.onRoute(Optional.of(OLD), target(1), 60_000));
         for (int attempt = 1; attempt < 20; attempt++) {
-            List<RequestEffect> shed = seen(life.onEnded(
-                    new RequestMessage.Ended("old", 1, attempt, FinishReason.SHED, SequenceStats.NONE, "", 0)));
+            List<RequestEffect> shed = seen(
+                    life.on(new RequestMessage.Ended("old", 1, attempt, FinishReason.SHED, SequenceStats.NONE, "", 0)));
             assertTrue(shed.contains(new RequestEffect.Reroute()));
             assertEquals(List.of(), told(shed, "old"));
             seen(life.onRoute(Optional.of(OLD), target(attempt + 1), 60_000));
@@ -278,8 +272,8 @@ class RequestMoveTest {
         startDecoding();
         startMove();
         reserved();
-        List<RequestEffect> failed = seen(life.onMoveFailed(
-                new RequestMessage.MoveFailed("old", 1, 1, LEASE, true, "the transfer failed: NOT_CONNECTED")));
+        List<RequestEffect> failed = seen(
+                life.on(new RequestMessage.MoveFailed("old", 1, 1, LEASE, true, "the transfer failed: NOT_CONNECTED")));
         RequestEffect.Parted parted = (RequestEffect.Parted) failed.stream()
                 .filter(e -> e instanceof RequestEffect.Parted)
                 .findFirst()
