@@ -40,11 +40,15 @@ public final class WorkerRoster {
         return workers.get(gpuId);
     }
 
-    /** A report came in; at most one loss: the incarnation before. */
+    /**
+     * A report came in; at most one loss: the incarnation before. One that seems older than the one that lives is a late word; than one
+     * that is lost, it may be its successor, whose clock is behind.
+     */
     public List<Loss> onReport(WorkerReport report, long nowNanos) {
         List<Loss> losses = new ArrayList<>(1);
         WorkerDirectory.Entry known = workers.get(report.gpuId());
-        if (known != null && known.report().epoch() > report.epoch() || isOfTheDead(report, nowNanos)) {
+        boolean late = known != null && known.live() && known.report().epoch() > report.epoch();
+        if (late || isOfTheDead(report, nowNanos)) {
             return losses;
         }
         if (known != null && known.live() && known.report().epoch() < report.epoch()) {
@@ -68,11 +72,14 @@ public final class WorkerRoster {
     /** What the process said before its death may still be on its way. If it lives after all, it is heard again after a while. */
     private boolean isOfTheDead(WorkerReport report, long nowNanos) {
         Gone dead = gone.get(report.gpuId());
-        if (dead != null && dead.epoch() == report.epoch() && nowNanos - dead.untilNanos() < 0) {
-            return true;
+        if (dead == null) {
+            return false;
         }
-        gone.remove(report.gpuId());
-        return false;
+        if (nowNanos - dead.untilNanos() >= 0) {
+            gone.remove(report.gpuId());
+            return false;
+        }
+        return dead.epoch() == report.epoch();
     }
 
     /** The node's process is dead; a successor may report any moment. */

@@ -97,6 +97,28 @@ class WorkerRosterTest {
         assertTrue(live("a"), "its clock may be behind");
     }
 
+    /** Its former one was heard late, once, after it had been removed: nothing else would ever make room for it. */
+    @Test
+    void shouldTakeASuccessorWhoseClockIsBehindOnceTheFormerOneIsLost() {
+        roster.onReport(report("a", NODE, 5), 0);
+        roster.onReport(report("a", NODE, 3), 10);
+        assertEquals(5, roster.entry("a").report().epoch(), "a late word of one before");
+        roster.onTick(TIMEOUT + 1);
+        assertEquals(List.of(), roster.onReport(report("a", NODE, 3), TIMEOUT + 2));
+        assertTrue(live("a"));
+        assertEquals(3, roster.entry("a").report().epoch());
+    }
+
+    @Test
+    void shouldNotBelieveTheDeadOverASuccessorWhoseClockIsBehind() {
+        roster.onReport(report("a", NODE, 5), 0);
+        roster.onProcessGone(NODE, "gone", 10);
+        roster.onReport(report("a", NODE, 3), 11);
+        assertEquals(List.of(), roster.onReport(report("a", NODE, 5), 12), "it was on its way");
+        assertTrue(live("a"));
+        assertEquals(3, roster.entry("a").report().epoch());
+    }
+
     @Test
     void shouldLoseWhoIsSilent() {
         roster.onReport(report("a", NODE, 5), 0);
