@@ -30,17 +30,17 @@ final class Refusals {
             case "itl" ->
                 String.format(
                         Locale.ROOT,
-                        "service_tier '%s' promises %.0f ms between tokens, and %.0f ms are predicted",
+                        "service_tier '%s' promises %.0f ms between tokens, and %s",
                         r.serviceClass(),
                         r.itlTargetMs(),
-                        r.predictedItlMs());
+                        predicted(r.predictedItlMs(), r.itlTargetMs()));
             case "ttft" ->
                 String.format(
                         Locale.ROOT,
-                        "service_tier '%s' promises a first token within %.0f ms, and %.0f ms are predicted",
+                        "service_tier '%s' promises a first token within %.0f ms, and %s",
                         r.serviceClass(),
                         r.ttftTargetMs(),
-                        r.predictedTtftMs());
+                        predicted(r.predictedTtftMs(), r.ttftTargetMs()));
             case "size" ->
                 "the cluster is overloaded and serves smaller requests first; a shorter prompt may be served in '"
                         + r.serviceClass() + "'";
@@ -49,6 +49,12 @@ final class Refusals {
                         + r.serviceClass() + "'";
             default -> "too many requests wait in service_tier '" + r.serviceClass() + "'";
         };
+    }
+
+    /** Below the target too a request is refused, by tandem.admission.reject-above. */
+    private static String predicted(double millis, double targetMillis) {
+        String near = millis <= targetMillis ? ", too near to be sure" : "";
+        return String.format(Locale.ROOT, "%.0f ms are predicted%s", millis, near);
     }
 
     /** Rounded up, and up to a quarter later by the request's number: those refused together do not come back together. */

@@ -47,5 +47,8 @@ class RefusalsTest {
                 itl.getMessage()
                         .startsWith("service_tier 'priority' promises 25 ms between tokens, and 40 ms are predicted"),
                 itl.getMessage());
+        GenerationException near =
+                Refusals.of(new Verdict.Reject(applicant, Verdict.Cause.TTFT, forecast, 480e6, 1, 0));
+        assertTrue(near.getMessage().contains("480 ms are predicted, too near to be sure; "), near.getMessage());
     }
 }
