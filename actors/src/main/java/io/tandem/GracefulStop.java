@@ -5,8 +5,11 @@ import io.tandem.routing.Registries;
 import io.tandem.routing.WorkerDirectory;
 import java.time.Duration;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.function.Predicate;
 import org.apache.pekko.Done;
 import org.apache.pekko.actor.CoordinatedShutdown;
@@ -63,17 +66,40 @@ final class GracefulStop {
         long start = System.nanoTime();
         List<CompletableFuture<Void>> drains =
                 node.gpus().keySet().stream().map(this::drain).toList();
-        return CompletableFuture.allOf(drains.toArray(CompletableFuture[]::new))
+        CompletableFuture<Void> drained = CompletableFuture.allOf(drains.toArray(CompletableFuture[]::new));
+        return CompletableFuture.anyOf(drained, leftAlone(drained))
                 .orTimeout(node.stopDrainTimeout().toMillis(), TimeUnit.MILLISECONDS)
                 .handle((done, failure) -> {
                     long millis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start);
-                    if (failure == null) {
-                        LOG.info("GPUs {} are drained after {} ms", node.gpus().keySet(), millis);
-                    } else {
+                    Set<String> gpus = node.gpus().keySet();
+                    if (failure instanceof TimeoutException) {
                         LOG.warn("this node stops with work left after {} ms; it resumes elsewhere", millis);
+                    } else if (failure != null) {
+                        LOG.warn(
+                                "GPUs {} could not be drained: {}; their work resumes elsewhere", gpus, cause(failure));
+                    } else if (drained.isDone()) {
+                        LOG.info("GPUs {} are drained after {} ms", gpus, millis);
+                    } else {
+                        LOG.info("the others stop as well: nobody is left to take what GPUs {} have", gpus);
                     }
                     return Done.getInstance();
                 });
+    }
+
+    private static String cause(Throwable failure) {
+        Throwable cause =
+                failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
+        return cause.getMessage() == null ? cause.toString() : cause.getMessage();
+    }
+
+    /** Done when nobody takes over any more: where all stop at once, the one that should answer may be gone. */
+    private CompletableFuture<Void> leftAlone(CompletableFuture<Void> drained) {
+        if (drained.isDone() || !othersTakeOver()) {
+            return CompletableFuture.completedFuture(null);
+        }
+        return CompletableFuture.runAsync(
+                        () -> {}, CompletableFuture.delayedExecutor(STRAGGLERS.toMillis(), TimeUnit.MILLISECONDS))
+                .thenCompose(waited -> leftAlone(drained));
     }
 
     private boolean othersTakeOver() {

@@ -15,6 +15,7 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -30,7 +31,7 @@ import java.util.concurrent.atomic.AtomicReference;
 final class EmbeddedCluster implements AutoCloseable {
     private static final int GUARD_SECONDS = 120;
 
-    private final Map<String, Tandem> nodes = new LinkedHashMap<>();
+    private final Map<String, Tandem> nodes = Collections.synchronizedMap(new LinkedHashMap<>());
     private final Map<String, Config> configs = new HashMap<>();
     private final List<Integer> ports = List.of(freePort(), freePort());
     private final Map<String, Object> settings;
