@@ -263,8 +263,8 @@ static void steps(Bench& b) {
     }
 }
 
-void benchmark(Fixture& f, const std::string& output, const std::string& what) {
-    Bench b(f, output);
+void benchmark(Fixture& f, const std::string& output, const std::string& what, bool uniform) {
+    Bench b(f, output, uniform);
     ceilings(b);
     auto wants = [&](const char* name) { return what.empty() || what.find(name) != std::string::npos; };
     if (wants("small")) smallKernels(b);

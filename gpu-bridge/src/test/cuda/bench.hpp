@@ -44,14 +44,18 @@ struct Bench {
     bool first = true;
     double readBytesPerSecond = 0;
 
-    Bench(Fixture& f, const std::string& path) : f(f), out(path) { out << "[\n"; }
+    std::vector<bf16> seed;
+
+    Bench(Fixture& f, const std::string& path, bool uniform)
+        : f(f), out(path), seed(uniform ? f.uniformValues(1 << 22, 1e-3f) : f.normal(1 << 22, 0.02f)) {
+        out << "[\n";
+    }
     ~Bench() { out << "\n]\n"; }
 
     Driver& driver() { return f.driver; }
     Kernels& kernels() { return f.kernels; }
 
     Buffer randomBuffer(std::size_t bytes) {
-        static std::vector<bf16> seed = f.normal(1 << 22, 0.02f);
         Buffer b(driver(), bytes);
         std::size_t filled = std::min(bytes, seed.size() * 2);
         driver().call("cuMemcpyHtoD_v2", (Address)b, (const void*)seed.data(), filled);

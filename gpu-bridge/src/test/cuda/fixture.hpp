@@ -35,6 +35,14 @@ struct Fixture {
         return values;
     }
 
+    /** In [-range, range): what the engine's own benchmark takes for weights. */
+    std::vector<bf16> uniformValues(std::size_t n, float range) {
+        std::uniform_real_distribution<float> distribution(-range, range);
+        std::vector<bf16> values(n);
+        for (auto& v : values) v = toBf16(distribution(random));
+        return values;
+    }
+
     std::vector<float> normalFloats(std::size_t n, float deviation) {
         std::normal_distribution<float> distribution(0, deviation);
         std::vector<float> values(n);
@@ -115,4 +123,4 @@ void checkElementwise(Fixture& f);
 void checkGemm(Fixture& f);
 void checkAttention(Fixture& f);
 void checkSampling(Fixture& f);
-void benchmark(Fixture& f, const std::string& output, const std::string& what);
+void benchmark(Fixture& f, const std::string& output, const std::string& what, bool uniform);

@@ -2,6 +2,7 @@
 //
 //   gpu-kernels check PTX_FOLDER [--target sm_80|sm_90a] [--only NAME] [--seed N] [--image CUBIN]
 //   gpu-kernels bench PTX_FOLDER OUTPUT.json [--target T] [--only small|attention|flash|gates|tile|skinny|steps|prompts] [--seed N]
+//                [--data normal|uniform]   what random values are like: the tensor cores take more power for uniform ones
 //
 // Exit status: 0 all right, 1 a check failed, 75 no NVIDIA driver or device.
 #include "fixture.hpp"
@@ -22,7 +23,7 @@ static int run(Driver& driver, int n, char** arguments) {
     Fixture fixture(driver, kernels, seed);
     fixture.filter = option(n, arguments, "--only", "");
     if (std::string(arguments[1]) == "bench") {
-        benchmark(fixture, arguments[3], fixture.filter);
+        benchmark(fixture, arguments[3], fixture.filter, option(n, arguments, "--data", "normal") == "uniform");
         return 0;
     }
     checkElementwise(fixture);
