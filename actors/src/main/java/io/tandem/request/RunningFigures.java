@@ -47,7 +47,7 @@ final class RunningFigures {
         kvBlocks += stats.blocks();
         kvBytes += stats.bytes();
         kvNanos += stats.nanos();
-        kvDirectBlocks += stats.direct() ? stats.blocks() : 0;
+        kvDirectBlocks += stats.directBlocks();
         checksumFailures += stats.checksumFailures();
     }
 

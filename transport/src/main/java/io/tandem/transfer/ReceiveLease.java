@@ -79,6 +79,6 @@ final class ReceiveLease {
                 bytesDone,
                 firstByteNanos == 0 ? 0 : nowNanos - firstByteNanos,
                 checksumFailures,
-                link != null);
+                link == null ? 0 : blocksDone);
     }
 }

@@ -76,6 +76,6 @@ final class SendLease {
                 bytesSent,
                 firstByteNanos == 0 ? 0 : nowNanos - firstByteNanos,
                 checksumFailures,
-                link != null);
+                link == null ? 0 : blocksSent);
     }
 }

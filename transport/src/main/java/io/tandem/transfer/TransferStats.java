@@ -7,13 +7,18 @@ package io.tandem.transfer;
  * @param bytes payload bytes that crossed
  * @param nanos from the first byte sent (or received) to the last acknowledged (or verified)
  * @param checksumFailures blocks whose checksum did not match
- * @param direct whether they went by a {@link DirectPath}, past the stream
+ * @param directBlocks those of {@code blocks} that went by a {@link DirectPath}, past the stream
  */
-public record TransferStats(int blocks, long bytes, long nanos, int checksumFailures, boolean direct) {
+public record TransferStats(int blocks, long bytes, long nanos, int checksumFailures, int directBlocks) {
 
     /** By the stream. */
     public TransferStats(int blocks, long bytes, long nanos, int checksumFailures) {
-        this(blocks, bytes, nanos, checksumFailures, false);
+        this(blocks, bytes, nanos, checksumFailures, 0);
+    }
+
+    /** Whether blocks went past the stream. */
+    public boolean direct() {
+        return directBlocks > 0;
     }
 
     /** Both together. */
@@ -23,6 +28,6 @@ public record TransferStats(int blocks, long bytes, long nanos, int checksumFail
                 bytes + more.bytes,
                 nanos + more.nanos,
                 checksumFailures + more.checksumFailures,
-                direct || more.direct);
+                directBlocks + more.directBlocks);
     }
 }
