@@ -122,6 +122,13 @@ public final class AdmissionDoor<R> {
         policy.waitingIds().forEach(this::cancel);
     }
 
+    /** This door is given up, in whatever state it is: what waits leaves it. */
+    public void abandon() {
+        List<Waiting<R>> left = List.copyOf(waiting.values());
+        waiting.clear();
+        left.forEach(w -> exits.cancelled(w.request()));
+    }
+
     /**
      * A dispatched request is over; idempotent.
      *

@@ -16,11 +16,15 @@ import java.util.List;
 import java.util.Optional;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.Behavior;
+import org.apache.pekko.actor.typed.PreRestart;
+import org.apache.pekko.actor.typed.SupervisorStrategy;
 import org.apache.pekko.actor.typed.javadsl.AbstractBehavior;
 import org.apache.pekko.actor.typed.javadsl.ActorContext;
 import org.apache.pekko.actor.typed.javadsl.Behaviors;
 import org.apache.pekko.actor.typed.javadsl.Receive;
 import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A node's door: the actor around {@link AdmissionDoor}. A request that waits is here and nowhere else, with no actor
@@ -28,6 +32,7 @@ import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
  * its observer once.
  */
 public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Message> {
+    private static final Logger LOG = LoggerFactory.getLogger(AdmissionActor.class);
     private static final Duration STATUS_INTERVAL = Duration.ofMillis(100);
     private static final String TICK = "tick";
 
@@ -78,8 +83,11 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
 
     public static Behavior<Message> create(
             AdmissionSettings settings, AdmissionServices services, ActorRef<RequestMessage> hub) {
-        return Behaviors.setup(context ->
-                Behaviors.withTimers(timers -> new AdmissionActor(context, timers, settings, services, hub)));
+        // Whatever is wrong with one request, the node goes on taking others: a door that is gone is one that nobody
+        // hears of.
+        return Behaviors.supervise(Behaviors.<Message>setup(context ->
+                        Behaviors.withTimers(timers -> new AdmissionActor(context, timers, settings, services, hub))))
+                .onFailure(RuntimeException.class, SupervisorStrategy.restart());
     }
 
     @Override
@@ -92,6 +100,7 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
                 .onMessage(Tick.class, m -> pump())
                 .onMessage(EndAll.class, m -> onEndAll())
                 .onMessage(ShowStatus.class, m -> onShowStatus())
+                .onSignal(PreRestart.class, s -> onPreRestart())
                 .build();
     }
 
@@ -158,6 +167,12 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
             RequestReport report = end(launch, queuedNanos, "cancelled before a GPU was free");
             launch.observer().onEvent(new GenerationEvent.Finished("", FinishReason.CANCELLED, report));
         }
+    }
+
+    private Behavior<Message> onPreRestart() {
+        LOG.error("the door begins anew; {} requests that waited are cancelled", door.queued());
+        door.abandon();
+        return this;
     }
 
     private Behavior<Message> onCancel(long id) {
