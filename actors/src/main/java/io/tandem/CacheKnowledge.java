@@ -55,8 +55,9 @@ final class CacheKnowledge {
         return settings;
     }
 
-    boolean fromStart() {
-        return fromStart;
+    /** Whether it began to, at the start or with the first request. */
+    boolean listens() {
+        return listening.get();
     }
 
     void attach(ActorRef<BlockFeedMessage> blocks) {

@@ -46,6 +46,7 @@ import org.apache.pekko.actor.CoordinatedShutdown;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.ActorSystem;
 import org.apache.pekko.actor.typed.Behavior;
+import org.apache.pekko.actor.typed.SupervisorStrategy;
 import org.apache.pekko.actor.typed.javadsl.ActorContext;
 import org.apache.pekko.actor.typed.javadsl.Adapter;
 import org.apache.pekko.actor.typed.javadsl.Behaviors;
@@ -62,6 +63,8 @@ import org.slf4j.LoggerFactory;
 public final class Tandem implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Tandem.class);
     private static final Duration DEMAND_INTERVAL = Duration.ofSeconds(1);
+    private static final Duration RESTART_MIN = Duration.ofMillis(100);
+    private static final Duration RESTART_MAX = Duration.ofSeconds(5);
     private static final Duration STOP_MARGIN = Duration.ofSeconds(5);
     private static final Duration STOP_TIMEOUT = Duration.ofSeconds(30);
 
@@ -235,24 +238,24 @@ public final class Tandem implements AutoCloseable {
             ActorRef<AdmissionActor.Message> admission =
                     context.spawn(AdmissionActor.create(AdmissionSettings.from(config), client, hub), "admission");
             ActorRef<RegistryMessage> registry = context.spawn(
-                    WorkerRegistry.create(
+                    lasting(WorkerRegistry.create(
                             directory,
                             node.workerTimeout(),
-                            (gpu, epoch, why) -> hub.tell(new RequestHub.WorkerLost(gpu, epoch, why))),
+                            (gpu, epoch, why) -> hub.tell(new RequestHub.WorkerLost(gpu, epoch, why)))),
                     Registries.NAME);
             GpuHost host = node.gpus().isEmpty() ? null : host(config, node, model, backends);
             WorkerShards workers = new WorkerShards(context.getSystem(), host, registries);
             caches.attach(context.spawn(
-                    BlockFeedActor.create(
+                    lasting(BlockFeedActor.create(
                             caches.feed(),
                             directory,
                             (gpu, message) -> workers.worker(gpu).tell(message),
                             caches.settings().interval(),
-                            caches.fromStart()),
+                            caches::listens)),
                     "blocks"));
             ActorRef<SupervisorMessage> supervisor = ClusterSingleton.get(context.getSystem())
                     .init(SingletonActor.of(
-                            SupervisorActor.create(directory, workers, registries, config), "supervisor"));
+                            lasting(SupervisorActor.create(directory, workers, registries, config)), "supervisor"));
             watch.start(context, node, registry, workers);
             keepAwake(context, config, node, workers);
             reportDemand(context, registries, client);
@@ -268,6 +271,13 @@ public final class Tandem implements AutoCloseable {
             }
             return Behaviors.empty();
         });
+    }
+
+    /** For those that keep nothing that cannot be learned again: after a failure they begin anew, where they would be gone for good. */
+    private static <T> Behavior<T> lasting(Behavior<T> behavior) {
+        return Behaviors.supervise(behavior)
+                .onFailure(
+                        RuntimeException.class, SupervisorStrategy.restartWithBackoff(RESTART_MIN, RESTART_MAX, 0.1));
     }
 
     /** What clients ask for here, to every node, so that any of them can be the supervisor's. */

@@ -5,6 +5,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.BiConsumer;
+import java.util.function.BooleanSupplier;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.javadsl.AbstractBehavior;
 import org.apache.pekko.actor.typed.javadsl.ActorContext;
@@ -40,17 +41,17 @@ public final class BlockFeedActor extends AbstractBehavior<BlockFeedMessage> {
     /**
      * @param workers sends to a worker by GPU id
      * @param interval between two looks at who is there and what is missing
-     * @param begin whether to listen at once, or at {@link Begin}
+     * @param begin whether to listen when it starts, or at {@link Begin}
      */
     public static Behavior<BlockFeedMessage> create(
             BlockFeed feed,
             WorkerDirectory directory,
             BiConsumer<String, WorkerMessage.Remote> workers,
             Duration interval,
-            boolean begin) {
+            BooleanSupplier begin) {
         return Behaviors.setup(context -> Behaviors.withTimers(timers -> {
             timers.startTimerWithFixedDelay(new Tick(), interval);
-            return new BlockFeedActor(context, feed, directory, workers, begin);
+            return new BlockFeedActor(context, feed, directory, workers, begin.getAsBoolean());
         }));
     }
 
