@@ -66,8 +66,7 @@ final class GracefulStop {
         long start = System.nanoTime();
         List<CompletableFuture<Void>> drains =
                 node.gpus().keySet().stream().map(this::drain).toList();
-        CompletableFuture<Void> drained = CompletableFuture.allOf(drains.toArray(CompletableFuture[]::new));
-        return CompletableFuture.anyOf(drained, leftAlone(drained))
+        return CompletableFuture.allOf(drains.toArray(CompletableFuture[]::new))
                 .orTimeout(node.stopDrainTimeout().toMillis(), TimeUnit.MILLISECONDS)
                 .handle((done, failure) -> {
                     long millis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start);
@@ -77,10 +76,8 @@ final class GracefulStop {
                     } else if (failure != null) {
                         LOG.warn(
                                 "GPUs {} could not be drained: {}; their work resumes elsewhere", gpus, cause(failure));
-                    } else if (drained.isDone()) {
-                        LOG.info("GPUs {} are drained after {} ms", gpus, millis);
                     } else {
-                        LOG.info("the others stop as well: nobody is left to take what GPUs {} have", gpus);
+                        LOG.info("GPUs {} are drained after {} ms", gpus, millis);
                     }
                     return Done.getInstance();
                 });
@@ -90,16 +87,6 @@ final class GracefulStop {
         Throwable cause =
                 failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
         return cause.getMessage() == null ? cause.toString() : cause.getMessage();
-    }
-
-    /** Done when nobody takes over any more: where all stop at once, the one that should answer may be gone. */
-    private CompletableFuture<Void> leftAlone(CompletableFuture<Void> drained) {
-        if (drained.isDone() || !othersTakeOver()) {
-            return CompletableFuture.completedFuture(null);
-        }
-        return CompletableFuture.runAsync(
-                        () -> {}, CompletableFuture.delayedExecutor(STRAGGLERS.toMillis(), TimeUnit.MILLISECONDS))
-                .thenCompose(waited -> leftAlone(drained));
     }
 
     private boolean othersTakeOver() {

@@ -64,12 +64,15 @@ public final class NodeProcess {
 
     /** Ends this process when the one that started it is gone, so that nothing is left behind by a killed parent. */
     public static void endWith(long parentPid) {
-        ProcessHandle.of(parentPid)
-                .ifPresentOrElse(
-                        parent -> parent.onExit().thenRun(() -> {
-                            LOG.warn("the parent process is gone: this node ends");
-                            Runtime.getRuntime().exit(0);
-                        }),
-                        () -> Runtime.getRuntime().exit(0));
+        whenGone(parentPid, () -> {
+            LOG.warn("the parent process is gone: this node ends");
+            Runtime.getRuntime().exit(0);
+        });
+    }
+
+    /** On a thread of its own: an exit that took the common pool's only one would wait for tasks that need it. */
+    static void whenGone(long pid, Runnable then) {
+        Runnable own = () -> Thread.ofPlatform().name("parent-gone").start(then);
+        ProcessHandle.of(pid).ifPresentOrElse(p -> p.onExit().thenRun(own), own);
     }
 }
