@@ -149,7 +149,7 @@ final class ForwardKernels {
 
     /**
      * Nobody asks what the last layer makes of a token that is not its sequence's last: behind keys and values only those go on,
-     * in {@code lastRows}. That spares a prompt 0.97 of that layer's work.
+     * in {@code lastRows}. That spares a prompt nine tenths of that layer.
      */
     private void endOfLastLayer(int sequences) {
         int index = weights.layers.length - 1;
