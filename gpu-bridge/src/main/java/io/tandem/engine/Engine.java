@@ -45,6 +45,9 @@ public final class Engine implements AutoCloseable {
     private final int maxTokens;
     private EngineRole role;
     private Pass underWay;
+    /** The pass whose results are being taken. */
+    private Pass ending;
+
     private int turn;
     private int held;
     private boolean roleIsNew;
@@ -126,9 +129,11 @@ public final class Engine implements AutoCloseable {
             over = underWay;
             underWay = started;
         }
+        ending = over;
         if (over != null) {
             backend.await();
             complete(over, nowNanos);
+            ending = null;
             long now = stopwatch.getAsLong();
             lastStepNanos = now - Math.max(over.begunNanos, lastCompletionNanos);
             lastCompletionNanos = now;
@@ -403,23 +408,38 @@ public final class Engine implements AutoCloseable {
         }
     }
 
-    /** Ends every sequence of the failed step, or all when none can be blamed; the engine goes on. */
+    /**
+     * Ends every sequence that runs or waits for a token of the failed step: preempted and paused ones too, whose token nobody knows
+     * now. The engine goes on.
+     */
     public void failStep(String detail, long nowNanos) {
-        if (underWay != null) {
-            underWay = null;
+        Pass lost = ending;
+        Pass begun = underWay;
+        ending = null;
+        underWay = null;
+        if (begun != null) {
             backend.await();
         }
         for (Sequence s : List.copyOf(scheduler.running())) {
             finish(s, FinishReason.ERROR, nowNanos, detail);
         }
-        for (Sequence s : scheduler.waiting()) {
-            s.underWay = 0;
-        }
+        failRows(lost, detail, nowNanos);
+        failRows(begun, detail, nowNanos);
         blockEvents.flush();
+    }
+
+    private void failRows(Pass pass, String detail, long nowNanos) {
+        for (int row = 0; pass != null && row < pass.batch.sequences; row++) {
+            Sequence s = pass.sequences[row];
+            if (s.phase == Phase.WAITING || s.phase == Phase.PAUSED) {
+                finish(s, FinishReason.ERROR, nowNanos, detail);
+            }
+        }
     }
 
     /** Ends every sequence in every phase: the device is lost. */
     public void failAll(String detail, long nowNanos) {
+        ending = null;
         underWay = null;
         for (Sequence s : List.copyOf(sequences.values())) {
             finish(s, FinishReason.ERROR, nowNanos, detail);

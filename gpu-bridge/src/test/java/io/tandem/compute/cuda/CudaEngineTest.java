@@ -98,6 +98,73 @@ class CudaEngineTest {
         assertTrue(together.preemptions > 0, "nothing was preempted");
     }
 
+    /** Whoever waits for a token of the pass that failed ends with it, in whatever phase; who goes on has lost nothing. */
+    @Test
+    void shouldGoOnWithTheRightTokensAfterAFailedStep() throws IOException {
+        Config config = HostDevice.config(
+                "tandem.engine { prefix-cache = on, verify-each-step = on, kv-blocks = 26, mixed-chunk-tokens = 16 }");
+        int[] keys = new int[SEQUENCES];
+        for (int i = 0; i < keys.length; i++) {
+            keys[i] = i;
+        }
+        Recorder right = run(config, keys, SEQUENCES);
+        int survivors = 0;
+        for (int failedStep = 4; failedStep < 60; failedStep++) {
+            Recorder recorder = new Recorder();
+            try (CudaBackend backend = open(new HostDriver(), config);
+                    Engine engine =
+                            new Engine(backend, "tiny", EngineSettings.from(config), EngineRole.MIXED, recorder)) {
+                for (int key : keys) {
+                    engine.apply(new EngineCommand.Generate(key, spec(key, NEW_TOKENS)), 0);
+                }
+                for (int step = 0; engine.hasWork(); step++) {
+                    assertTrue(step < 2000, "never ends after a failure of step " + failedStep);
+                    try {
+                        recorder.failing = step == failedStep;
+                        engine.step(0);
+                    } catch (UnsupportedOperationException e) {
+                        engine.failStep("on purpose", 0);
+                    }
+                }
+                engine.verify();
+                assertEquals(0, engine.stats().usedBlocks());
+            }
+            for (long key : keys) {
+                List<Integer> all = right.tokens.get(key);
+                List<Integer> got = recorder.tokens.getOrDefault(key, List.of());
+                boolean failed = recorder.reasons.get(key) == FinishReason.ERROR;
+                survivors += failed ? 0 : 1;
+                assertEquals(
+                        failed ? all.subList(0, got.size()) : all,
+                        got,
+                        "sequence " + key + " after a failure of step " + failedStep);
+            }
+        }
+        assertTrue(survivors > SEQUENCES, "hardly one goes on after a failure");
+    }
+
+    @Test
+    void shouldEndAPauseWhosePassFailed() throws IOException {
+        Config config = HostDevice.config("tandem.engine.verify-each-step = on");
+        Recorder recorder = new Recorder();
+        recorder.mayRefuse = true;
+        try (CudaBackend backend = open(new HostDriver(), config);
+                Engine engine = new Engine(backend, "tiny", EngineSettings.from(config), EngineRole.MIXED, recorder)) {
+            engine.apply(new EngineCommand.Generate(1, spec(1, NEW_TOKENS)), 0);
+            for (int step = 0; step < 6; step++) {
+                engine.step(0);
+            }
+            engine.apply(new EngineCommand.Export(1, 77), 0);
+            engine.apply(new EngineCommand.Pause(1, 77), 0);
+            engine.failStep("on purpose", 0);
+            engine.apply(new EngineCommand.EndExport(77), 0);
+            assertEquals(FinishReason.ERROR, recorder.reasons.get(1L));
+            assertEquals(List.of(77L), recorder.refused);
+            assertTrue(!engine.hasWork() && !engine.holds(1));
+            assertEquals(0, engine.stats().usedBlocks());
+        }
+    }
+
     @Test
     void shouldEndAtAStopTokenAlthoughTheNextPassIsUnderWay() throws IOException {
         Config config = HostDevice.config("tandem.engine.verify-each-step = on");
@@ -304,6 +371,9 @@ class CudaEngineTest {
     private static final class Recorder implements EngineListener {
         private final Map<Long, List<Integer>> tokens = new TreeMap<>();
         private final Map<Long, FinishReason> reasons = new ConcurrentHashMap<>();
+        private final List<Long> refused = new ArrayList<>();
+        private boolean mayRefuse;
+        private boolean failing;
         private int preemptions;
         private UnderWay underWay = (first, end, ids, pass) -> {};
 
@@ -314,6 +384,9 @@ class CudaEngineTest {
 
         @Override
         public void onStep(StepTokens step) {
+            if (failing) {
+                throw new UnsupportedOperationException("on purpose");
+            }
             for (int i = 0; i < step.count; i++) {
                 List<Integer> list = tokens.computeIfAbsent(step.keys[i], k -> new ArrayList<>());
                 assertEquals(step.outputIndex[i], list.size());
@@ -338,7 +411,10 @@ class CudaEngineTest {
 
         @Override
         public void onRefused(long key, RefusalReason reason, String detail) {
-            throw new AssertionError(reason + " " + detail);
+            if (!mayRefuse) {
+                throw new AssertionError(reason + " " + detail);
+            }
+            refused.add(key);
         }
     }
 }
