@@ -12,16 +12,21 @@ import java.util.List;
 import java.util.Optional;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.Behavior;
+import org.apache.pekko.actor.typed.PreRestart;
+import org.apache.pekko.actor.typed.SupervisorStrategy;
 import org.apache.pekko.actor.typed.javadsl.AbstractBehavior;
 import org.apache.pekko.actor.typed.javadsl.ActorContext;
 import org.apache.pekko.actor.typed.javadsl.Behaviors;
 import org.apache.pekko.actor.typed.javadsl.Receive;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A node's door for what workers say about its requests: one message a step and worker comes in and is handed to the
  * requests it concerns. Tells workers that go on with a request that is over to stop.
  */
 public final class RequestHub extends AbstractBehavior<RequestMessage> {
+    private static final Logger LOG = LoggerFactory.getLogger(RequestHub.class);
 
     /** Events of this node. */
     public sealed interface Local extends RequestMessage {}
@@ -82,7 +87,9 @@ public final class RequestHub extends AbstractBehavior<RequestMessage> {
     }
 
     public static Behavior<RequestMessage> create(RequestServices services) {
-        return Behaviors.setup(context -> new RequestHub(context, services));
+        // A message that cannot be taken ends the requests here, each with its own word, and not those to come.
+        return Behaviors.supervise(Behaviors.<RequestMessage>setup(context -> new RequestHub(context, services)))
+                .onFailure(RuntimeException.class, SupervisorStrategy.restart());
     }
 
     @Override
@@ -98,7 +105,15 @@ public final class RequestHub extends AbstractBehavior<RequestMessage> {
                     services.onRequestOver();
                     return this;
                 })
+                .onSignal(PreRestart.class, s -> onPreRestart())
                 .build();
+    }
+
+    /** The requests' actors end with this one, and nobody is told of it any more. */
+    private Behavior<RequestMessage> onPreRestart() {
+        LOG.error("{} requests of this node are cancelled", requests.all().size());
+        requests.all().forEach(request -> services.onRequestOver());
+        return this;
     }
 
     private Behavior<RequestMessage> onLaunch(Launch launch) {

@@ -12,6 +12,7 @@ import io.tandem.RouteDecision;
 import io.tandem.TandemClient.GenerationObserver;
 import io.tandem.admission.ServiceClass;
 import io.tandem.engine.EngineListener.RefusalReason;
+import io.tandem.engine.FinishReason;
 import io.tandem.engine.SequenceSpec;
 import io.tandem.model.ModelBundle;
 import io.tandem.routing.PromptKeys;
@@ -43,6 +44,7 @@ class RequestActorTest {
     private final LinkedBlockingQueue<WorkerMessage.Dispatch> dispatched = new LinkedBlockingQueue<>();
     private final LinkedBlockingQueue<Object> observed = new LinkedBlockingQueue<>();
     private final LinkedBlockingQueue<RequestReport> kept = new LinkedBlockingQueue<>();
+    private final LinkedBlockingQueue<String> requestsOver = new LinkedBlockingQueue<>();
     private final AtomicInteger attemptsOver = new AtomicInteger();
     private boolean routes = true;
     private boolean decodes = true;
@@ -74,6 +76,7 @@ class RequestActorTest {
             }
             case "keep" -> kept.add((RequestReport) args[0]);
             case "attemptOver" -> attemptsOver.incrementAndGet();
+            case "onRequestOver" -> requestsOver.add(name);
             default -> {}
         }
         return null;
@@ -125,10 +128,15 @@ class RequestActorTest {
     }
 
     private ActorRef<RequestActor.Message> start() {
+        return KIT.spawn(RequestActor.create(
+                launch(1), KIT.<RequestMessage>createTestProbe().getRef(), services));
+    }
+
+    private RequestHub.Launch launch(long id) {
         ModelBundle model = new ModelBundle("m", Path.of("m"), null, tokenizer(), Optional.empty(), "f", 1);
-        RequestHub.Launch launch = new RequestHub.Launch(
-                1,
-                "r-1",
+        return new RequestHub.Launch(
+                id,
+                "r-" + id,
                 new SequenceSpec(new int[] {5, 6, 7}, 3, 8, SamplingParams.greedy(), new int[] {0}, 0, 0),
                 List.of(),
                 model,
@@ -140,8 +148,6 @@ class RequestActorTest {
                 0,
                 Optional.empty(),
                 observer);
-        return KIT.spawn(RequestActor.create(
-                launch, KIT.<RequestMessage>createTestProbe().getRef(), services));
     }
 
     private static <T> T next(LinkedBlockingQueue<T> queue) throws InterruptedException {
@@ -169,6 +175,26 @@ class RequestActorTest {
         assertEquals(0, decisions.getFirst().plan().cost());
         assertEquals(50, decisions.getLast().plan().cost());
         assertEquals(51, attemptsOver.get());
+    }
+
+    @Test
+    void shouldTakeRequestsAfterAMessageThatTheHubCannotRead() throws InterruptedException {
+        ActorRef<RequestMessage> hub = KIT.spawn(RequestHub.create(services));
+        hub.tell(launch(1));
+        assertInstanceOf(GenerationEvent.Started.class, next(observed));
+        int[] none = {};
+        hub.tell(new RequestMessage.Tokens(
+                "g", new long[] {1}, none, none, none, new float[0], new int[0][], new float[0][]));
+        GenerationEvent.Finished end = assertInstanceOf(GenerationEvent.Finished.class, next(observed));
+        assertEquals(FinishReason.CANCELLED, end.reason());
+        next(requestsOver);
+        hub.tell(launch(2));
+        assertInstanceOf(GenerationEvent.Started.class, next(observed));
+        hub.tell(new RequestHub.Cancel(2));
+        assertInstanceOf(GenerationEvent.Finished.class, next(observed));
+        next(requestsOver);
+        assertTrue(requestsOver.isEmpty(), "a request was counted twice");
+        KIT.stop(hub);
     }
 
     @Test
