@@ -8,12 +8,15 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Supplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A stream and a thread of its own, beside the passes, that does what it is asked in order. Its queue is bounded by what the
  * requests hold: windows, leases, links. Every request is answered, those that come after the end as well.
  */
 final class SideStream<T> implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(SideStream.class);
     private static final long POLL_NANOS = 20_000;
     private static final long IDLE_MILLIS = 100;
 
@@ -94,7 +97,7 @@ final class SideStream<T> implements AutoCloseable {
                 if (first != null) {
                     together.add(first);
                     queue.drainTo(together, maxTogether - 1);
-                    worker.run(together, lane);
+                    run(together, lane);
                     together.clear();
                 }
             }
@@ -103,6 +106,15 @@ final class SideStream<T> implements AutoCloseable {
         } finally {
             closed = true;
             refuseLeft();
+        }
+    }
+
+    /** What an asker's answer throws must not end the copies of all others. */
+    private void run(List<T> requests, Lane lane) {
+        try {
+            worker.run(requests, lane);
+        } catch (RuntimeException e) {
+            LOG.error("{}: the answer to a request failed", thread.getName(), e);
         }
     }
 

@@ -56,7 +56,7 @@ final class SlotState implements AutoCloseable {
             if (owners[slot] == batch.keys[s]) {
                 continue;
             }
-            owners[slot] = batch.keys[s];
+            take(slot, batch.keys[s]);
             int flags = StepInputs.flags(batch.samplings[s]);
             if ((flags & StepInputs.FLAG_PENALTIES) != 0) {
                 count(slot, batch.histories[s], batch.promptTokens[s], batch.contextStart[s] + batch.tokenCount[s]);
@@ -65,6 +65,16 @@ final class SlotState implements AutoCloseable {
                 bias(slot, batch.samplings[s]);
             }
         }
+    }
+
+    /** A sequence that left a slot and comes back there has chosen tokens since that were not counted in it. */
+    private void take(int slot, long key) {
+        for (int i = 0; i < owners.length; i++) {
+            if (owners[i] == key) {
+                owners[i] = NOBODY;
+            }
+        }
+        owners[slot] = key;
     }
 
     private void count(int slot, int[] tokens, int promptTokens, int length) {

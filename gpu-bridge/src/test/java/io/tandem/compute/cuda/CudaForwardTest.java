@@ -1,5 +1,6 @@
 package io.tandem.compute.cuda;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -10,11 +11,14 @@ import io.tandem.compute.ForwardOutput;
 import io.tandem.golden.GoldenFiles;
 import io.tandem.kvcache.KvMemory;
 import io.tandem.model.Models;
+import io.tandem.sampling.SamplingParams;
 import io.tandem.weights.Checkpoint;
 import io.tandem.weights.GgufWriter;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -53,6 +57,41 @@ class CudaForwardTest {
             GgufWriter.write(source, architecture, file);
         }
         check(family, file, 150, "on");
+    }
+
+    /** As when it was preempted twice and nobody had its first slot meanwhile. */
+    @Test
+    void shouldCountTokensThatWereChosenInAnotherSlot() throws IOException {
+        int[] stays = penalized(0, 0, 0);
+        assertArrayEquals(stays, penalized(0, 1, 0));
+    }
+
+    /** Tokens chosen one by one, eight in each of these slots, where what was chosen before is chosen again the more. */
+    private static int[] penalized(int... places) throws IOException {
+        int[] slots = IntStream.of(places)
+                .flatMap(p -> IntStream.range(0, 8).map(i -> p))
+                .toArray();
+        Config config = HostDevice.config("");
+        SamplingParams again = new SamplingParams(0.8f, 0, 1, 0, 1, 0, -0.5f, new int[0], new float[0], 1, 0);
+        int[] tokens = new int[3 + slots.length];
+        int[] table = IntStream.range(0, 32).toArray();
+        try (CudaBackend backend = HostDevice.open(
+                        new HostDriver(), Models.openWeights(GoldenFiles.folder("tiny/llama")), config);
+                KvMemory kv = backend.allocateKv(32)) {
+            ForwardBatch batch = new ForwardBatch(160, 2);
+            ForwardOutput output = new ForwardOutput(2, backend.model().vocabSize(), false);
+            for (int i = 0; i < 3; i++) {
+                tokens[i] = 5 + i;
+            }
+            for (int i = 0; i < slots.length; i++) {
+                batch.clear();
+                int from = i == 0 ? 0 : 2 + i;
+                batch.add(tokens, from, 3 + i - from, table, true, 42, slots[i], again, 3);
+                backend.forward(batch, kv, output);
+                tokens[3 + i] = output.tokens[0];
+            }
+        }
+        return Arrays.copyOfRange(tokens, 3, tokens.length);
     }
 
     private static void check(String family, Path model, int chunkTokens, String graphs) throws IOException {

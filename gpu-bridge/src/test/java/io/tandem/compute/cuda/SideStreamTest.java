@@ -2,6 +2,7 @@ package io.tandem.compute.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.tandem.compute.cuda.SideStream.Worker;
 import java.lang.foreign.MemorySegment;
@@ -56,6 +57,18 @@ class SideStreamTest {
         side.add(7);
         assertEquals(List.of(7), worker.refused);
         assertEquals(List.of(), List.copyOf(worker.begun));
+    }
+
+    @Test
+    void shouldLiveOnWhenAnAnswerThrows() {
+        try (BlockCopier copier = new BlockCopier(driver, driver.createEvent(false))) {
+            copier.toDevice(new long[0], new MemorySegment[0], false, failure -> {
+                throw new UnsupportedOperationException("on purpose");
+            });
+            CompletableFuture<Boolean> next = new CompletableFuture<>();
+            copier.toDevice(new long[0], new MemorySegment[0], false, failure -> next.complete(failure == null));
+            assertTrue(next.join(), "the copy after it failed");
+        }
     }
 
     @Test
