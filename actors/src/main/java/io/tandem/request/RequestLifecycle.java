@@ -51,6 +51,9 @@ public final class RequestLifecycle {
 
     private int failures;
 
+    /** Tokens that the attempt before had told when it ended with some missing here. */
+    private int toldAtTheEnd;
+
     /** @param maxAttempts without a token between them */
     public RequestLifecycle(SequenceSpec spec, int maxAttempts) {
         this.spec = spec;
@@ -104,6 +107,7 @@ public final class RequestLifecycle {
         }
         Route route = found.get();
         attempt = new Attempt(route, target);
+        toldAtTheEnd = 0;
         figures.routed(route, output.count() > 0);
         if (route.split()) {
             phase = Phase.SPLIT;
@@ -155,7 +159,8 @@ public final class RequestLifecycle {
         if (moves.is(ofAttempt)) {
             commitMove(effects);
         }
-        if (stale(ofAttempt)) {
+        boolean late = overtaken(ofAttempt, index);
+        if (stale(ofAttempt) && !late) {
             stopLeftover(effects, ofAttempt, gpu);
             return effects;
         }
@@ -173,7 +178,18 @@ public final class RequestLifecycle {
         if (phase == Phase.SPLIT && attempt.prefillsOn(gpu) && !output.isComplete()) {
             attempt.adopt(effects, token);
         }
+        if (late && output.isComplete()) {
+            finish(effects, output.reason(), gpu);
+        }
         return effects;
+    }
+
+    /** The end of its attempt overtook this token, which nobody computes anew yet. */
+    private boolean overtaken(int ofAttempt, int index) {
+        return phase == Phase.WAITING
+                && index < toldAtTheEnd
+                && ofAttempt == attempt.number()
+                && index == output.count();
     }
 
     /** A worker that goes on with an attempt that is over, because a message to it was lost. */
@@ -266,6 +282,7 @@ public final class RequestLifecycle {
         figures.cached(m.stats().cachedTokens());
         if (m.publishedTokens() > output.count()) {
             resume(effects, m.gpuId(), "a token is missing");
+            toldAtTheEnd = m.publishedTokens();
             return effects;
         }
         switch (m.reason()) {

@@ -220,6 +220,32 @@ class RequestLifecycleTest {
     }
 
     @Test
+    void shouldTakeATokenThatItsAttemptsEndOvertook() {
+        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        token(1, "e", 0);
+        token(1, "e", 1);
+        life.on(new RequestMessage.Ended("e", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, "", 4));
+        assertEquals(1, only(token(1, "e", 2), RequestEffect.Emit.class).size());
+        assertTrue(only(token(1, "e", 2), RequestEffect.Emit.class).isEmpty(), "it is there already");
+        List<RequestEffect> last = token(1, "e", 3);
+        assertEquals(1, only(last, RequestEffect.Emit.class).size());
+        assertEquals(
+                FinishReason.LENGTH,
+                only(last, RequestEffect.Finish.class).getFirst().reason());
+        assertTrue(life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000).isEmpty(), "it is over");
+    }
+
+    @Test
+    void shouldNotTakeAnOvertakenTokenThatIsComputedAnew() {
+        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        token(1, "e", 0);
+        life.on(new RequestMessage.Ended("e", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, "", 4));
+        life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000);
+        assertTrue(only(token(1, "e", 1), RequestEffect.Emit.class).isEmpty());
+        assertEquals(1, only(token(2, "e", 1), RequestEffect.Emit.class).size());
+    }
+
+    @Test
     void shouldFinishWhenItsWorkerIsLostAfterTheLastToken() {
         life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
         for (int i = 0; i < 4; i++) {
