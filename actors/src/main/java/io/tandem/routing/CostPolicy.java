@@ -182,23 +182,26 @@ public final class CostPolicy {
      */
     private double itl(
             Request request, Candidate c, int more, double moreContext, int morePromptTokens, long nowNanos) {
+        return stepNanos(c, more, moreContext) / (1 - promptShare(request, c, morePromptTokens, nowNanos));
+    }
+
+    private double promptShare(Request request, Candidate c, int morePromptTokens, long nowNanos) {
         WorkerLoad load = c.load();
         double window = expectedOutputTokens * (double) request.itlTargetNanos();
         double coming = load.steps().prefillNanos(load.backlogTokens() + morePromptTokens) / window;
-        double share = Math.min(0.95, Math.max(load.promptShare(nowNanos), coming));
-        return stepNanos(c, more, moreContext) / (1 - share);
+        return Math.min(0.95, Math.max(load.promptShare(nowNanos), coming));
     }
 
     /** The same for a decode that has worse luck than most: how many prompts of this size come beside it is chance. */
     private double cautiousItl(
             Request request, Candidate c, int more, double moreContext, int morePromptTokens, long nowNanos) {
-        double mean = itl(request, c, more, moreContext, morePromptTokens, nowNanos);
+        double share = promptShare(request, c, morePromptTokens, nowNanos);
+        double mean = stepNanos(c, more, moreContext) / (1 - share);
         if (mean <= 0) {
             return 0;
         }
         StepTimeModel steps = c.load().steps();
         double chunk = steps.prefillNanos(Math.min(steps.maxBatchTokens(), request.promptTokens()));
-        double share = Math.max(0, 1 - stepNanos(c, more, moreContext) / mean);
         return mean * (1 + Math.sqrt(share * chunk / Math.max(1, expectedOutputTokens * mean)));
     }
 
