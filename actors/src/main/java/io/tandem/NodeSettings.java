@@ -2,6 +2,7 @@ package io.tandem;
 
 import com.typesafe.config.Config;
 import io.tandem.engine.EngineRole;
+import io.tandem.settings.SettingRange;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.nio.file.Path;
@@ -62,9 +63,7 @@ public record NodeSettings(
                 throw new IllegalArgumentException("tandem.node.seeds: '" + seed + "' is not host:port");
             }
         }
-        if (port < 0 || port > 65_535) {
-            throw new IllegalArgumentException("tandem.node.port must be 0 to 65535, not " + port);
-        }
+        SettingRange.check("tandem.node.port", port, 0, 65_535);
         seconds("start-timeout", startTimeout, 1, 600);
         seconds("worker-timeout", workerTimeout, 1, 60);
         seconds("drain-timeout", drainTimeout, 1, 86_400);

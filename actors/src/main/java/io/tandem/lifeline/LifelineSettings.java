@@ -1,6 +1,7 @@
 package io.tandem.lifeline;
 
 import com.typesafe.config.Config;
+import io.tandem.settings.SettingRange;
 import java.time.Duration;
 
 /** {@code tandem.lifeline}; see reference.conf for units, ranges and reasons. */
@@ -33,9 +34,6 @@ public record LifelineSettings(
     }
 
     private static void range(String key, long value, long min, long max) {
-        if (value < min || value > max) {
-            throw new IllegalArgumentException(
-                    "tandem.lifeline." + key + " must be " + min + " to " + max + ", not " + value);
-        }
+        SettingRange.check("tandem.lifeline." + key, value, min, max);
     }
 }

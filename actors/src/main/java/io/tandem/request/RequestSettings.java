@@ -1,6 +1,7 @@
 package io.tandem.request;
 
 import com.typesafe.config.Config;
+import io.tandem.settings.SettingRange;
 import java.time.Duration;
 
 /** {@code tandem.request}; see reference.conf for units, ranges and reasons. */
@@ -22,10 +23,7 @@ public record RequestSettings(
     }
 
     private static void range(String key, long value, long min, long max) {
-        if (value < min || value > max) {
-            throw new IllegalArgumentException(
-                    "tandem.request." + key + " must be " + min + " to " + max + ", not " + value);
-        }
+        SettingRange.check("tandem.request." + key, value, min, max);
     }
 
     public static RequestSettings from(Config root) {

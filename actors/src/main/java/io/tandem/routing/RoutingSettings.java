@@ -1,6 +1,7 @@
 package io.tandem.routing;
 
 import com.typesafe.config.Config;
+import io.tandem.settings.SettingRange;
 import java.time.Duration;
 
 /**
@@ -142,10 +143,7 @@ public record RoutingSettings(
     }
 
     private static void range(String key, long value, long min, long max) {
-        if (value < min || value > max) {
-            throw new IllegalArgumentException(
-                    "tandem.routing." + key + " must be " + min + " to " + max + ", not " + value);
-        }
+        SettingRange.check("tandem.routing." + key, value, min, max);
     }
 
     public static RoutingSettings from(Config root) {

@@ -1,6 +1,7 @@
 package io.tandem.worker;
 
 import com.typesafe.config.Config;
+import io.tandem.settings.SettingRange;
 import java.time.Duration;
 
 /** {@code tandem.worker}; see reference.conf for units, ranges and reasons. */
@@ -24,10 +25,7 @@ public record WorkerSettings(
     }
 
     private static void range(String key, long value, long min, long max) {
-        if (value < min || value > max) {
-            throw new IllegalArgumentException(
-                    "tandem.worker." + key + " must be " + min + " to " + max + ", not " + value);
-        }
+        SettingRange.check("tandem.worker." + key, value, min, max);
     }
 
     public static WorkerSettings from(Config root) {

@@ -1,6 +1,7 @@
 package io.tandem.engine;
 
 import com.typesafe.config.Config;
+import io.tandem.settings.SettingRange;
 
 /** The limits of an engine, from {@code tandem.engine}; see this module's reference.conf for units and reasons. */
 public record EngineSettings(
@@ -70,9 +71,6 @@ public record EngineSettings(
     }
 
     private static void range(String key, long value, long min, long max) {
-        if (value < min || value > max) {
-            throw new IllegalArgumentException(
-                    "tandem.engine." + key + " must be " + min + " to " + max + ", not " + value);
-        }
+        SettingRange.check("tandem.engine." + key, value, min, max);
     }
 }

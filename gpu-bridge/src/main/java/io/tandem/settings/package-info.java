@@ -1,0 +1,2 @@
+/** What records of settings share. */
+package io.tandem.settings;
