@@ -37,7 +37,7 @@ final class BlockCopier implements AutoCloseable {
             @Override
             public void run(List<Copy> copies, SideStream<Copy>.Lane lane) {
                 RuntimeException failure = copy(copies, lane);
-                copies.forEach(c -> c.done().accept(failure));
+                copies.forEach(c -> lane.answer(() -> c.done().accept(failure)));
             }
 
             @Override

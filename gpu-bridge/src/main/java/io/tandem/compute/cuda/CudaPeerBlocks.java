@@ -211,7 +211,7 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
                 blocks = 0;
             }
             switch (task) {
-                case LinkChange change -> change.action().run();
+                case LinkChange change -> lane.answer(change.action());
                 case Summing s -> round.add(s);
             }
             blocks += more;
@@ -226,7 +226,7 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
                 copy(s, lane.stream());
                 copied.add(s);
             } catch (CudaException | IllegalStateException e) {
-                s.fail(String.valueOf(e.getMessage()));
+                lane.answer(() -> s.fail(String.valueOf(e.getMessage())));
             }
         }
         int[] own = copied.stream().flatMapToInt(s -> Arrays.stream(s.own())).toArray();
@@ -236,13 +236,14 @@ final class CudaPeerBlocks implements PeerBlocks, AutoCloseable {
                 sumUp(own, first, Math.min(own.length, first + MAX_TOGETHER), sums, lane);
             }
         } catch (CudaException | IllegalStateException e) {
-            copied.forEach(s -> s.fail(String.valueOf(e.getMessage())));
+            copied.forEach(s -> lane.answer(() -> s.fail(String.valueOf(e.getMessage()))));
             return;
         }
         int at = 0;
         for (Summing s : copied) {
-            s.done().over(Arrays.copyOfRange(sums, at, at + s.own().length), "");
-            at += s.own().length;
+            long[] part = Arrays.copyOfRange(sums, at, at + s.own().length);
+            lane.answer(() -> s.done().over(part, ""));
+            at += part.length;
         }
     }
 

@@ -22,7 +22,7 @@ final class SideStream<T> implements AutoCloseable {
 
     /** What is done with requests. Called on the thread, {@link #refuse} on the asker's too. */
     interface Worker<T> {
-        /** Does and answers all of them. */
+        /** Does and answers all of them, each answer by {@link Lane#answer}. */
         void run(List<T> requests, SideStream<T>.Lane lane);
 
         /** Answers one that nothing is done for any more. */
@@ -56,6 +56,11 @@ final class SideStream<T> implements AutoCloseable {
                 }
                 LockSupport.parkNanos(POLL_NANOS);
             }
+        }
+
+        /** Gives an asker its answer. What that throws is logged: it must not cost the others theirs. */
+        void answer(Runnable answer) {
+            safely(answer);
         }
     }
 
@@ -97,7 +102,7 @@ final class SideStream<T> implements AutoCloseable {
                 if (first != null) {
                     together.add(first);
                     queue.drainTo(together, maxTogether - 1);
-                    run(together, lane);
+                    safely(() -> worker.run(together, lane));
                     together.clear();
                 }
             }
@@ -109,10 +114,9 @@ final class SideStream<T> implements AutoCloseable {
         }
     }
 
-    /** What an asker's answer throws must not end the copies of all others. */
-    private void run(List<T> requests, Lane lane) {
+    private void safely(Runnable answer) {
         try {
-            worker.run(requests, lane);
+            answer.run();
         } catch (RuntimeException e) {
             LOG.error("{}: the answer to a request failed", thread.getName(), e);
         }
@@ -120,7 +124,8 @@ final class SideStream<T> implements AutoCloseable {
 
     private void refuseLeft() {
         for (T left = queue.poll(); left != null; left = queue.poll()) {
-            worker.refuse(left, ended());
+            T request = left;
+            safely(() -> worker.refuse(request, ended()));
         }
     }
 

@@ -2,7 +2,7 @@ package io.tandem.compute.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
-import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assertions.assertNull;
 
 import io.tandem.compute.cuda.SideStream.Worker;
 import java.lang.foreign.MemorySegment;
@@ -11,6 +11,8 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 
 /** Work beside the passes: what waits is done together and in order, and nothing stays without an answer. */
@@ -59,16 +61,32 @@ class SideStreamTest {
         assertEquals(List.of(), List.copyOf(worker.begun));
     }
 
+    /** The throwing answer stands before another of its batch, and before a later batch. */
     @Test
-    void shouldLiveOnWhenAnAnswerThrows() {
+    void shouldGiveTheOthersTheirAnswersWhenOneThrows() {
         try (BlockCopier copier = new BlockCopier(driver, driver.createEvent(false))) {
-            copier.toDevice(new long[0], new MemorySegment[0], false, failure -> {
+            CompletableFuture<Void> begun = new CompletableFuture<>();
+            CompletableFuture<Void> asked = new CompletableFuture<>();
+            copy(copier, failure -> {
+                begun.complete(null);
+                asked.join();
+            });
+            begun.join();
+            copy(copier, failure -> {
                 throw new UnsupportedOperationException("on purpose");
             });
-            CompletableFuture<Boolean> next = new CompletableFuture<>();
-            copier.toDevice(new long[0], new MemorySegment[0], false, failure -> next.complete(failure == null));
-            assertTrue(next.join(), "the copy after it failed");
+            CompletableFuture<RuntimeException> sameBatch = new CompletableFuture<>();
+            copy(copier, sameBatch::complete);
+            asked.complete(null);
+            assertNull(sameBatch.orTimeout(60, TimeUnit.SECONDS).join());
+            CompletableFuture<RuntimeException> later = new CompletableFuture<>();
+            copy(copier, later::complete);
+            assertNull(later.orTimeout(60, TimeUnit.SECONDS).join());
         }
+    }
+
+    private static void copy(BlockCopier copier, Consumer<RuntimeException> done) {
+        copier.toDevice(new long[0], new MemorySegment[0], false, done);
     }
 
     @Test
