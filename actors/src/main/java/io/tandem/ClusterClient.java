@@ -395,7 +395,10 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         boolean resumed = tokens.length > launch.spec().tokens().length;
         PromptKeys keys =
                 resumed ? caches.keys(model.fingerprint(), launch.spec().cacheSalt(), tokens) : launch.keys();
-        return router.route(query(launch, tokens.length, keys, avoid), System.nanoTime());
+        Optional<Routed> routed = router.route(query(launch, tokens.length, keys, avoid), System.nanoTime());
+        routed.ifPresent(r -> admission.tell(
+                new AdmissionActor.Moved(launch.requestId(), r.route().decodeGpu())));
+        return routed;
     }
 
     @Override
@@ -415,6 +418,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
                 launch.requestId(),
                 model.fingerprint(),
                 tokens,
+                launch.spec().newTokens(tokens),
                 keys,
                 launch.session(),
                 avoid,
@@ -465,6 +469,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     @Override
     public void moved(long requestId, String decodeGpu) {
         router.moved(requestId, decodeGpu);
+        admission.tell(new AdmissionActor.Moved(requestId, decodeGpu));
     }
 
     @Override

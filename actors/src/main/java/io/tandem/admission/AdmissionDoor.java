@@ -129,6 +129,11 @@ public final class AdmissionDoor<R> {
         left.forEach(w -> exits.cancelled(w.request()));
     }
 
+    /** A dispatched request decodes on another GPU than was foreseen, or will. */
+    public void moved(long id, String decodeGpu) {
+        policy.moved(id, decodeGpu);
+    }
+
     /**
      * A dispatched request is over; idempotent.
      *

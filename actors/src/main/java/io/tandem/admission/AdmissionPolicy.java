@@ -43,7 +43,8 @@ public final class AdmissionPolicy {
     private final boolean[] classClosed;
     private final int[] blockedOfClass;
 
-    private record Running(Entry entry, Forecast forecast) {}
+    /** @param decodeGpu where it decodes or will; not the forecast's when it moved */
+    private record Running(Entry entry, Forecast forecast, String decodeGpu) {}
 
     /** What may be done with a waiting request now. */
     private enum Gate {
@@ -156,9 +157,14 @@ public final class AdmissionPolicy {
         return entry.applicant.serviceClass().itlTargetNanos();
     }
 
+    /** Whether its tokens would come too slowly; one alone has no time between it and another. */
+    private static boolean tooSlow(Entry entry, Forecast f) {
+        return entry.applicant.decodes() && f.itlNanos() > itlLimit(entry);
+    }
+
     /** When time between tokens is within the class's target, by the expected ends of decodes; infinite = not by these. */
     private double itlWithinNanos(Entry entry, Forecast f, long now) {
-        if (f.itlNanos() <= itlLimit(entry)) {
+        if (!tooSlow(entry, f)) {
             return now;
         }
         int over = 0;
@@ -246,11 +252,11 @@ public final class AdmissionPolicy {
             return Gate.MISSES_TTFT;
         }
         double itl = f.itlNanos();
-        if (itl > itlLimit(entry)) {
+        if (tooSlow(entry, f)) {
             double latest = now + f.ttftNanos() + slack(entry, f, now);
             return itlWithinNanos(entry, f, now) > latest ? Gate.MISSES_ITL : Gate.LATER_FOR_ITL;
         }
-        if (itl > itlCap) {
+        if (applicant.decodes() && itl > itlCap) {
             return Gate.LATER_FOR_OTHERS;
         }
         if (f.waitNanos() > settings.dispatchAheadNanos()) {
@@ -284,12 +290,17 @@ public final class AdmissionPolicy {
         queue.dispatch(entry);
         waiting.remove(applicant.id());
         drain.dispatched(forecast.workNanos());
-        running.put(applicant.id(), new Running(entry, forecast));
+        running.put(applicant.id(), new Running(entry, forecast, forecast.decodeGpu()));
         runningByClass[entry.classIndex]++;
         double output = lengths.expected(entry.classIndex, applicant.maxNewTokens());
         double duration = forecast.ttftNanos() + output * forecast.itlNanos();
         double context = applicant.promptTokens() + output / 2;
-        ends.add(forecast.decodeGpu(), applicant.id(), new DecodeEnds.Decode(entry.classIndex, now, duration, context));
+        if (applicant.decodes()) {
+            ends.add(
+                    forecast.decodeGpu(),
+                    applicant.id(),
+                    new DecodeEnds.Decode(entry.classIndex, now, duration, context));
+        }
         forecaster.book(applicant, forecast, now);
         out.add(new Verdict.Dispatch(applicant, forecast, now - applicant.arrivalNanos()));
     }
@@ -336,6 +347,15 @@ public final class AdmissionPolicy {
         return entry != null;
     }
 
+    /** A dispatched request decodes on another GPU than was foreseen, or will: it moved there, or began anew. */
+    public void moved(long id, String decodeGpu) {
+        Running moved = running.get(id);
+        if (moved != null) {
+            ends.move(moved.decodeGpu, decodeGpu, id);
+            running.put(id, new Running(moved.entry, moved.forecast, decodeGpu));
+        }
+    }
+
     /**
      * A dispatched request is over; idempotent.
      *
@@ -351,8 +371,8 @@ public final class AdmissionPolicy {
         int uncached = over.forecast.credible() ? over.forecast.uncachedTokens() : entry.applicant.promptTokens();
         queue.settle(entry, uncached + settings.outputTokenWeight() * outputTokens);
         runningByClass[entry.classIndex]--;
-        ends.remove(over.forecast.decodeGpu(), id);
-        if (whole) {
+        ends.remove(over.decodeGpu, id);
+        if (whole && entry.applicant.decodes()) {
             lengths.observe(entry.classIndex, outputTokens);
         }
     }

@@ -20,6 +20,11 @@ public record Applicant(
         long arrivalNanos,
         long timeoutNanos) {
 
+    /** Whether there are tokens with time between them: a single one comes with the prompt. */
+    public boolean decodes() {
+        return maxNewTokens > 1;
+    }
+
     /** When the first token is due. */
     public long dueNanos() {
         return arrivalNanos + Math.min(serviceClass.ttftTargetNanos(), timeoutNanos);

@@ -33,6 +33,15 @@ final class DecodeEnds {
         }
     }
 
+    /** A decode goes on elsewhere. */
+    void move(String from, String to, long id) {
+        Decode decode = byGpu.getOrDefault(from, Map.of()).get(id);
+        if (decode != null) {
+            remove(from, id);
+            add(to, id, decode);
+        }
+    }
+
     /** The decodes of a GPU, those first that end first. */
     List<Decode> byEnd(String gpu, long now) {
         List<Decode> decodes = new ArrayList<>(byGpu.getOrDefault(gpu, Map.of()).values());

@@ -45,6 +45,9 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
     /** The client wants no more. */
     public record Cancel(long requestId) implements Message {}
 
+    /** A request that was sent on decodes on another GPU than was foreseen, or will. */
+    public record Moved(long requestId, String decodeGpu) implements Message {}
+
     /** Ends every request: the node goes down. */
     public record EndAll() implements Message {}
 
@@ -96,6 +99,7 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
                 .onMessage(Arrive.class, this::onArrive)
                 .onMessage(Cancel.class, m -> onCancel(m.requestId()))
                 .onMessage(FirstToken.class, m -> pump())
+                .onMessage(Moved.class, this::onMoved)
                 .onMessage(Over.class, this::onOver)
                 .onMessage(Tick.class, m -> pump())
                 .onMessage(EndAll.class, m -> onEndAll())
@@ -212,6 +216,11 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
         services.keep(report);
         services.onRequestOver();
         return report;
+    }
+
+    private Behavior<Message> onMoved(Moved m) {
+        door.moved(m.requestId(), m.decodeGpu());
+        return this;
     }
 
     private Behavior<Message> onOver(Over m) {

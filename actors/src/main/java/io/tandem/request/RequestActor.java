@@ -265,7 +265,8 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
         }
         terminal = true;
         attemptOver("");
-        if (reason == FinishReason.STOP || reason == FinishReason.LENGTH) {
+        boolean whole = reason == FinishReason.STOP || reason == FinishReason.LENGTH;
+        if (whole && launch.spec().maxNewTokens() > 1) {
             services.outputEnded(life.outputTokens());
         }
         String rest = text.finish();

@@ -13,7 +13,8 @@ import java.util.function.BiPredicate;
  * steep penalty for TTFT near or beyond its target and, over an expected output, for ITL near or beyond what its class allows.
  *
  * <p>A prompt that would push decodes beside it over their ITL target counts their delay {@code latePenalty} times. The plan's
- * predicted ITL is the worst of those it touches, so a caller that refuses requests beyond their targets protects both.
+ * predicted ITL is the worst of those it touches, so a caller that refuses requests beyond their targets protects both. A request
+ * of one output token has no ITL of its own and nothing to decode: it is served whole wherever its prompt is soonest done.
  *
  * <p>On MIXED workers decodes are packed: onto the fullest GPU whose predicted ITL stays within the headroom, else onto the
  * fastest one. Decode time grows slowly with context while every prompt chunk beside decodes delays all of them, so packing leaves
@@ -45,8 +46,13 @@ public final class CostPolicy {
     }
 
     /** GPU time of an output as long as expected, beside others: what it adds to their steps. */
-    public double outputNanos(StepTimeModel steps, int promptTokens) {
-        return expectedOutputTokens * (steps.decodeNanos(1, promptTokens) - steps.decodeNanos(1, 0));
+    public double outputNanos(StepTimeModel steps, Request request) {
+        return expectedSteps(request) * (steps.decodeNanos(1, request.promptTokens()) - steps.decodeNanos(1, 0));
+    }
+
+    /** Decode steps expected of a request: the prompt's own step chooses the first of its tokens. */
+    private double expectedSteps(Request request) {
+        return Math.min(expectedOutputTokens, request.maxNewTokens() - 1);
     }
 
     /**
@@ -57,11 +63,23 @@ public final class CostPolicy {
      * @param ttftTargetNanos that it should have
      * @param itlTargetNanos that it should have
      * @param itlLimitNanos of its class: beyond it the request has failed
+     * @param maxNewTokens its output at most
      */
-    public record Request(long id, int promptTokens, long ttftTargetNanos, long itlTargetNanos, long itlLimitNanos) {
-        /** Of a class that promises what it should have. */
+    public record Request(
+            long id,
+            int promptTokens,
+            long ttftTargetNanos,
+            long itlTargetNanos,
+            long itlLimitNanos,
+            int maxNewTokens) {
+        /** Of a class that promises what it should have, and of any length. */
         public Request(long id, int promptTokens, long ttftTargetNanos, long itlTargetNanos) {
-            this(id, promptTokens, ttftTargetNanos, itlTargetNanos, itlTargetNanos);
+            this(id, promptTokens, ttftTargetNanos, itlTargetNanos, itlTargetNanos, Integer.MAX_VALUE);
+        }
+
+        /** Whether there is anything to decode: a single token comes with the prompt, and no time lies between it and another. */
+        boolean decodes() {
+            return maxNewTokens > 1;
         }
     }
 
@@ -90,13 +108,13 @@ public final class CostPolicy {
     public Optional<RoutingDecision> decide(
             Request request, List<Candidate> candidates, BiPredicate<String, String> parted, long nowNanos) {
         Candidate decode = decodeChoice(request, candidates, nowNanos);
-        if (decode == null) {
+        if (request.decodes() ? decode == null : candidates.isEmpty()) {
             return Optional.empty();
         }
         List<RoutingDecision.Plan> plans = new ArrayList<>(candidates.size());
         int best = -1;
         for (Candidate prefill : candidates) {
-            Candidate target = prefill.role() == EngineRole.DECODE
+            Candidate target = prefill.role() == EngineRole.DECODE || !request.decodes()
                     ? prefill
                     : reached(request, prefill, decode, candidates, parted, nowNanos);
             if (target == null) {
@@ -138,7 +156,7 @@ public final class CostPolicy {
         double end = at.prefillEndNanos(uncached, nowNanos);
         double work = Math.max(0, end - wait);
         boolean split = !decode.load().gpuId().equals(at.gpuId());
-        double ownItl = cautiousItl(request, decode, 1, expectedContext(request), 0, nowNanos);
+        double ownItl = request.decodes() ? cautiousItl(request, decode, 1, expectedContext(request), 0, nowNanos) : 0;
         double ttft = readyNanos(wait, work, split, roomWait(request, decode));
         if (split && settings.firstTokenFromDecode()) {
             ttft += decode.transferNanos() + ownItl;
@@ -149,8 +167,8 @@ public final class CostPolicy {
         double predictedItl = Math.max(ownItl, besideItl);
         double harm = besideItl > request.itlTargetNanos() ? settings.latePenalty() : 1;
         double late = Math.max(0, ttft - settings.ttftHeadroom() * request.ttftTargetNanos());
-        double slow =
-                expectedOutputTokens * Math.max(0, predictedItl - settings.itlHeadroomMax() * request.itlLimitNanos());
+        double slow = expectedSteps(request)
+                * Math.max(0, predictedItl - settings.itlHeadroomMax() * request.itlLimitNanos());
         double cost = ttft
                 + settings.workWeight() * work
                 + settings.interferenceWeight() * harm * interference
@@ -222,7 +240,7 @@ public final class CostPolicy {
     }
 
     private double expectedContext(Request request) {
-        return request.promptTokens() + expectedOutputTokens / 2;
+        return request.promptTokens() + expectedSteps(request) / 2;
     }
 
     /**
@@ -286,7 +304,7 @@ public final class CostPolicy {
     }
 
     private boolean hasRoom(Request request, Candidate c) {
-        return c.freeTokens() >= request.promptTokens() + expectedOutputTokens;
+        return c.freeTokens() >= request.promptTokens() + expectedSteps(request);
     }
 
     /**
@@ -341,7 +359,9 @@ public final class CostPolicy {
     /** Books the chosen plan, so that the next decision sees it. */
     public void book(Request request, RoutingDecision.Plan plan, WorkerLoad prefill, WorkerLoad decode, long nowNanos) {
         prefill.bookPrefill(request.id(), plan.uncachedTokens(), nowNanos);
-        decode.bookDecode(request.id(), expectedContext(request));
+        if (request.decodes()) {
+            decode.bookDecode(request.id(), expectedContext(request));
+        }
     }
 
     private static String reason(RoutingDecision.Plan chosen, List<RoutingDecision.Plan> plans) {

@@ -90,7 +90,7 @@ public final class RequestRouter {
                         && prefill.decodes() + decode.decodes() == 0;
                 boolean learned =
                         prefill.steps().prefillLearned() && decode.steps().decodeLearned();
-                double output = cost.outputNanos(decode.steps(), query.tokens());
+                double output = cost.outputNanos(decode.steps(), w.request());
                 return new Outlook(plan, w.reports().size(), learned, idle, output);
             });
         }
@@ -135,7 +135,7 @@ public final class RequestRouter {
         end(b.decodeGpu(), id);
         booked.put(id, new Booked(b.prefillGpu(), decodeGpu, b.contextTokens()));
         WorkerLoad load = loads.of(decodeGpu);
-        if (load != null) {
+        if (load != null && b.contextTokens() > 0) {
             load.bookDecode(id, b.contextTokens());
         }
     }
@@ -210,7 +210,12 @@ public final class RequestRouter {
             return Optional.empty();
         }
         CostPolicy.Request request = new CostPolicy.Request(
-                query.id(), query.tokens(), query.ttftTargetNanos(), query.itlTargetNanos(), query.itlLimitNanos());
+                query.id(),
+                query.tokens(),
+                query.ttftTargetNanos(),
+                query.itlTargetNanos(),
+                query.itlLimitNanos(),
+                query.maxNewTokens());
         Optional<RoutingDecision> decision = settings.policy() == RoutingSettings.Policy.LEAST_LOADED
                 ? byLoad(query, depths, request, able, nowNanos)
                 : byCost(query, depths, request, able, nowNanos);
@@ -251,7 +256,9 @@ public final class RequestRouter {
         BiPredicate<String, String> apart = parted(able, nowNanos);
         RoutingDecision best = null;
         for (List<WorkerReport> alike : byLayout(able).values()) {
-            Roles roles = whole ? Roles.WHOLE : nothingToGather(alike) ? Roles.APART : Roles.OWN;
+            Roles roles = !request.decodes()
+                    ? Roles.OWN
+                    : whole ? Roles.WHOLE : nothingToGather(alike) ? Roles.APART : Roles.OWN;
             Optional<RoutingDecision> found =
                     cost.decide(request, candidates(query, depths, alike, roles), apart, nowNanos);
             if (found.isEmpty()) {
@@ -402,7 +409,12 @@ public final class RequestRouter {
             Map<String, WorkerReport> able,
             long nowNanos) {
         Optional<Route> found = leastLoaded.route(
-                query.tokens(), List.copyOf(able.values()), directory::inFlight, query.avoid(), parted(able, nowNanos));
+                query.tokens(),
+                request.decodes(),
+                List.copyOf(able.values()),
+                directory::inFlight,
+                query.avoid(),
+                parted(able, nowNanos));
         return found.flatMap(route -> {
             List<CostPolicy.Candidate> two = new ArrayList<>();
             if (route.split()) {

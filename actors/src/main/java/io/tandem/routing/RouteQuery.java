@@ -8,6 +8,7 @@ import java.util.Set;
  * @param id unique on this node while the request runs
  * @param modelFingerprint of the model it is for
  * @param tokens to have in KV before the next one can be chosen
+ * @param maxNewTokens that may be chosen then, at most
  * @param keys names of the leading blocks of those
  * @param session requests of one session prefer one worker; empty = none
  * @param avoid GPUs that refused or failed it; used only when there is no other
@@ -19,6 +20,7 @@ public record RouteQuery(
         long id,
         String modelFingerprint,
         int tokens,
+        int maxNewTokens,
         PromptKeys keys,
         String session,
         Set<String> avoid,

@@ -31,16 +31,18 @@ public final class RoutingPolicy {
      */
     public Optional<Route> route(
             int promptTokens, List<WorkerReport> workers, ToIntFunction<String> inFlight, Set<String> avoid) {
-        return route(promptTokens, workers, inFlight, avoid, (from, to) -> false);
+        return route(promptTokens, true, workers, inFlight, avoid, (from, to) -> false);
     }
 
     /**
      * The same where some cannot hand blocks to one another.
      *
+     * @param decodes whether there is an output beyond the prompt's own token
      * @param parted whether blocks find no way from one GPU to another, by their ids
      */
     public Optional<Route> route(
             int promptTokens,
+            boolean decodes,
             List<WorkerReport> workers,
             ToIntFunction<String> inFlight,
             Set<String> avoid,
@@ -53,6 +55,9 @@ public final class RoutingPolicy {
         List<WorkerReport> candidates = willing.isEmpty() ? workers : willing;
         Comparator<WorkerReport> byLoad =
                 Comparator.<WorkerReport>comparingDouble(w -> load(w, inFlight)).thenComparing(WorkerReport::gpuId);
+        if (!decodes) {
+            return candidates.stream().min(byLoad).map(w -> together(w, "nothing to decode beyond the prompt's token"));
+        }
         WorkerReport decode = candidates.stream()
                 .min(Comparator.<WorkerReport>comparingInt(w -> w.role() == EngineRole.PREFILL ? 1 : 0)
                         .thenComparing(byLoad))

@@ -69,7 +69,8 @@ public final class AdmissionPlacement implements Placement {
     private final class CostForecaster implements Forecaster {
         @Override
         public Forecast forecast(Applicant applicant, long nowNanos) {
-            RoutingDecision.Plan plan = cost.decide(arrivals.apply((int) applicant.id()));
+            Arrival arrival = arrivals.apply((int) applicant.id());
+            RoutingDecision.Plan plan = cost.decide(arrival);
             forecasts.put(applicant.id(), plan);
             WorkerLoad prefill = cost.load(CostPlacement.number(plan.prefillGpu()));
             WorkerLoad decode = cost.load(CostPlacement.number(plan.decodeGpu()));
@@ -85,7 +86,7 @@ public final class AdmissionPlacement implements Placement {
                     plan.workNanos(),
                     plan.uncachedTokens(),
                     plan.predictedItlNanos(),
-                    cost.outputNanos(plan, applicant.promptTokens()));
+                    cost.outputNanos(plan, arrival));
         }
 
         @Override

@@ -47,7 +47,7 @@ public final class CostPlacement implements Placement {
     public Plan place(Arrival arrival) {
         long now = arrival.nowNanos();
         RoutingDecision.Plan plan = decide(arrival);
-        double decodeNanos = outputNanos(plan, arrival.inputTokens());
+        double decodeNanos = outputNanos(plan, arrival);
         if (rejection.isPresent() && rejection.get().refuses(plan, decodeNanos, now)) {
             return Plan.REJECTED;
         }
@@ -55,6 +55,7 @@ public final class CostPlacement implements Placement {
         return book(arrival, plan);
     }
 
+    /** Traces say how long an output was, and not how long it might have been: no policy here is told either. */
     private CostPolicy.Request request(Arrival arrival) {
         return new CostPolicy.Request(arrival.request(), arrival.inputTokens(), slo.ttftNanos(), slo.itlNanos());
     }
@@ -100,8 +101,8 @@ public final class CostPlacement implements Placement {
     }
 
     /** GPU time of the output under a plan. */
-    double outputNanos(RoutingDecision.Plan plan, int inputTokens) {
-        return policy.outputNanos(loads[number(plan.decodeGpu())].steps(), inputTokens);
+    double outputNanos(RoutingDecision.Plan plan, Arrival arrival) {
+        return policy.outputNanos(loads[number(plan.decodeGpu())].steps(), request(arrival));
     }
 
     /** What the router believes of a worker. */

@@ -64,6 +64,92 @@ class AdmissionPolicyTest {
     }
 
     @Test
+    void shouldJudgeARequestOfOneTokenByItsFirstTokenAlone() {
+        VirtualCluster cluster = new VirtualCluster(Classes.settings("dispatch-ahead = 10s"), 1);
+        for (int i = 0; i < 30; i++) {
+            cluster.arrival(i, i, "a", "flex", 1, 1000);
+        }
+        cluster.arrival(Classes.SECOND, 100, "b", "priority", 1, 1, 2);
+        cluster.arrival(Classes.SECOND, 101, "b", "priority", 1, 1, 1);
+        cluster.arrival(2 * Classes.SECOND, 102, "b", "priority", 5_001, 1, 1);
+        cluster.run();
+        assertEquals(
+                Cause.ITL, assertInstanceOf(Reject.class, cluster.verdict(100)).cause());
+        assertEquals(
+                0, assertInstanceOf(Dispatch.class, cluster.verdict(101)).queuedNanos(), "no ITL, none that is missed");
+        assertEquals(
+                Cause.TTFT, assertInstanceOf(Reject.class, cluster.verdict(102)).cause());
+    }
+
+    /** Flex requests would wait for the priority one's ITL, if it had any. */
+    @Test
+    void shouldNotTakeARequestOfOneTokenForADecodeThatOthersHarm() {
+        for (int maxNewTokens : new int[] {1, 2}) {
+            VirtualCluster cluster = new VirtualCluster(Classes.settings("dispatch-ahead = 10s"), 1);
+            for (int i = 0; i < 14; i++) {
+                cluster.arrival(i, i, "a", "flex", 1, 1000);
+            }
+            cluster.arrival(100, 50, "b", "priority", 1, 500, maxNewTokens);
+            cluster.arrival(Classes.SECOND, 100, "c", "flex", 1, 1);
+            cluster.run();
+            long queued = assertInstanceOf(Dispatch.class, cluster.verdict(100)).queuedNanos();
+            assertEquals(maxNewTokens > 1, queued > 0, "waited " + queued + " ns");
+        }
+    }
+
+    /** Two GPUs; the decodes of the first, which priority requests cannot stand, move to the second. */
+    @Test
+    void shouldSeeDecodesWhereTheyRunNow() {
+        AdmissionSettings settings = Classes.settings("dispatch-ahead = 10s");
+        int flex = 10;
+        Forecaster first = new Forecaster() {
+            @Override
+            public Forecast forecast(Applicant applicant, long nowNanos) {
+                double itl = applicant.id() < flex ? 20e6 : 30e6;
+                return new Forecast(2, true, false, "g1", 0, 1e6, 1e6, 10, itl, 0);
+            }
+
+            @Override
+            public double itlNanos(Applicant applicant, Forecast forecast, int fewerDecodes, double fewerContext) {
+                return forecast.itlNanos() - fewerDecodes * 1e6;
+            }
+
+            @Override
+            public void book(Applicant applicant, Forecast forecast, long nowNanos) {}
+        };
+        AdmissionPolicy policy = new AdmissionPolicy(settings, first);
+        List<Verdict> out = new ArrayList<>();
+        for (int i = 0; i < flex; i++) {
+            policy.arrive(Classes.applicant(settings, i, "a", "flex", 1, 3, 0), 0, out);
+        }
+        assertEquals(flex, out.size());
+        out.clear();
+        policy.arrive(Classes.applicant(settings, 100, "b", "priority", 1, 0), 0, out);
+        assertEquals(List.of(), out, "their ends are near, and make room");
+        policy.cancel(100);
+        for (int i = 0; i < flex; i++) {
+            policy.moved(i, "g2");
+        }
+        policy.arrive(Classes.applicant(settings, 101, "b", "priority", 1, 0), 0, out);
+        assertEquals(Cause.ITL, assertInstanceOf(Reject.class, out.getFirst()).cause(), "nothing of ours ends there");
+        out.clear();
+        policy.moved(3, "g1");
+        policy.moved(77, "g1");
+        for (int i = 0; i < flex; i++) {
+            policy.moved(i, "g1");
+            policy.moved(i, "g1");
+        }
+        policy.arrive(Classes.applicant(settings, 102, "b", "priority", 1, 0), 0, out);
+        assertEquals(List.of(), out);
+        for (int i = 0; i < flex; i++) {
+            policy.ended(i, 3, true);
+        }
+        policy.moved(1, "g1");
+        policy.pump(1, out);
+        assertInstanceOf(Reject.class, out.getFirst(), "what is over is nowhere");
+    }
+
+    @Test
     void shouldNotBreakTheTargetOfATighterClassBesideItWhileThereIsTime() {
         VirtualCluster cluster = new VirtualCluster(Classes.settings("dispatch-ahead = 10s"), 1);
         for (int i = 0; i < 15; i++) {

@@ -28,12 +28,23 @@ final class Classes {
 
     static Applicant applicant(
             AdmissionSettings settings, long id, String tenant, String tier, int promptTokens, long nowNanos) {
+        return applicant(settings, id, tenant, tier, promptTokens, 10_000, nowNanos);
+    }
+
+    static Applicant applicant(
+            AdmissionSettings settings,
+            long id,
+            String tenant,
+            String tier,
+            int promptTokens,
+            int maxNewTokens,
+            long nowNanos) {
         return new Applicant(
                 id,
                 tenant,
                 settings.serviceClass(tier).orElseThrow(),
                 promptTokens,
-                10_000,
+                maxNewTokens,
                 nowNanos,
                 TimeUnit.MINUTES.toNanos(10));
     }

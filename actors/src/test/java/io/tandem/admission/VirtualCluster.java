@@ -133,8 +133,14 @@ final class VirtualCluster implements Forecaster {
 
     /** A request that arrives then. */
     void arrival(long nanos, long id, String tenant, String tier, int promptTokens, int outputTokens) {
+        arrival(nanos, id, tenant, tier, promptTokens, outputTokens, 10_000);
+    }
+
+    /** One that asks for so many output tokens at most. */
+    void arrival(
+            long nanos, long id, String tenant, String tier, int promptTokens, int outputTokens, int maxNewTokens) {
         at(nanos, () -> {
-            Applicant applicant = Classes.applicant(settings, id, tenant, tier, promptTokens, now);
+            Applicant applicant = Classes.applicant(settings, id, tenant, tier, promptTokens, maxNewTokens, now);
             applicants.put(id, applicant);
             outputs.put(id, outputTokens);
             List<Verdict> out = new ArrayList<>();

@@ -64,7 +64,7 @@ class AdmissionActorTest {
             throw new IllegalStateException("something that nobody thought of");
         }
         return new RouteQuery(
-                launch.requestId(), "f", 3, PromptKeys.NONE, "", Set.of(), 1_000_000_000L, 50_000_000L, 50_000_000L);
+                launch.requestId(), "f", 3, 8, PromptKeys.NONE, "", Set.of(), 1_000_000_000L, 50_000_000L, 50_000_000L);
     }
 
     private RequestHub.Launch launch(long id, String session, GenerationObserver observer) {

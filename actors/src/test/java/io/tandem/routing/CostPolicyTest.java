@@ -334,6 +334,45 @@ class CostPolicyTest {
     }
 
     @Test
+    void shouldNotPayForTheItlOfARequestThatHasNone() {
+        List<Candidate> two = List.of(worker("home", EngineRole.DECODE, 3_000), worker("other", EngineRole.DECODE, 0));
+        find("home").promptShareReported(0.95, 0);
+        assertEquals("other", route(request(1, 4_000), two).prefillGpu(), "its ITL there would miss the target");
+        RoutingDecision.Plan plan = route(new Request(2, 4_000, TTFT, ITL, ITL, 1), two);
+        assertEquals("home", plan.prefillGpu());
+        assertEquals(0, plan.predictedItlNanos());
+        assertEquals(0, find("home").decodes());
+        find("home").prefillEnded(2);
+        assertEquals(0, find("home").backlogTokens(), "the prompt was booked");
+    }
+
+    @Test
+    void shouldKeepADecodeSafeFromThePromptOfARequestOfOneToken() {
+        List<Candidate> two = List.of(worker("busy", EngineRole.DECODE, 500), worker("free", EngineRole.DECODE, 0));
+        for (int i = 0; i < 40; i++) {
+            find("busy").bookDecode(100 + i, 1_000);
+        }
+        assertEquals(
+                "free", route(new Request(1, 4_000, TTFT, ITL, ITL, 1), two).prefillGpu());
+    }
+
+    @Test
+    void shouldExpectNoLongerOutputThanMayCome() {
+        WorkerLoad load = load("g");
+        Candidate only = new Candidate(load, EngineRole.DECODE, 0, 0, 1_000_000);
+        double[] outputs = new double[3];
+        int[] limits = {1, 31, 1_000};
+        for (int i = 0; i < 3; i++) {
+            Request request = new Request(i, 2_000, TTFT, ITL, ITL, limits[i]);
+            outputs[i] = policy.outputNanos(load.steps(), request);
+            policy.decide(request, List.of(only), 0).ifPresent(d -> policy.book(request, d.plan(), load, load, 0));
+        }
+        assertEquals(0, outputs[0]);
+        assertEquals(outputs[2] / 10, outputs[1], 1, "30 steps instead of 300");
+        assertEquals(2_015 + 2_150, load.contextTokens(), 1);
+    }
+
+    @Test
     void shouldGoWhereThePrefixIsUnlessTheItlThereFailsTheClass() {
         List<Candidate> two = List.of(worker("home", EngineRole.DECODE, 3_000), worker("other", EngineRole.DECODE, 0));
         find("home").promptShareReported(0.95, 0);
@@ -342,7 +381,7 @@ class CostPolicyTest {
                 .plan()
                 .predictedItlNanos();
         assertTrue(itl > ITL, "the prompts of late let it be feared");
-        CostPolicy.Request wide = new CostPolicy.Request(1, 4_000, TTFT, ITL, 20 * ITL);
+        CostPolicy.Request wide = new CostPolicy.Request(1, 4_000, TTFT, ITL, 20 * ITL, 1_000);
         assertEquals("home", policy.decide(wide, two, 0).orElseThrow().plan().prefillGpu());
         assertEquals(
                 "other",

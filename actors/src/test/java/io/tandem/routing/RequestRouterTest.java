@@ -83,8 +83,21 @@ class RequestRouterTest {
     }
 
     private RouteQuery query(int tokens, String session, Set<String> avoid) {
+        return query(tokens, 1_000, session, avoid);
+    }
+
+    private RouteQuery query(int tokens, int maxNewTokens, String session, Set<String> avoid) {
         return new RouteQuery(
-                ++lastId, "f", tokens, PromptKeys.NONE, session, avoid, 2_000_000_000L, 50_000_000L, 50_000_000L);
+                ++lastId,
+                "f",
+                tokens,
+                maxNewTokens,
+                PromptKeys.NONE,
+                session,
+                avoid,
+                2_000_000_000L,
+                50_000_000L,
+                50_000_000L);
     }
 
     private Routed route(int tokens) {
@@ -283,7 +296,8 @@ class RequestRouterTest {
         long[] words = {1L << 62 | 2L << 32, 0, keys.hashes()[0], keys.hashes()[1]};
         feed.onWorkers(directory.entries(), now);
         feed.onSnapshot(new BlockFeedMessage.Snapshot("b", 1, 0, 0, 1, words), now);
-        RouteQuery query = new RouteQuery(1, "f", 2001, keys, "", Set.of(), 2_000_000_000L, 50_000_000L, 50_000_000L);
+        RouteQuery query =
+                new RouteQuery(1, "f", 2001, 1_000, keys, "", Set.of(), 2_000_000_000L, 50_000_000L, 50_000_000L);
         Routed first = router.route(query, now).orElseThrow();
         assertEquals("b", first.route().prefillGpu());
         assertEquals(32, first.decision().plan().cachedTokens());
@@ -298,6 +312,28 @@ class RequestRouterTest {
                         .orElseThrow()
                         .plan()
                         .cachedTokens());
+    }
+
+    @Test
+    void shouldServeARequestOfOneTokenWholeWhereItsPromptIsSoonestDone() {
+        for (RequestRouter each : List.of(router, router("tandem.routing.policy = least-loaded"))) {
+            worker("p", EngineRole.PREFILL);
+            worker("d", EngineRole.DECODE);
+            load("d", 8, 20_000);
+            for (int tokens : new int[] {20, 4096}) {
+                Routed one = each.route(query(tokens, 1, "", Set.of()), now).orElseThrow();
+                assertEquals("p", one.route().decodeGpu(), "nothing is decoded, so nothing needs to go elsewhere");
+                assertFalse(one.route().split());
+                assertEquals(0, one.decision().plan().predictedItlNanos());
+                assertEquals(0, each.itlNanos("p", 0, 0), "no decode is booked");
+                each.over(lastId, now);
+            }
+            assertTrue(each.route(query(4096, 2, "", Set.of()), now)
+                    .orElseThrow()
+                    .route()
+                    .split());
+            each.over(lastId, now);
+        }
     }
 
     @Test

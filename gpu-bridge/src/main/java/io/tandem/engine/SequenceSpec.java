@@ -40,4 +40,9 @@ public record SequenceSpec(
     public int resumedTokens() {
         return tokens.length - promptTokens;
     }
+
+    /** Output tokens that may still come, at most, once prompt and output are this long. */
+    public int newTokens(int contextTokens) {
+        return maxNewTokens - (contextTokens - promptTokens);
+    }
 }

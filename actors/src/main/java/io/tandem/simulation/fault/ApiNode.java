@@ -236,6 +236,7 @@ final class ApiNode extends SimulatedNode {
                 request.id(),
                 SimulatedModel.FINGERPRINT,
                 tokens.length,
+                request.spec().newTokens(tokens.length),
                 PromptKeys.of(
                         SimulatedModel.FINGERPRINT,
                         world.plan.blockTokens(),
@@ -274,8 +275,10 @@ final class ApiNode extends SimulatedNode {
     // ---- requests
 
     Optional<Route> route(SimulatedRequest request, int[] tokens, Set<String> avoid) {
-        return router.route(query(request, tokens, avoid), world.time.nowNanos())
+        Optional<Route> route = router.route(query(request, tokens, avoid), world.time.nowNanos())
                 .map(Routed::route);
+        route.ifPresent(r -> after(HANDED_ON_NANOS, () -> door.moved(request.id(), r.decodeGpu())));
+        return route;
     }
 
     void over(SimulatedRequest request, int outputTokens, boolean whole) {
@@ -311,6 +314,7 @@ final class ApiNode extends SimulatedNode {
 
     void moved(long requestId, String decodeGpu) {
         router.moved(requestId, decodeGpu);
+        after(HANDED_ON_NANOS, () -> door.moved(requestId, decodeGpu));
     }
 
     void parted(Route route) {

@@ -237,7 +237,7 @@ final class SimulatedRequest {
     }
 
     private void finish(FinishReason reason) {
-        if (reason != FinishReason.CANCELLED) {
+        if (reason != FinishReason.CANCELLED && spec.maxNewTokens() > 1) {
             node.outputEnded(emitted);
         }
         terminate(reason.toString());
