@@ -2,7 +2,7 @@
 FROM eclipse-temurin:25-jdk AS build
 WORKDIR /src
 COPY . .
-RUN ./mvnw -B -ntp -DskipTests -pl cluster-config -am package
+RUN ./mvnw -B -ntp -Dmaven.test.skip=true -pl cluster-config -am package
 
 FROM eclipse-temurin:25-jre
 # Aeron keeps its buffers in /dev/shm: give the container --shm-size=256m or more.

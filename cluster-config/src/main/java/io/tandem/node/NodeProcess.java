@@ -4,6 +4,7 @@ import com.typesafe.config.Config;
 import io.tandem.NodeSettings;
 import io.tandem.Tandem;
 import io.tandem.http.openai.HttpServer;
+import java.net.InetSocketAddress;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -28,16 +29,19 @@ public final class NodeProcess {
             if (tandem.node().roles().contains(NodeSettings.API_ROLE)) {
                 http = startHttp(tandem);
                 drainOnStop(tandem, http);
-                LOG.info(
-                        "HTTP on http://{}:{}",
-                        http.address().getHostString(),
-                        http.address().getPort());
+                LOG.info("HTTP on {}", place(http.address()));
             }
             // Pekko's own shutdown hook leaves the cluster on SIGTERM; this thread waits for the end of it.
             tandem.awaitStop();
             tandem.startFailure().ifPresent(reason -> System.err.println("tandem: " + reason));
             return tandem.startFailure().isPresent() ? 1 : 0;
         }
+    }
+
+    private static String place(InetSocketAddress address) {
+        return address.getAddress().isAnyLocalAddress()
+                ? "all addresses, port " + address.getPort()
+                : "http://" + address.getHostString() + ":" + address.getPort();
     }
 
     /** On SIGTERM new requests are refused and running ones may end before anything else stops. */
