@@ -11,6 +11,7 @@ import org.apache.pekko.actor.typed.javadsl.ActorContext;
 import org.apache.pekko.actor.typed.javadsl.Behaviors;
 import org.apache.pekko.actor.typed.javadsl.Receive;
 import org.apache.pekko.cluster.ClusterEvent;
+import org.apache.pekko.cluster.MemberStatus;
 import org.apache.pekko.cluster.typed.Cluster;
 import org.apache.pekko.cluster.typed.Subscribe;
 import org.slf4j.Logger;
@@ -20,6 +21,7 @@ import org.slf4j.LoggerFactory;
 public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
     private static final Logger LOG = LoggerFactory.getLogger(WorkerRegistry.class);
     private static final String LEAVING = "its node is Exiting";
+    private static final String SELF_LEAVING = "this node leaves the cluster";
 
     /** Told of each loss; runs on the actor and must not block. */
     @FunctionalInterface
@@ -42,6 +44,7 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
     private final WorkerDirectory directory;
     private final LossListener onLost;
     private final WorkerRoster roster;
+    private final Cluster cluster;
 
     private WorkerRegistry(
             ActorContext<RegistryMessage> context,
@@ -52,7 +55,7 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
         this.directory = directory;
         roster = new WorkerRoster(workerTimeout.toNanos());
         this.onLost = onLost;
-        Cluster cluster = Cluster.get(context.getSystem());
+        cluster = Cluster.get(context.getSystem());
         cluster.subscriptions()
                 .tell(Subscribe.create(
                         context.messageAdapter(ClusterEvent.ReachabilityEvent.class, Reachability::new),
@@ -129,8 +132,7 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
 
     private Behavior<RegistryMessage> onMembership(ClusterEvent.MemberEvent event) {
         String node = Registries.node(event.member().address());
-        boolean leaving = event instanceof ClusterEvent.MemberExited;
-        String why = leaving ? LEAVING : "its node is " + event.member().status();
+        String why = why(event);
         if (event instanceof ClusterEvent.MemberRemoved) {
             List<WorkerRoster.Loss> losses = roster.onNodeRemoved(node, why, System.nanoTime());
             directory.forgetDemand(node);
@@ -140,6 +142,16 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
             lose(roster.onNodeLost(node, why, System.nanoTime()));
         }
         return this;
+    }
+
+    private String why(ClusterEvent.MemberEvent event) {
+        if (event instanceof ClusterEvent.MemberExited) {
+            return LEAVING;
+        }
+        // To a node that leaves, all others are removed.
+        MemberStatus own = cluster.selfMember().status();
+        boolean selfLeaves = own.equals(MemberStatus.exiting()) || own.equals(MemberStatus.removed());
+        return selfLeaves ? SELF_LEAVING : "its node is " + event.member().status();
     }
 
     private Behavior<RegistryMessage> lose(List<WorkerRoster.Loss> losses) {
@@ -153,7 +165,9 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
     private void tell(List<WorkerRoster.Loss> losses) {
         for (WorkerRoster.Loss loss : losses) {
             WorkerReport worker = loss.worker();
-            if (loss.why().equals(LEAVING)) {
+            if (loss.why().equals(SELF_LEAVING)) {
+                LOG.debug("worker {} on {} is not seen any more: {}", worker.gpuId(), worker.node(), loss.why());
+            } else if (loss.why().equals(LEAVING)) {
                 LOG.info("worker {} on {} leaves: {}", worker.gpuId(), worker.node(), loss.why());
             } else {
                 LOG.warn("worker {} on {} is lost: {}", worker.gpuId(), worker.node(), loss.why());
