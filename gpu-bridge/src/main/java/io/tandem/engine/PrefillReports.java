@@ -29,11 +29,14 @@ final class PrefillReports {
         }
     }
 
-    /** Says which blocks a pass completes, before it is over. */
+    /**
+     * Says which blocks a pass completes, before it is over. A row of one token is to a backend a decode, behind whose layers it may
+     * set no marks ({@link KvMemory#fillGroup}): its block leaves when the pass is over.
+     */
     void onBegun(Pass pass) {
         for (int row = 0; row < pass.batch.sequences; row++) {
             Sequence s = pass.sequences[row];
-            if (s.purpose == Purpose.PREFILL_ONLY) {
+            if (s.purpose == Purpose.PREFILL_ONLY && pass.batch.tokenCount[row] > 1) {
                 int first = Math.max(s.reportedBlocks, s.announcedBlocks);
                 int whole = wholeBlocks(s, pass.writtenAfter[row]);
                 if (whole > first) {

@@ -65,7 +65,7 @@ public interface KvMemory extends AutoCloseable {
     /**
      * Fills a group's part of windows as soon as a pass has computed it; {@code done} as in {@link #fillWindow}.
      *
-     * @param pass its number, no older than the one before the latest
+     * @param pass its number, no older than the one before the latest, in which the sequence had more than one token
      */
     default void fillGroup(
             long pass, int group, int[] blockIds, MemorySegment[] windows, Consumer<RuntimeException> done) {
