@@ -33,7 +33,7 @@ final class WeightUpload {
     private final CudaDriver driver;
     private final List<Slice> slices = new ArrayList<>();
     private final AtomicInteger next = new AtomicInteger();
-    private final AtomicReference<RuntimeException> failure = new AtomicReference<>();
+    private final AtomicReference<Throwable> failure = new AtomicReference<>();
 
     WeightUpload(CudaDriver driver) {
         this.driver = driver;
@@ -67,41 +67,65 @@ final class WeightUpload {
             ThreadEnd.await(worker);
         }
         if (failure.get() != null) {
-            throw failure.get();
+            throw new IllegalStateException(
+                    "the weights cannot be brought to the device: " + failure.get(), failure.get());
         }
     }
 
+    /** Whatever ends a thread before the plan is done must end the whole: what it took would be missing on the device. */
     private void work(long bufferBytes) {
-        driver.makeCurrent();
-        MemorySegment[] buffers = {driver.allocatePinned(bufferBytes), driver.allocatePinned(bufferBytes)};
-        Event[] copied = {driver.createEvent(false), driver.createEvent(false)};
-        try (Stream stream = driver.createStream()) {
-            int turn = 0;
+        try {
+            driver.makeCurrent();
+            copySlices(bufferBytes);
+        } catch (RuntimeException | Error e) {
+            failure.compareAndSet(null, e);
+        }
+    }
+
+    private void copySlices(long bufferBytes) {
+        try (Buffer even = new Buffer(bufferBytes);
+                Buffer odd = new Buffer(bufferBytes);
+                Stream stream = driver.createStream()) {
+            Buffer buffer = even;
             for (int i = next.getAndIncrement();
                     i < slices.size() && failure.get() == null;
                     i = next.getAndIncrement()) {
                 Slice slice = slices.get(i);
-                await(copied[turn]);
-                convert(slice, buffers[turn]);
+                buffer.await();
+                convert(slice, buffer.memory);
                 long bytes = 2L * slice.rows() * slice.tensor().cols();
-                driver.copyToDevice(slice.target(), buffers[turn].address(), bytes, stream);
-                driver.record(copied[turn], stream);
-                turn ^= 1;
+                driver.copyToDevice(slice.target(), buffer.memory.address(), bytes, stream);
+                driver.record(buffer.copied, stream);
+                buffer = buffer == even ? odd : even;
             }
             driver.synchronize(stream);
-        } catch (RuntimeException e) {
-            failure.compareAndSet(null, e);
-        } finally {
-            copied[0].close();
-            copied[1].close();
-            driver.freePinned(buffers[0]);
-            driver.freePinned(buffers[1]);
         }
     }
 
-    private void await(Event event) {
-        while (!driver.isDone(event)) {
-            LockSupport.parkNanos(20_000);
+    /** Pinned memory, and the mark behind the copy from it. */
+    private final class Buffer implements AutoCloseable {
+        final Event copied = driver.createEvent(false);
+        final MemorySegment memory;
+
+        Buffer(long bytes) {
+            try {
+                memory = driver.allocatePinned(bytes);
+            } catch (RuntimeException e) {
+                copied.close();
+                throw e;
+            }
+        }
+
+        void await() {
+            while (!driver.isDone(copied)) {
+                LockSupport.parkNanos(20_000);
+            }
+        }
+
+        @Override
+        public void close() {
+            copied.close();
+            driver.freePinned(memory);
         }
     }
 
