@@ -11,6 +11,9 @@ public final class ForwardOutput {
      */
     public final float[][] logits;
 
+    /** Whether the logits of every row are wanted. */
+    public final boolean withLogits;
+
     /** Tokens chosen by the backend; below 0 where the logits held no finite value or a NaN. Shape [maxSequences]. */
     public final int[] tokens;
 
@@ -18,6 +21,7 @@ public final class ForwardOutput {
     public final float[] logprobs;
 
     public ForwardOutput(int maxSequences, int vocabSize, boolean withLogits) {
+        this.withLogits = withLogits;
         logits = new float[maxSequences][withLogits ? vocabSize : 0];
         tokens = new int[maxSequences];
         logprobs = new float[maxSequences];

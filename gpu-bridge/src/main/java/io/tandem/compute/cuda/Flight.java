@@ -44,13 +44,13 @@ final class Flight {
         rowWanted = new boolean[maxSequences];
     }
 
-    /** Notes which logits are to come along: those of rows that want top log-probabilities, or whose caller made room. */
+    /** Notes which logits are to come along: those of rows that want top log-probabilities, or all where the caller wants them. */
     void begin(ForwardBatch batch, ForwardOutput into) {
         output = into;
         wantsRows = false;
         for (int r = 0; r < inputs.rows; r++) {
             int s = inputs.sequenceOfRow[r];
-            rowWanted[r] = batch.samplings[s].topLogprobs() > 0 || into.logits[s].length > 0;
+            rowWanted[r] = batch.samplings[s].topLogprobs() > 0 || into.withLogits;
             wantsRows |= rowWanted[r];
         }
     }
