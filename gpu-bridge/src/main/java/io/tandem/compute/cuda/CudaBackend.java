@@ -161,13 +161,11 @@ public final class CudaBackend implements ComputeBackend {
     public KvMemory allocateKv(int blocks) {
         driver.makeCurrent();
         CudaKvMemory kv = new CudaKvMemory(driver, layout, blocks, settings, stream, FLIGHTS, kernels, lost);
-        forward.kv(kv.base(), blocks);
-        rehearse();
-        marks = kv.marks();
-        writes = kv.writes();
-        forward.marks(marks);
-        if (settings.graphs()) {
-            graphs = DecodeGraphs.capture(driver, stream, forward, maxSequences);
+        try {
+            makeReady(kv);
+        } catch (RuntimeException | Error e) {
+            kv.close();
+            throw e;
         }
         LOG.info(
                 "{} KV blocks of {} bytes; {} graphs; free {} MiB",
@@ -176,6 +174,17 @@ public final class CudaBackend implements ComputeBackend {
                 graphs == null ? 0 : graphs.count(),
                 driver.freeBytes() >> 20);
         return kv;
+    }
+
+    private void makeReady(CudaKvMemory kv) {
+        forward.kv(kv.base(), kv.blocks());
+        rehearse();
+        marks = kv.marks();
+        writes = kv.writes();
+        forward.marks(marks);
+        if (settings.graphs()) {
+            graphs = DecodeGraphs.capture(driver, stream, forward, maxSequences);
+        }
     }
 
     /** Runs each kind of pass once over no sequences, so that libraries load their kernels before something is recorded. */

@@ -92,7 +92,18 @@ final class SideStream<T> implements AutoCloseable {
     }
 
     private void run() {
-        driver.makeCurrent();
+        try {
+            driver.makeCurrent();
+            carryOut();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        } finally {
+            closed = true;
+            refuseLeft();
+        }
+    }
+
+    private void carryOut() throws InterruptedException {
         List<T> together = new ArrayList<>();
         try (Stream stream = streams.get();
                 Event over = driver.createEvent(false)) {
@@ -106,11 +117,6 @@ final class SideStream<T> implements AutoCloseable {
                     together.clear();
                 }
             }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        } finally {
-            closed = true;
-            refuseLeft();
         }
     }
 

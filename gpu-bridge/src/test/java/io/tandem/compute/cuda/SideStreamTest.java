@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 
 import io.tandem.compute.cuda.SideStream.Worker;
 import java.lang.foreign.MemorySegment;
+import java.lang.reflect.Proxy;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -49,6 +50,22 @@ class SideStreamTest {
             assertEquals(List.of(4), worker.begun.take());
         }
         assertEquals(List.of(), worker.refused);
+    }
+
+    /** Nobody would take its requests from the queue. */
+    @Test
+    void shouldRefuseAllWhenItsThreadCannotBegin() {
+        CudaDriver broken = (CudaDriver) Proxy.newProxyInstance(
+                CudaDriver.class.getClassLoader(), new Class<?>[] {CudaDriver.class}, (proxy, method, arguments) -> {
+                    throw new CudaException("cuCtxSetCurrent", 201, "CUDA_ERROR_INVALID_CONTEXT");
+                });
+        try (BlockCopier copier = new BlockCopier(broken, driver.createEvent(false))) {
+            CompletableFuture<RuntimeException> answer = new CompletableFuture<>();
+            copy(copier, answer::complete);
+            assertInstanceOf(
+                    IllegalStateException.class,
+                    answer.orTimeout(60, TimeUnit.SECONDS).join());
+        }
     }
 
     @Test
