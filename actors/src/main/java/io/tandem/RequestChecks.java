@@ -30,16 +30,8 @@ final class RequestChecks {
         if (prompt.length == 0) {
             throw new GenerationException(Kind.INVALID_REQUEST, "the prompt is empty", field, 1);
         }
-        for (int id : prompt) {
-            if (id < 0 || id >= model.config().vocabSize()) {
-                throw new GenerationException(
-                        Kind.INVALID_REQUEST,
-                        "token id " + id + " is outside the vocabulary of "
-                                + model.config().vocabSize(),
-                        field,
-                        1);
-            }
-        }
+        inVocabulary(prompt, model, field);
+        inVocabulary(request.sampling().biasTokenIds(), model, "logit_bias");
         int wanted = request.maxNewTokens();
         if (prompt.length + Math.max(1, (long) wanted) > maxTokens) {
             throw new GenerationException(
@@ -53,6 +45,19 @@ final class RequestChecks {
         int maxNew = wanted == 0 ? maxTokens - prompt.length : wanted;
         int[] stops = request.ignoreEos() ? new int[0] : model.config().eosTokenIdArray();
         return new SequenceSpec(prompt, prompt.length, maxNew, request.sampling(), stops, salt(cacheSalt), 0);
+    }
+
+    private static void inVocabulary(int[] ids, ModelBundle model, String field) {
+        for (int id : ids) {
+            if (id < 0 || id >= model.config().vocabSize()) {
+                throw new GenerationException(
+                        Kind.INVALID_REQUEST,
+                        "token id " + id + " is outside the vocabulary of "
+                                + model.config().vocabSize(),
+                        field,
+                        1);
+            }
+        }
     }
 
     /** How long a request may take; zero in it means the node's own limit. */

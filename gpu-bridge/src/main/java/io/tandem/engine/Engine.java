@@ -44,6 +44,9 @@ public final class Engine implements AutoCloseable {
     private final LiveExports exports;
     private final int maxTokens;
     private EngineRole role;
+    /** The pass that the backend has taken in this step. */
+    private Pass started;
+
     private Pass underWay;
     /** The pass whose results are being taken. */
     private Pass ending;
@@ -123,12 +126,13 @@ public final class Engine implements AutoCloseable {
      * of the one before; else both are the same. Answers whether anything ran.
      */
     public boolean step(long nowNanos) {
-        Pass started = start(nowNanos);
+        boolean starts = start(nowNanos);
         Pass over = started;
         if (backend.overlapsPasses()) {
             over = underWay;
             underWay = started;
         }
+        started = null;
         ending = over;
         if (over != null) {
             backend.await();
@@ -142,7 +146,7 @@ public final class Engine implements AutoCloseable {
         blockEvents.flush();
         roleRuns();
         verifyWhenAsked();
-        return started != null || over != null;
+        return starts || over != null;
     }
 
     /** What a pass was made of, for whoever learns how long steps take. A sequence with one token counts as a decode. */
@@ -163,21 +167,22 @@ public final class Engine implements AutoCloseable {
         listener.onStepTimed(newTokens, before, decodes, context, lastStepNanos);
     }
 
-    /** Schedules and starts a pass; null when nothing can run. */
-    private Pass start(long nowNanos) {
+    /** Schedules and starts a pass; false when nothing can run. */
+    private boolean start(long nowNanos) {
         Pass pass = passes[turn];
         pass.begunNanos = stopwatch.getAsLong();
         scheduler.schedule(role, pass);
         if (pass.isEmpty()) {
-            return null;
+            return false;
         }
         turn = (turn + 1) % passes.length;
         backend.submit(pass.batch, kv, pass.output);
+        started = pass;
         pass.begin(nowNanos);
         if (kv.layerGroups() > 1) {
             prefillReports.onBegun(pass);
         }
-        return pass;
+        return true;
     }
 
     private void complete(Pass pass, long nowNanos) {
@@ -379,9 +384,14 @@ public final class Engine implements AutoCloseable {
                     spec.tokens().length + " tokens leave no room in a context of " + maxTokens);
             return false;
         }
-        for (int token : spec.tokens()) {
-            if (token < 0 || token >= backend.model().vocabSize()) {
-                listener.onRefused(key, RefusalReason.BAD_KEY, "token id " + token + " is not in the vocabulary");
+        return inVocabulary(key, "token id ", spec.tokens())
+                && inVocabulary(key, "logit_bias: token id ", spec.sampling().biasTokenIds());
+    }
+
+    private boolean inVocabulary(long key, String what, int[] ids) {
+        for (int id : ids) {
+            if (id < 0 || id >= backend.model().vocabSize()) {
+                listener.onRefused(key, RefusalReason.BAD_KEY, what + id + " is not in the vocabulary");
                 return false;
             }
         }
@@ -415,9 +425,11 @@ public final class Engine implements AutoCloseable {
     public void failStep(String detail, long nowNanos) {
         Pass lost = ending;
         Pass begun = underWay;
+        int toAwait = (begun == null ? 0 : 1) + (started == null ? 0 : 1);
         ending = null;
         underWay = null;
-        if (begun != null) {
+        started = null;
+        for (int i = 0; i < toAwait; i++) {
             backend.await();
         }
         for (Sequence s : List.copyOf(scheduler.running())) {
@@ -441,6 +453,7 @@ public final class Engine implements AutoCloseable {
     public void failAll(String detail, long nowNanos) {
         ending = null;
         underWay = null;
+        started = null;
         for (Sequence s : List.copyOf(sequences.values())) {
             finish(s, FinishReason.ERROR, nowNanos, detail);
         }

@@ -80,9 +80,12 @@ public final class Scheduler {
     }
 
     private void scheduleDecodes(Pass pass) {
-        for (int i = 0; i < running.size(); i++) {
-            Sequence s = running.get(i);
+        int next = 0;
+        while (next < running.size()) {
+            Sequence s = running.get(next);
             s.decodes = s.isDecoding() && !s.isFull() && ensureBlocks(s);
+            // The place of one that was preempted is the next one's.
+            next += s.phase == Phase.RUNNING ? 1 : 0;
         }
         for (int i = 0; i < running.size(); i++) {
             Sequence s = running.get(i);

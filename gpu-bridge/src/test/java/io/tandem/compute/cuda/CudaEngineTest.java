@@ -22,6 +22,7 @@ import io.tandem.golden.GoldenFiles;
 import io.tandem.kvcache.KvMemory;
 import io.tandem.model.Models;
 import io.tandem.sampling.SamplingParams;
+import io.tandem.weights.Checkpoint;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -109,7 +110,7 @@ class CudaEngineTest {
         }
         Recorder right = run(config, keys, SEQUENCES);
         int survivors = 0;
-        for (int failedStep = 4; failedStep < 60; failedStep++) {
+        for (int failedStep = 4; failedStep < 60; failedStep += 3) {
             Recorder recorder = new Recorder();
             try (CudaBackend backend = open(new HostDriver(), config);
                     Engine engine =
@@ -269,6 +270,30 @@ class CudaEngineTest {
         assertEquals(0, driver.open(), "left on the device");
     }
 
+    /** Such a pass is a recorded graph, in which nothing says when a layer is done: the copy would not wait for it. */
+    @Test
+    void shouldPromiseNoBlockOfAPassOfSingleTokens() throws Exception {
+        Config config = HostDevice.config("tandem.compute.cuda.transfer-layer-groups = 2");
+        int chunk = config.getInt("tandem.engine.prefill-chunk-tokens");
+        Recorder recorder = new Recorder();
+        List<Integer> promised = new ArrayList<>();
+        recorder.underWay = (first, end, ids, pass) -> promised.add(end);
+        try (CudaBackend backend = open(new HostDriver(), config);
+                Engine engine =
+                        new Engine(backend, "tiny", EngineSettings.from(config), EngineRole.PREFILL, recorder)) {
+            int[] prompt = new int[chunk + 1];
+            Arrays.fill(prompt, 3);
+            SequenceSpec spec =
+                    new SequenceSpec(prompt, prompt.length, 4, SamplingParams.greedy(), new int[0], 0, Long.MAX_VALUE);
+            engine.apply(new EngineCommand.Prefill(0, spec), 0);
+            while (engine.hasWork()) {
+                engine.step(0);
+            }
+        }
+        assertEquals(List.of(chunk / 16), promised);
+        assertEquals(List.of(chunk / 16, chunk / 16 + 1), recorder.whole, "blocks whole once a pass is over");
+    }
+
     @Test
     void shouldMoveBlocksBetweenTwoMemories() throws Exception {
         Config config = HostDevice.config("");
@@ -357,6 +382,88 @@ class CudaEngineTest {
         return recorder;
     }
 
+    /** Each thread that brings weights over asks for memory of its own: none of them may end without a word. */
+    @Test
+    void shouldNotOpenWithoutItsWeights() {
+        HostDriver driver = new HostDriver();
+        driver.refusePinned(2);
+        IllegalStateException e = assertThrows(
+                IllegalStateException.class,
+                () -> open(driver, HostDevice.config("")).close());
+        assertTrue(e.getMessage().contains("weights"), e.getMessage());
+    }
+
+    /** Whoever opens a backend closes the checkpoint when that fails, as the backend did: the reason must not get lost by it. */
+    @Test
+    void shouldLeaveACheckpointThatMayBeClosedOnceMore() throws IOException {
+        HostDriver driver = new HostDriver();
+        driver.refusePinned(2);
+        try (Checkpoint checkpoint = Models.openWeights(GoldenFiles.folder("tiny/llama"))) {
+            assertThrows(IllegalStateException.class, () -> HostDevice.open(driver, checkpoint, HostDevice.config("")));
+        }
+    }
+
+    @Test
+    void shouldGiveTheBlocksBackWhenThereIsNoRoomForGraphs() throws IOException {
+        HostDriver driver = new HostDriver();
+        driver.refuseGraphs();
+        try (CudaBackend backend = open(driver, HostDevice.config(""))) {
+            long before = driver.open();
+            assertThrows(CudaException.class, () -> backend.allocateKv(8));
+            assertEquals(before, driver.open(), "memory, marks or streams of the blocks' copiers are left");
+        }
+        assertEquals(0, driver.open(), "left on the device");
+    }
+
+    /** The pass is the backend's already when its prompts are told of: its results must not be taken for the next one's. */
+    @Test
+    void shouldGoOnWithTheRightTokensAfterAFailureBehindTheStartOfAPass() throws IOException {
+        Config config = HostDevice.config("tandem.compute.cuda.transfer-layer-groups = 2");
+        List<Integer> right = run(config, new int[] {1}, 1).tokens.get(1L);
+        Recorder recorder = new Recorder();
+        try (CudaBackend backend = open(new HostDriver(), config);
+                Engine engine =
+                        new Engine(backend, "tiny", EngineSettings.from(config), EngineRole.PREFILL, recorder)) {
+            recorder.underWay = (first, end, ids, pass) -> {
+                throw new UnsupportedOperationException("on purpose");
+            };
+            engine.apply(new EngineCommand.Prefill(7, spec(7, NEW_TOKENS)), 0);
+            assertThrows(UnsupportedOperationException.class, () -> engine.step(0));
+            engine.failStep("on purpose", 0);
+            engine.apply(new EngineCommand.Release(7), 0);
+            engine.apply(new EngineCommand.Generate(1, spec(1, NEW_TOKENS)), 0);
+            while (engine.hasWork()) {
+                engine.step(0);
+            }
+        }
+        assertEquals(FinishReason.ERROR, recorder.reasons.get(7L));
+        assertEquals(right, recorder.tokens.get(1L));
+    }
+
+    /** Logits are as long as the vocabulary: they come along for whom they are wanted, not for whoever has the row next. */
+    @Test
+    void shouldFetchLogitsOnlyWhereTheyAreWanted() throws IOException {
+        Config config = HostDevice.config("");
+        HostDriver driver = new HostDriver();
+        SequenceSpec plain = spec(0, NEW_TOKENS);
+        try (CudaBackend backend = open(driver, config);
+                Engine engine =
+                        new Engine(backend, "tiny", EngineSettings.from(config), EngineRole.MIXED, new Recorder())) {
+            long before = bytesOf(driver, engine, 4, plain);
+            bytesOf(driver, engine, 3, spec(3, NEW_TOKENS));
+            assertEquals(before, bytesOf(driver, engine, 8, plain));
+        }
+    }
+
+    private static long bytesOf(HostDriver driver, Engine engine, long key, SequenceSpec spec) {
+        long before = driver.bytesToHost();
+        engine.apply(new EngineCommand.Generate(key, spec), 0);
+        while (engine.hasWork()) {
+            engine.step(0);
+        }
+        return driver.bytesToHost() - before;
+    }
+
     @Test
     void shouldSayWithFiguresWhatDoesNotFit() throws IOException {
         HostDriver driver = new HostDriver();
@@ -374,6 +481,7 @@ class CudaEngineTest {
         private final List<Long> refused = new ArrayList<>();
         private boolean mayRefuse;
         private boolean failing;
+        private final List<Integer> whole = new ArrayList<>();
         private int preemptions;
         private UnderWay underWay = (first, end, ids, pass) -> {};
 
@@ -404,7 +512,9 @@ class CudaEngineTest {
         }
 
         @Override
-        public void onPrefillProgress(long key, int firstBlock, int endBlock, int[] blockIds) {}
+        public void onPrefillProgress(long key, int firstBlock, int endBlock, int[] blockIds) {
+            whole.add(endBlock);
+        }
 
         @Override
         public void onReserved(long key, int cachedBlocks, int[] blockIds) {}

@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 
@@ -32,6 +33,9 @@ final class HostDriver implements CudaDriver {
     private volatile long failAtLaunch = Long.MAX_VALUE;
     private volatile boolean hangs;
     private volatile boolean leftOpen;
+    private final AtomicInteger pinnedToRefuse = new AtomicInteger();
+    private volatile boolean refusesGraphs;
+    private final AtomicLong bytesToHost = new AtomicLong();
     private final AtomicLong shared = new AtomicLong();
     private List<Runnable> recording;
 
@@ -47,6 +51,21 @@ final class HostDriver implements CudaDriver {
     /** The n-th launch from now, and all work after it, fails. */
     void failAfter(long launchesFromNow) {
         failAtLaunch = launches.get() + launchesFromNow;
+    }
+
+    /** The next requests for pinned memory are refused. */
+    void refusePinned(int requests) {
+        pinnedToRefuse.set(requests);
+    }
+
+    /** No room for a graph, as when a device's memory is all given away. */
+    void refuseGraphs() {
+        refusesGraphs = true;
+    }
+
+    /** Copied to the host so far. */
+    long bytesToHost() {
+        return bytesToHost.get();
     }
 
     /** Work is accepted and never ends. */
@@ -95,6 +114,9 @@ final class HostDriver implements CudaDriver {
 
     @Override
     public MemorySegment allocatePinned(long bytes) {
+        if (pinnedToRefuse.getAndUpdate(n -> Math.max(0, n - 1)) > 0) {
+            throw new CudaException("cuMemHostAlloc", CudaException.OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY");
+        }
         return MemorySegment.ofAddress(take(Math.max(bytes, 1)).address()).reinterpret(bytes);
     }
 
@@ -173,6 +195,7 @@ final class HostDriver implements CudaDriver {
 
     @Override
     public void copyToHost(long host, long from, long bytes, Stream stream) {
+        bytesToHost.addAndGet(bytes);
         enqueue(() -> MemorySegment.copy(ALL, from, ALL, host, bytes));
     }
 
@@ -267,6 +290,9 @@ final class HostDriver implements CudaDriver {
 
     @Override
     public Graph endCapture(Stream stream) {
+        if (refusesGraphs) {
+            throw new CudaException("cuGraphInstantiate", CudaException.OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY");
+        }
         open.incrementAndGet();
         Recording made = new Recording(recording);
         recording = null;
