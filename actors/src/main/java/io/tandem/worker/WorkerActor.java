@@ -478,7 +478,8 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         if (loop != null) {
             loop.close();
         }
-        if (backend != null) {
+        // A step that goes on still reads the weights.
+        if (backend != null && (loop == null || loop.hasEnded())) {
             backend.close();
         }
         LOG.info("GPU {} is down", gpuId);

@@ -64,11 +64,20 @@ public final class EngineLoop implements AutoCloseable {
             } catch (DeviceLostException e) {
                 LOG.error(
                         "{}: the device is lost; its sequences end here and may go on elsewhere", thread.getName(), e);
-                failure = e;
-                closed.set(true);
+                endBy(e);
+            } catch (RuntimeException | Error e) {
+                LOG.error("{}: cannot go on; its sequences end here and may go on elsewhere", thread.getName(), e);
+                DeviceLostException end = new DeviceLostException("the engine's thread failed: " + e, e);
+                turns.failAll(end.getMessage(), now);
+                endBy(end);
             }
         }
         engine.close();
+    }
+
+    private void endBy(DeviceLostException e) {
+        failure = e;
+        closed.set(true);
     }
 
     private void park() {
@@ -80,7 +89,12 @@ public final class EngineLoop implements AutoCloseable {
         parked = false;
     }
 
-    /** Stops the thread after its current step and frees the KV memory. */
+    /** Whether the thread is gone, so that what it computed with may be freed. */
+    public boolean hasEnded() {
+        return !thread.isAlive();
+    }
+
+    /** Stops the thread after its current step and frees the KV memory. Gives up on one that takes too long: {@link #hasEnded}. */
     @Override
     public void close() {
         closed.set(true);

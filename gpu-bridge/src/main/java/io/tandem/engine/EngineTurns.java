@@ -75,6 +75,17 @@ public final class EngineTurns {
         stats = engine.stats();
     }
 
+    /** Ends every sequence, those that wait in the queue as well, as far as that can be done still. */
+    void failAll(String detail, long nowNanos) {
+        try {
+            drainCommands(nowNanos);
+            engine.failAll(detail, nowNanos);
+            refreshStats();
+        } catch (RuntimeException | Error e) {
+            LOG.error("the engine's sequences cannot be ended", e);
+        }
+    }
+
     private boolean drainCommands(long nowNanos) {
         boolean any = false;
         for (EngineCommand c = commands.poll(); c != null; c = commands.poll()) {

@@ -23,12 +23,15 @@ final class TokenChoice {
         return tokens;
     }
 
-    /** Chooses the token at an index of the sequence, from the logits of a row. */
+    /** Chooses the token at an index of the sequence, from the logits of a row; below 0 where they hold a NaN or no finite value. */
     int choose(Sequence s, int at, ForwardOutput output, int row) {
         SamplingParams params = s.spec.sampling();
         int position = at - s.spec.promptTokens();
         if (!backendChooses) {
-            int token = sampler.choose(params, output.logits[row], s.tokens, s.spec.promptTokens(), at);
+            int token = sample(params, output.logits[row], s, at);
+            if (token < 0) {
+                return token;
+            }
             tokens.add(s.key, token, position, sampler.logprob(), sampler.topIds(), sampler.topLogprobs());
             return token;
         }
@@ -43,5 +46,13 @@ final class TokenChoice {
             tokens.add(s.key, token, position, output.logprobs[row], null, null);
         }
         return token;
+    }
+
+    private int sample(SamplingParams params, float[] logits, Sequence s, int at) {
+        try {
+            return sampler.choose(params, logits, s.tokens, s.spec.promptTokens(), at);
+        } catch (ArithmeticException noNumber) {
+            return -1;
+        }
     }
 }
