@@ -39,9 +39,18 @@ public final class CpuBackend implements ComputeBackend {
         this.maxTokens = maxTokens;
         ModelConfig c = checkpoint.config();
         layout = new KvLayout(c.layers(), c.kvHeads(), c.headDim(), blockTokens, KvLayout.Dtype.F32);
-        model = new LlamaForward(checkpoint, ops, maxTokens, maxSequences);
+        model = load(maxSequences);
         info = new BackendInfo(
                 ops.name(), ops.device(), refusals, true, Runtime.getRuntime().maxMemory());
+    }
+
+    private LlamaForward load(int maxSequences) {
+        try {
+            return new LlamaForward(checkpoint, ops, maxTokens, maxSequences);
+        } catch (RuntimeException | Error e) {
+            ops.close();
+            throw e;
+        }
     }
 
     /** The reference, on one thread. Owns the checkpoint. */

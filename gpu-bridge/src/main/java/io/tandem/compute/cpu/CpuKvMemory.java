@@ -44,7 +44,8 @@ final class CpuKvMemory implements KvMemory {
         try {
             MemorySegment raw = (MemorySegment) CALLOC.invokeExact(bytes, 1L);
             if (raw.equals(MemorySegment.NULL)) {
-                throw new OutOfMemoryError("no " + bytes + " bytes for KV blocks: lower tandem.engine.kv-memory-bytes");
+                throw new IllegalStateException(
+                        "no " + bytes + " bytes for KV blocks: lower tandem.engine.kv-memory-bytes or kv-blocks");
             }
             return raw;
         } catch (RuntimeException | Error e) {

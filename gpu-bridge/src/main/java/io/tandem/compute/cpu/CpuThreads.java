@@ -30,7 +30,7 @@ final class CpuThreads implements AutoCloseable {
     private volatile boolean closed;
     private Task task;
     private int items;
-    private volatile RuntimeException failure;
+    private volatile Throwable failure;
 
     CpuThreads(int threads) {
         helpers = new Thread[threads - 1];
@@ -58,6 +58,7 @@ final class CpuThreads implements AutoCloseable {
         }
         task = newTask;
         items = itemCount;
+        failure = null;
         next.set(0);
         busy.set(helpers.length);
         generation++;
@@ -76,10 +77,8 @@ final class CpuThreads implements AutoCloseable {
                 }
             }
         }
-        RuntimeException failed = failure;
-        if (failed != null) {
-            failure = null;
-            throw failed;
+        if (failure != null) {
+            throw new IllegalStateException("a part of the work failed: " + failure, failure);
         }
     }
 
@@ -106,7 +105,8 @@ final class CpuThreads implements AutoCloseable {
             seen = generation;
             try {
                 work(task, items, thread);
-            } catch (RuntimeException e) {
+            } catch (RuntimeException | Error e) {
+                // An error as well: a helper that is gone would be waited for by every task to come.
                 failure = e;
             } finally {
                 busy.decrementAndGet();
