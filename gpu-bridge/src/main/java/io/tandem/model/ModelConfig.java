@@ -47,6 +47,10 @@ public record ModelConfig(
             throw new IllegalArgumentException("a model dimension is not positive: vocab " + vocabSize + ", hidden "
                     + hiddenSize + ", layers " + layers + ", heads " + heads + "/" + kvHeads + " of " + headDim);
         }
+        if (intermediateSize <= 0 || maxContextTokens <= 0) {
+            throw new IllegalArgumentException(
+                    "a model dimension is not positive: MLP " + intermediateSize + ", context " + maxContextTokens);
+        }
         if (heads % kvHeads != 0) {
             throw new IllegalArgumentException("heads " + heads + " is not a multiple of kv heads " + kvHeads);
         }

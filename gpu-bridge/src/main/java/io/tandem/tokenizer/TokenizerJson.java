@@ -1,8 +1,8 @@
 package io.tandem.tokenizer;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import io.tandem.tokenizer.BpeTokenizer.Kind;
+import io.tandem.weights.HuggingFaceFiles;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -11,14 +11,13 @@ import java.util.List;
 
 /** Reads Hugging Face's {@code tokenizer.json} of byte-level BPE models. */
 public final class TokenizerJson {
-    private static final ObjectMapper JSON = new ObjectMapper();
     private static final int MAX_ENTRIES = 2_000_000;
 
     private TokenizerJson() {}
 
     /** @throws IllegalArgumentException naming the part of the file that is not supported */
     public static Tokenizer read(Path file) throws IOException {
-        JsonNode root = JSON.readTree(file.toFile());
+        JsonNode root = HuggingFaceFiles.json(file);
         JsonNode model = root.path("model");
         if (!model.path("type").asText("BPE").equals("BPE")
                 || model.path("byte_fallback").asBoolean()) {
@@ -53,15 +52,19 @@ public final class TokenizerJson {
     }
 
     private static int size(Path file, JsonNode root) {
+        int min = 0;
         int max = -1;
         for (JsonNode id : root.path("model").path("vocab")) {
+            min = Math.min(min, id.asInt());
             max = Math.max(max, id.asInt());
         }
         for (JsonNode added : root.path("added_tokens")) {
+            min = Math.min(min, added.path("id").asInt());
             max = Math.max(max, added.path("id").asInt());
         }
-        if (max < 0 || max >= MAX_ENTRIES) {
-            throw new IllegalArgumentException(file + ": a vocabulary of " + (max + 1L) + " entries");
+        if (min < 0 || max < 0 || max >= MAX_ENTRIES) {
+            throw new IllegalArgumentException(
+                    file + ": a vocabulary whose entries have ids from " + min + " to " + max);
         }
         return max + 1;
     }

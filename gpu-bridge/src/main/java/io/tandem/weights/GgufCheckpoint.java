@@ -56,6 +56,7 @@ public final class GgufCheckpoint extends MappedCheckpoint {
         this.path = path;
         metadata = header.metadata();
         config = readConfig();
+        WeightShapes.check(path, this);
     }
 
     /**
@@ -99,23 +100,27 @@ public final class GgufCheckpoint extends MappedCheckpoint {
                     + "'; supported in GGUF files: " + ARCHITECTURES);
         }
         String p = architecture + ".";
-        int hidden = metadata.integer(p + "embedding_length");
-        int heads = metadata.integer(p + "attention.head_count");
-        int headDim = metadata.integer(p + "attention.key_length", hidden / heads);
+        int hidden = metadata.positive(p + "embedding_length");
+        int heads = metadata.positive(p + "attention.head_count");
+        int kvHeads =
+                metadata.has(p + "attention.head_count_kv") ? metadata.positive(p + "attention.head_count_kv") : heads;
+        int headDim = metadata.has(p + "attention.key_length")
+                ? metadata.positive(p + "attention.key_length")
+                : hidden / heads;
         return new ModelConfig(
                 architecture,
                 tensor("model.embed_tokens.weight").rows(),
                 hidden,
-                metadata.integer(p + "block_count"),
+                metadata.positive(p + "block_count"),
                 heads,
-                metadata.integer(p + "attention.head_count_kv", heads),
+                kvHeads,
                 headDim,
-                metadata.integer(p + "feed_forward_length"),
+                metadata.positive(p + "feed_forward_length"),
                 (float) metadata.number(p + "attention.layer_norm_rms_epsilon", 1e-5),
                 metadata.number(p + "rope.freq_base", 10_000),
-                ropeScaling(p),
+                ropeScaling(p, headDim),
                 ModelFamily.of(architecture).ggufInterleaved(),
-                metadata.integer(p + "context_length"),
+                metadata.positive(p + "context_length"),
                 find("lm_head.weight").isEmpty(),
                 metadata.integer("tokenizer.ggml.bos_token_id", -1),
                 eosIds());
@@ -132,12 +137,18 @@ public final class GgufCheckpoint extends MappedCheckpoint {
         return ids;
     }
 
-    private RopeScaling ropeScaling(String p) {
+    private RopeScaling ropeScaling(String p, int headDim) {
         Optional<Tensor> divisors = find("rope_freqs.weight");
         if (divisors.isPresent()) {
+            Tensor t = divisors.get();
+            if (t.type() != TensorType.F32 || t.rows() != 1 || t.cols() != headDim / 2) {
+                throw new IllegalArgumentException(
+                        path + ": tensor 'rope_freqs.weight' is " + t.rows() + " x " + t.cols() + " of " + t.type()
+                                + "; heads of " + headDim + " need 1 x " + headDim / 2 + " of F32");
+            }
             List<Float> values = new ArrayList<>();
-            for (int i = 0; i < divisors.get().cols(); i++) {
-                values.add(divisors.get().data().get(F32, 4L * i));
+            for (int i = 0; i < t.cols(); i++) {
+                values.add(t.data().get(F32, 4L * i));
             }
             return new RopeScaling.Divisors(values);
         }

@@ -40,6 +40,15 @@ public final class GgufMetadata {
                                 .longValue()));
     }
 
+    /** A number above 0. */
+    public int positive(String key) {
+        int value = integer(key);
+        if (value <= 0) {
+            throw new IllegalArgumentException(source + ": metadata '" + key + "' must be positive, not " + value);
+        }
+        return value;
+    }
+
     public int integer(String key, int fallback) {
         return has(key) ? integer(key) : fallback;
     }

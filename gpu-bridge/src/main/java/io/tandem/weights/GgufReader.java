@@ -83,12 +83,16 @@ final class GgufReader {
     private Tensor tensor(TensorInfo info, long dataStart) {
         TensorType type = type(info);
         long rows = 1;
-        for (int d = 1; d < info.shape().length; d++) {
-            rows = Math.multiplyExact(rows, info.shape()[d]);
+        for (int d = 1; d < info.shape().length && rows <= Integer.MAX_VALUE; d++) {
+            rows *= info.shape()[d];
         }
         int cols = (int) info.shape()[0];
         if (rows > Integer.MAX_VALUE) {
             throw cursor.broken("gives tensor '" + info.name() + "' " + rows + " rows");
+        }
+        if (cols % type.blockElements() != 0) {
+            throw cursor.broken("gives tensor '" + info.name() + "' rows of " + cols + " elements, no whole number of "
+                    + type + " blocks");
         }
         long bytes = Math.multiplyExact(rows, type.rowBytes(cols));
         long start = dataStart + info.offset();

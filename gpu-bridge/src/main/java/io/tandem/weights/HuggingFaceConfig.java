@@ -1,7 +1,6 @@
 package io.tandem.weights;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import io.tandem.model.ModelConfig;
 import io.tandem.model.ModelFamily;
 import io.tandem.model.RopeScaling;
@@ -12,13 +11,11 @@ import java.util.List;
 
 /** Reads {@code config.json}, with rotary settings in the old place (top level) or the new one ({@code rope_parameters}). */
 final class HuggingFaceConfig {
-    private static final ObjectMapper JSON = new ObjectMapper();
-
     private HuggingFaceConfig() {}
 
     /** @param tied whether the checkpoint has no head of its own */
     static ModelConfig read(Path file, boolean tied) throws IOException {
-        JsonNode c = JSON.readTree(file.toFile());
+        JsonNode c = HuggingFaceFiles.json(file);
         String family = c.path("model_type").asText("");
         if (!ModelFamily.ids().contains(family)) {
             throw new IllegalArgumentException(
@@ -40,8 +37,8 @@ final class HuggingFaceConfig {
                 hidden,
                 integer(file, c, "num_hidden_layers"),
                 heads,
-                c.path("num_key_value_heads").asInt(heads),
-                c.path("head_dim").asInt(hidden / heads),
+                c.hasNonNull("num_key_value_heads") ? integer(file, c, "num_key_value_heads") : heads,
+                c.hasNonNull("head_dim") ? integer(file, c, "head_dim") : hidden / heads,
                 integer(file, c, "intermediate_size"),
                 (float) c.path("rms_norm_eps").asDouble(1e-5),
                 rope(c, "rope_theta").asDouble(10_000),

@@ -1,5 +1,6 @@
 package io.tandem.weights;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
@@ -23,7 +24,7 @@ public final class HuggingFaceFiles {
         if (!Files.exists(config)) {
             return Optional.empty();
         }
-        JsonNode template = JSON.readTree(config.toFile()).path("chat_template");
+        JsonNode template = json(config).path("chat_template");
         if (template.isTextual()) {
             return Optional.of(template.asText());
         }
@@ -33,5 +34,26 @@ public final class HuggingFaceFiles {
             }
         }
         return Optional.empty();
+    }
+
+    /** @throws IllegalArgumentException naming the file when it holds no JSON */
+    public static JsonNode json(Path file) throws IOException {
+        try {
+            return JSON.readTree(file.toFile());
+        } catch (JsonProcessingException e) {
+            throw noJson(file, e);
+        }
+    }
+
+    static JsonNode json(Path file, byte[] text) throws IOException {
+        try {
+            return JSON.readTree(text);
+        } catch (JsonProcessingException e) {
+            throw noJson(file, e);
+        }
+    }
+
+    private static IllegalArgumentException noJson(Path file, JsonProcessingException e) {
+        return new IllegalArgumentException(file + " holds no JSON: " + e.getOriginalMessage(), e);
     }
 }

@@ -47,8 +47,11 @@ abstract sealed class MappedCheckpoint implements Checkpoint permits GgufCheckpo
         return tensors.values().stream().mapToLong(t -> t.data().byteSize()).sum();
     }
 
+    /** Again does nothing: a backend that cannot open closes what its caller closes too. */
     @Override
     public void close() {
-        arena.close();
+        if (arena.scope().isAlive()) {
+            arena.close();
+        }
     }
 }

@@ -1,7 +1,6 @@
 package io.tandem.weights;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import io.tandem.model.ModelConfig;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -9,7 +8,6 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -23,7 +21,6 @@ import java.util.TreeSet;
  * model.safetensors.index.json}, all mapped. Each length is checked against the file before it is used.
  */
 public final class SafetensorsCheckpoint extends MappedCheckpoint {
-    private static final ObjectMapper JSON = new ObjectMapper();
     private static final long MAX_HEADER_BYTES = 100L << 20;
     private static final ValueLayout.OfLong U64 = ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
@@ -33,6 +30,7 @@ public final class SafetensorsCheckpoint extends MappedCheckpoint {
         super(folder, arena, readShards(folder, arena));
         config = HuggingFaceConfig.read(
                 folder.resolve("config.json"), find("lm_head.weight").isEmpty());
+        WeightShapes.check(folder, this);
     }
 
     /**
@@ -54,12 +52,19 @@ public final class SafetensorsCheckpoint extends MappedCheckpoint {
         Map<String, Tensor> all = new LinkedHashMap<>();
         for (String shard : shardNames(folder)) {
             Path file = folder.resolve(shard);
-            if (!file.normalize().startsWith(folder.normalize())) {
+            if (!isWithin(folder, file)) {
                 throw new IllegalArgumentException(folder + ": the index names '" + shard + "' outside the folder");
             }
             readShard(file, arena, all);
         }
         return all;
+    }
+
+    /** Of absolute paths: that of the folder one is in is no beginning of what lies there. */
+    static boolean isWithin(Path folder, Path file) {
+        return file.toAbsolutePath()
+                .normalize()
+                .startsWith(folder.toAbsolutePath().normalize());
     }
 
     private static Set<String> shardNames(Path folder) throws IOException {
@@ -68,7 +73,7 @@ public final class SafetensorsCheckpoint extends MappedCheckpoint {
             return Set.of("model.safetensors");
         }
         Set<String> names = new TreeSet<>();
-        JSON.readTree(index.toFile()).path("weight_map").forEach(shard -> names.add(shard.asText()));
+        HuggingFaceFiles.json(index).path("weight_map").forEach(shard -> names.add(shard.asText()));
         if (names.isEmpty()) {
             throw new IllegalArgumentException(index + " has no weight_map");
         }
@@ -83,7 +88,7 @@ public final class SafetensorsCheckpoint extends MappedCheckpoint {
                 throw new IllegalArgumentException(file + " is not a safetensors file: its header does not fit");
             }
             byte[] header = mapped.asSlice(8, headerBytes).toArray(ValueLayout.JAVA_BYTE);
-            JsonNode entries = JSON.readTree(new String(header, StandardCharsets.UTF_8));
+            JsonNode entries = HuggingFaceFiles.json(file, header);
             MemorySegment data = mapped.asSlice(8 + headerBytes);
             entries.properties().forEach(entry -> {
                 if (!entry.getKey().equals("__metadata__")) {

@@ -82,6 +82,10 @@ class TokenizerJsonTest {
         assertEquals(true, message(file).contains("Unigram"), message(file));
         Files.writeString(file, "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":2000000000},\"merges\":[]}}");
         assertTrue(message(file).contains("entries"), message(file));
+        Files.writeString(file, "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":-1},\"merges\":[]}}");
+        assertTrue(message(file).contains("ids from -1 to 0"), message(file));
+        Files.writeString(file, "{\"model\": cut sho");
+        assertTrue(message(file).contains(file + " holds no JSON"), message(file));
         Files.writeString(
                 file,
                 "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]},\"normalizer\":{\"type\":\"NFKD\"}}");

@@ -1,9 +1,13 @@
 package io.tandem.weights;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.tandem.golden.GoldenFiles;
 import io.tandem.model.Models;
 import java.io.ByteArrayOutputStream;
@@ -13,12 +17,16 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Random;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Whatever is in a file, reading it ends in an error that names the file, never in a crash or a huge allocation. */
 class DamagedFilesTest {
+    private static final ObjectMapper JSON = new ObjectMapper();
+
     @TempDir
     private Path folder;
 
@@ -123,6 +131,72 @@ class DamagedFilesTest {
                 folder.resolve("none")
                         + " does not exist; give a GGUF file or a folder with config.json and safetensors",
                 message(folder.resolve("none")));
+    }
+
+    /** A whole model, one of whose tensors or figures is not what the others say. */
+    @Test
+    void shouldNotTakeATensorOfAnotherShape() throws IOException {
+        Path whole = copyOfTiny();
+        Path config = whole.resolve("config.json");
+        String text = Files.readString(config);
+        for (String field :
+                List.of("hidden_size", "vocab_size", "intermediate_size", "head_dim", "num_hidden_layers")) {
+            JsonNode changed = JSON.readTree(text);
+            int was = changed.path(field).asInt(16);
+            ((ObjectNode) changed).put(field, 2 * was);
+            Files.writeString(config, changed.toString());
+            String said = message(whole);
+            assertTrue(said.contains("tensor '") && said.contains(whole.toString()), field + ": " + said);
+        }
+        for (String field : List.of("num_attention_heads", "num_key_value_heads", "head_dim")) {
+            Files.writeString(
+                    config, ((ObjectNode) JSON.readTree(text)).put(field, 0).toString());
+            assertTrue(message(whole).contains(config + ": " + field + " must be a positive number"), message(whole));
+        }
+        Files.writeString(config, "{\"model_type\": llama}");
+        assertTrue(message(whole).contains(config + " holds no JSON"), message(whole));
+    }
+
+    private Path copyOfTiny() throws IOException {
+        Path copy = Files.createDirectory(folder.resolve("tiny"));
+        try (Stream<Path> files = Files.list(GoldenFiles.folder("tiny/llama"))) {
+            for (Path file : files.toList()) {
+                Files.copy(file, copy.resolve(file.getFileName()));
+            }
+        }
+        return copy;
+    }
+
+    @Test
+    void shouldFindAShardInTheFolderOneIsIn() {
+        for (String folder : List.of(".", "..", "model", "../model", "/model")) {
+            Path here = Path.of(folder);
+            assertTrue(SafetensorsCheckpoint.isWithin(here, here.resolve("model.safetensors")), folder);
+            assertFalse(SafetensorsCheckpoint.isWithin(here, here.resolve("../model.safetensors")), folder);
+        }
+    }
+
+    @Test
+    void shouldSayWhichFigureOfAGgufFileIsNone() throws IOException {
+        Path file = folder.resolve("tiny.gguf");
+        try (Checkpoint source = Models.openWeights(GoldenFiles.folder("tiny/llama"))) {
+            GgufWriter.write(source, "llama", file);
+        }
+        byte[] whole = Files.readAllBytes(file);
+        for (String key : List.of("llama.attention.head_count", "llama.block_count", "llama.context_length")) {
+            byte[] damaged = whole.clone();
+            int at = indexOf(damaged, key.getBytes(StandardCharsets.UTF_8)) + key.length() + 4;
+            ByteBuffer.wrap(damaged).order(ByteOrder.LITTLE_ENDIAN).putInt(at, 0);
+            assertTrue(refusal(damaged).contains("'" + key + "' must be positive, not 0"), refusal(damaged));
+        }
+    }
+
+    private static int indexOf(byte[] bytes, byte[] part) {
+        int at = 0;
+        while (!java.util.Arrays.equals(bytes, at, at + part.length, part, 0, part.length)) {
+            at++;
+        }
+        return at;
     }
 
     private static String message(Path path) {
