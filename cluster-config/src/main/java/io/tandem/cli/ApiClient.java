@@ -141,7 +141,7 @@ final class ApiClient implements AutoCloseable {
         });
     }
 
-    /** The data of each event as it came, without parsing. */
+    /** The data of each event as it came, without parsing. A stream that breaks off, or whose event is an error, is an IOException. */
     void streamLines(String path, Map<String, Object> body, Consumer<String> onData)
             throws IOException, InterruptedException {
         HttpRequest request = request(path)
@@ -159,6 +159,8 @@ final class ApiClient implements AutoCloseable {
                     onData.accept(line.substring(6));
                 }
             }
+        } catch (UncheckedIOException e) {
+            throw e.getCause();
         }
     }
 

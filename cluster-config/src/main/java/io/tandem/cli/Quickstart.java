@@ -99,6 +99,9 @@ final class Quickstart implements Callable<Integer> {
     }
 
     private void checkPort() {
+        if (port < 1 || port > 65_535) {
+            throw new IllegalArgumentException("--port must be 1 to 65535, not " + port);
+        }
         try (ServerSocket probe = new ServerSocket(port, 1, InetAddress.getLoopbackAddress())) {
             probe.setReuseAddress(true);
         } catch (IOException e) {
