@@ -483,8 +483,8 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     }
 
     @Override
-    public Optional<Route> moveTarget(String fromGpu) {
-        return router.moveTarget(fromGpu, System.nanoTime());
+    public Optional<Route> moveTarget(String fromGpu, int contextTokens, int tokensMax) {
+        return router.moveTarget(fromGpu, contextTokens, tokensMax, System.nanoTime());
     }
 
     @Override

@@ -6,6 +6,7 @@ import io.tandem.RequestReport;
 import io.tandem.RouteDecision;
 import io.tandem.TandemClient.GenerationObserver;
 import io.tandem.engine.FinishReason;
+import io.tandem.routing.Route;
 import io.tandem.routing.Routed;
 import io.tandem.tokenizer.Tokenizer;
 import java.time.Duration;
@@ -181,10 +182,11 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
         return Math.max(1, TimeUnit.NANOSECONDS.toMillis(deadlineNanos - System.nanoTime()));
     }
 
-    private void findMove(String fromGpu) {
+    private void findMove(RequestEffect.FindMove e) {
         attempts++;
         RequestTarget target = new RequestTarget(hub, launch.requestId(), attempts);
-        run(life.onMoveRoute(services.moveTarget(fromGpu), target, timeLeftMillis()));
+        Optional<Route> there = services.moveTarget(e.fromGpu(), e.contextTokens(), e.tokensMax());
+        run(life.onMoveRoute(there, target, timeLeftMillis()));
     }
 
     private Behavior<Message> run(List<RequestEffect> effects) {
@@ -206,7 +208,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
                     timers.startSingleTimer(new Retry(), Duration.ofMillis(1));
                 }
                 case RequestEffect.Parted e -> services.parted(e.route());
-                case RequestEffect.FindMove e -> findMove(e.fromGpu());
+                case RequestEffect.FindMove e -> findMove(e);
                 case RequestEffect.Moved e -> moved(e.decodeGpu());
                 case RequestEffect.Finish e -> finish(e.reason());
                 case RequestEffect.Fail e -> fail(e);

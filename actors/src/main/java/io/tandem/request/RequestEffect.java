@@ -26,8 +26,13 @@ public sealed interface RequestEffect {
     /** No blocks found a way between the two workers of a route. */
     record Parted(Route route) implements RequestEffect {}
 
-    /** Look for another worker to decode on. */
-    record FindMove(String fromGpu) implements RequestEffect {}
+    /**
+     * Look for another worker to decode on.
+     *
+     * @param contextTokens prompt and output so far
+     * @param tokensMax prompt and output at most
+     */
+    record FindMove(String fromGpu, int contextTokens, int tokensMax) implements RequestEffect {}
 
     /** It decodes on another worker now. */
     record Moved(String decodeGpu) implements RequestEffect {}

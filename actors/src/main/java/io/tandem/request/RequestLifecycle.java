@@ -420,7 +420,11 @@ public final class RequestLifecycle {
     private List<RequestEffect> onMoveAway(RequestMessage.MoveAway m) {
         boolean movable =
                 !stale(m.attempt()) && decodes() && !moves.underWay() && output.count() > spec.resumedTokens();
-        return movable && attempt.decodesOn(m.gpuId()) ? List.of(new RequestEffect.FindMove(m.gpuId())) : List.of();
+        if (!movable || !attempt.decodesOn(m.gpuId())) {
+            return List.of();
+        }
+        int context = spec.tokens().length + output.count();
+        return List.of(new RequestEffect.FindMove(m.gpuId(), context, spec.promptTokens() + spec.maxNewTokens()));
     }
 
     /**

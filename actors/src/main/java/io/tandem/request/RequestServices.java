@@ -49,8 +49,13 @@ public interface RequestServices {
     /** Whether that incarnation of a GPU is there, as this node knows. */
     boolean live(String gpuId, long epoch);
 
-    /** Chooses another worker for a sequence that decodes on {@code fromGpu}. */
-    Optional<Route> moveTarget(String fromGpu);
+    /**
+     * Chooses another worker for a sequence that decodes on {@code fromGpu}.
+     *
+     * @param contextTokens its prompt and output so far
+     * @param tokensMax its prompt and output at most
+     */
+    Optional<Route> moveTarget(String fromGpu, int contextTokens, int tokensMax);
 
     /** Sends to a worker, wherever it is; dropped when nobody owns that GPU now. */
     void tellWorker(String gpuId, WorkerMessage.Remote message);

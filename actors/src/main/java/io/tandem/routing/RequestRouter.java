@@ -176,10 +176,15 @@ public final class RequestRouter {
                 nowNanos);
     }
 
-    /** Another worker for a sequence that decodes on {@code fromGpu}; empty when none can take it now. */
-    public synchronized Optional<Route> moveTarget(String fromGpu, long nowNanos) {
+    /**
+     * Another worker for a sequence that decodes on {@code fromGpu}; empty when none can take it now.
+     *
+     * @param contextTokens its prompt and output so far
+     * @param tokensMax its prompt and output at most
+     */
+    public synchronized Optional<Route> moveTarget(String fromGpu, int contextTokens, int tokensMax, long nowNanos) {
         return MoveTargets.choose(
-                fromGpu,
+                new MoveTargets.Moving(fromGpu, contextTokens, tokensMax),
                 directory.entries(),
                 directory::inFlight,
                 (from, to) -> parted.contains(

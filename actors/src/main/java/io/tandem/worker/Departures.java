@@ -4,15 +4,22 @@ import io.tandem.engine.EngineCommand;
 import io.tandem.engine.EngineRole;
 import io.tandem.request.RequestMessage;
 import io.tandem.request.RequestTarget;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 
 /**
  * What of a worker's work is to run elsewhere: everything when it is drained, its decodes when it takes prompts, its waiting prompts
- * when it decodes. Owners are asked to move what decodes, a few at a time and each again after a while; what has not begun is
- * given back at once.
+ * when it decodes. Owners are asked to move what decodes, a few at a time and each again after a while, those first that were not
+ * asked for longest, so that one which finds no place holds up no other. What has not begun is given back at once, and so is
+ * what comes from nodes that do not know of the change yet.
  */
 final class Departures {
     private static final long ASK_AGAIN_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
+
+    private static final Comparator<Work> LONGEST_UNASKED =
+            Comparator.<Work, Boolean>comparing(w -> w.moveAskedNanos != 0).thenComparingLong(w -> w.moveAskedNanos);
 
     private final String gpuId;
     private final WorkTable table;
@@ -26,6 +33,9 @@ final class Departures {
     /** Its role takes prompts now: decodes are to run elsewhere. */
     private boolean moveDecodes;
 
+    /** Its role takes no prompts for others now. */
+    private boolean givePromptsBack;
+
     /** @param maxMoves sequences that leave at the same time */
     Departures(String gpuId, WorkTable table, OutgoingMoves moves, WorkBook.Commands engine, int maxMoves) {
         this.gpuId = gpuId;
@@ -37,7 +47,8 @@ final class Departures {
 
     void onRole(EngineRole role, boolean moveWork, long nowNanos) {
         moveDecodes = moveWork && role == EngineRole.PREFILL;
-        if (moveWork && role == EngineRole.DECODE) {
+        givePromptsBack = moveWork && role == EngineRole.DECODE;
+        if (givePromptsBack) {
             shed();
         }
         tick(nowNanos);
@@ -54,6 +65,8 @@ final class Departures {
         }
         if (moveAll) {
             shed();
+        } else if (givePromptsBack) {
+            givePromptsBack();
         }
         if (moveAll || moveDecodes) {
             askOwners(nowNanos);
@@ -64,22 +77,37 @@ final class Departures {
         engine.offer(new EngineCommand.Shed());
     }
 
-    private void askOwners(long nowNanos) {
-        int moving = 0;
+    /** A whole request that waits here is left: a worker that decodes takes those too. */
+    private void givePromptsBack() {
         for (Work work : table.all()) {
-            moving += asked(work, nowNanos) || moves.moving(work) ? 1 : 0;
-        }
-        for (Work work : table.all()) {
-            boolean decodes = work.kind == WorkerMessage.Kind.GENERATE || work.nextTokens != null;
-            boolean movable =
-                    decodes && !work.cancelled && !work.ended && !asked(work, nowNanos) && !moves.moving(work);
-            if (moving < maxMoves && movable) {
-                work.moveAskedNanos = nowNanos;
-                RequestTarget t = work.target;
-                t.hub().tell(new RequestMessage.MoveAway(gpuId, t.requestId(), t.attempt()));
-                moving++;
+            boolean begun = work.prefilled || work.wholeBlocks > 0 || work.blocksUnderWay > 0;
+            if (work.kind == WorkerMessage.Kind.PREFILL && !begun && !work.cancelled && !work.ended) {
+                engine.offer(new EngineCommand.GiveBack(work.key));
             }
         }
+    }
+
+    private void askOwners(long nowNanos) {
+        int moving = 0;
+        List<Work> movable = new ArrayList<>();
+        for (Work work : table.all()) {
+            if (asked(work, nowNanos) || moves.moving(work)) {
+                moving++;
+            } else if (decodes(work) && !work.cancelled && !work.ended) {
+                movable.add(work);
+            }
+        }
+        movable.sort(LONGEST_UNASKED);
+        for (Work work : movable.subList(0, Math.clamp(maxMoves - moving, 0, movable.size()))) {
+            work.moveAskedNanos = nowNanos;
+            RequestTarget t = work.target;
+            t.hub().tell(new RequestMessage.MoveAway(gpuId, t.requestId(), t.attempt()));
+        }
+    }
+
+    /** Its prompt is computed, so that there is something to move. */
+    private static boolean decodes(Work work) {
+        return work.nextTokens != null || work.kind == WorkerMessage.Kind.GENERATE && work.publishedTokens > 0;
     }
 
     private static boolean asked(Work work, long nowNanos) {

@@ -29,6 +29,9 @@ class RequestMoveTest {
     private static final Route NEW = new Route("new", 2, "new", 2, "test");
     private static final TransferStats STATS = new TransferStats(1, 64, 9, 0);
 
+    /** Of three tokens of prompt and two of output; eight would be the most. */
+    private static final RequestEffect FIND = new RequestEffect.FindMove("old", 5, 11);
+
     private static final LeaseId LEASE = new LeaseId(7, 2);
 
     private final RequestLifecycle life = new RequestLifecycle(
@@ -69,8 +72,7 @@ class RequestMoveTest {
     }
 
     private List<RequestEffect> startMove() {
-        assertEquals(
-                List.of(new RequestEffect.FindMove("old")), seen(life.on(new RequestMessage.MoveAway("old", 1, 1))));
+        assertEquals(List.of(FIND), seen(life.on(new RequestMessage.MoveAway("old", 1, 1))));
         return seen(life.onMoveRoute(Optional.of(NEW), target(2), 60_000));
     }
 
@@ -205,7 +207,7 @@ class RequestMoveTest {
         assertEquals(List.of(new WorkerMessage.CancelWork(target(2))), told(lost, "new"));
         assertEquals(List.of(new WorkerMessage.KeepWork(target(1))), told(lost, "old"));
         assertEquals(Map.of("old", 1, "new", 0), counts);
-        assertEquals(List.of(new RequestEffect.FindMove("old")), life.on(new RequestMessage.MoveAway("old", 1, 1)));
+        assertEquals(List.of(FIND), life.on(new RequestMessage.MoveAway("old", 1, 1)));
     }
 
     @Test

@@ -186,15 +186,58 @@ class RequestRouterTest {
         worker("roomy", EngineRole.DECODE);
         load("near", 4, 0);
         directory.countInFlight("near", 4);
-        Route first = router.moveTarget("here", now).orElseThrow();
+        Route first = router.moveTarget("here", 100, 1_000, now).orElseThrow();
         assertEquals("roomy", first.decodeGpu());
         router.parted(new Route("here", 1, "roomy", first.decodeEpoch(), "moved"), now);
-        assertEquals("near", router.moveTarget("here", now).orElseThrow().decodeGpu());
+        assertEquals(
+                "near", router.moveTarget("here", 100, 1_000, now).orElseThrow().decodeGpu());
         router.parted(new Route("here", 1, "near", 1, "moved"), now);
-        assertEquals(Optional.empty(), router.moveTarget("here", now + 9_999_000_000L));
+        assertEquals(Optional.empty(), router.moveTarget("here", 100, 1_000, now + 9_999_000_000L));
         assertEquals(
                 "roomy",
-                router.moveTarget("here", now + 10_000_000_000L).orElseThrow().decodeGpu());
+                router.moveTarget("here", 100, 1_000, now + 10_000_000_000L)
+                        .orElseThrow()
+                        .decodeGpu());
+    }
+
+    @Test
+    void shouldMoveOnlyWhereTheSequenceHasRoomAndRatherWhereItCanEnd() {
+        worker("here", EngineRole.DECODE);
+        sized("small", 5_000, 10_000);
+        sized("medium", 20_000, 1_300);
+        assertEquals("small", moveTarget(1_000, 4_000), "the one with most room that holds all of it");
+        assertEquals("medium", moveTarget(1_000, 8_000), "where it need not end early");
+        assertEquals("medium", moveTarget(5_000, 8_000), "the other does not hold a token more");
+        assertEquals("small", moveTarget(4_000, 30_000), "neither holds all of it, but it may end before");
+        assertEquals("", moveTarget(20_000, 30_000), "no worker is large enough");
+        sized("medium", 20_000, 10);
+        assertEquals("", moveTarget(6_000, 8_000), "160 tokens are free there now");
+    }
+
+    private String moveTarget(int contextTokens, int tokensMax) {
+        return router.moveTarget("here", contextTokens, tokensMax, now)
+                .map(Route::decodeGpu)
+                .orElse("");
+    }
+
+    /** A DECODE worker of 10,000 blocks of 16 tokens. */
+    private void sized(String gpu, int maxTokens, int freeBlocks) {
+        WorkerReport r = report(gpu, EngineRole.DECODE, "layout", 1, MEASURED);
+        EngineStats s = new EngineStats(
+                EngineRole.DECODE, 0, 0, 0, 0, 0, 0, 0, 10_000, freeBlocks, 0, 1, 0, 0, 0, 0, 10_000_000);
+        add(new WorkerReport(
+                gpu,
+                r.node(),
+                r.epoch(),
+                r.model(),
+                r.modelFingerprint(),
+                r.kvSignature(),
+                r.backend(),
+                r.transferWire(),
+                false,
+                maxTokens,
+                s,
+                r.facts()));
     }
 
     @Test

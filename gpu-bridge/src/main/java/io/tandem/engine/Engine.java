@@ -278,7 +278,8 @@ public final class Engine implements AutoCloseable {
             case EngineCommand.Pause c -> exports.pause(c.exportKey(), sequences.get(c.key()));
             case EngineCommand.Resume c -> exports.resume(sequences.get(c.key()));
             case EngineCommand.EndExport c -> exports.end(c.exportKey());
-            case EngineCommand.Shed c -> shed(nowNanos);
+            case EngineCommand.Shed c -> List.copyOf(scheduler.waiting()).forEach(s -> giveBack(s, nowNanos));
+            case EngineCommand.GiveBack c -> giveBack(sequences.get(c.key()), nowNanos);
             case EngineCommand.SetRole c -> setRole(c.role());
             case EngineCommand.ClearPrefixCache c -> pool.clearCache();
             case EngineCommand.ListBlocks c -> {
@@ -364,11 +365,9 @@ public final class Engine implements AutoCloseable {
         }
     }
 
-    private void shed(long nowNanos) {
-        for (Sequence s : List.copyOf(scheduler.waiting())) {
-            if (s.underWay == 0) {
-                finish(s, FinishReason.SHED, nowNanos, "");
-            }
+    private void giveBack(Sequence s, long nowNanos) {
+        if (s != null && s.phase == Phase.WAITING && s.underWay == 0) {
+            finish(s, FinishReason.SHED, nowNanos, "");
         }
     }
 

@@ -62,6 +62,9 @@ public sealed interface EngineCommand {
     /** Give every waiting sequence back unstarted: it ends with {@link FinishReason#SHED}. */
     record Shed() implements EngineCommand {}
 
+    /** The same for one sequence; one that has begun goes on, and unknown keys are ignored. */
+    record GiveBack(long key) implements EngineCommand {}
+
     /** The blocks of a finished {@link Prefill} have arrived elsewhere: let go of them (they stay in the prefix cache). */
     record Release(long key) implements EngineCommand {}
 

@@ -300,8 +300,8 @@ final class ApiNode extends SimulatedNode {
                 .anyMatch(e -> e.live() && !e.report().draining());
     }
 
-    Optional<Route> moveTarget(String fromGpu) {
-        return router.moveTarget(fromGpu, world.time.nowNanos());
+    Optional<Route> moveTarget(String fromGpu, int contextTokens, int tokensMax) {
+        return router.moveTarget(fromGpu, contextTokens, tokensMax, world.time.nowNanos());
     }
 
     boolean live(String gpuId, long epoch) {

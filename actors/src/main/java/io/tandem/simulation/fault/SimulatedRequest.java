@@ -157,10 +157,11 @@ final class SimulatedRequest {
         return Math.max(1, (deadlineNanos - node.world.time.nowNanos()) / 1_000_000);
     }
 
-    private void findMove(String fromGpu) {
+    private void findMove(RequestEffect.FindMove e) {
         attempts++;
         RequestTarget target = new RequestTarget(node.ref(), id, attempts);
-        run(life.onMoveRoute(node.moveTarget(fromGpu), target, timeLeftMillis()));
+        Optional<Route> there = node.moveTarget(e.fromGpu(), e.contextTokens(), e.tokensMax());
+        run(life.onMoveRoute(there, target, timeLeftMillis()));
     }
 
     void onToken(RequestMessage.Tokens m, int i) {
@@ -207,7 +208,7 @@ final class SimulatedRequest {
                     node.after(1_000_000, this::route);
                 }
                 case RequestEffect.Parted e -> node.parted(e.route());
-                case RequestEffect.FindMove e -> findMove(e.fromGpu());
+                case RequestEffect.FindMove e -> findMove(e);
                 case RequestEffect.Moved e -> {
                     moves++;
                     node.moved(id, e.decodeGpu());

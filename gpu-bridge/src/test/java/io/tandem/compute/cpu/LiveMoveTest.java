@@ -256,6 +256,24 @@ class LiveMoveTest {
     }
 
     @Test
+    void shouldGiveOneBackThatHasNotBegun() {
+        try (Side side = new Side("decode-chunk-tokens = 16, max-sequences = 2")) {
+            for (int key = 1; key <= 4; key++) {
+                side.engine.apply(new EngineCommand.Generate(key, spec(prompt(20 + key), 20 + key)), 0);
+            }
+            side.run(3);
+            side.engine.apply(new EngineCommand.GiveBack(1), 0);
+            side.engine.apply(new EngineCommand.GiveBack(4), 0);
+            side.engine.apply(new EngineCommand.GiveBack(9), 0);
+            assertEquals(Map.of(4L, FinishReason.SHED), side.ends);
+            side.finish();
+            assertEquals(FinishReason.LENGTH, side.ends.get(1L));
+            assertEquals(FinishReason.LENGTH, side.ends.get(3L));
+            assertEquals(BLOCKS, side.unused());
+        }
+    }
+
+    @Test
     void shouldGiveBackWhatHasNotBegunAndTellWhenARoleRuns() {
         try (Side side = new Side("decode-chunk-tokens = 16, max-sequences = 2")) {
             side.engine.apply(new EngineCommand.SetRole(EngineRole.MIXED), 0);
