@@ -19,8 +19,10 @@ final class AwaitedAnswers {
     private final List<DrainAsked> drains = new ArrayList<>();
     private boolean draining;
 
-    AwaitedAnswers(String gpuId) {
+    /** @param draining whether the worker is drained already when it starts */
+    AwaitedAnswers(String gpuId, boolean draining) {
         this.gpuId = gpuId;
+        this.draining = draining;
     }
 
     boolean draining() {
@@ -57,7 +59,7 @@ final class AwaitedAnswers {
         asker.accept(done(role, 0));
     }
 
-    /** Nothing runs here. */
+    /** Nothing runs here, or will any more. */
     void onIdle(EngineRole role, long nowNanos) {
         answerDrains(role, nowNanos);
     }

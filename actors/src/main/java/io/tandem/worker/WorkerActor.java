@@ -74,6 +74,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private final GpuHost host;
     private final WorkerSettings settings;
     private final Registries registries;
+    private final Drains drains;
     private final long epoch = System.currentTimeMillis();
     private final ConcurrentHashMap<Long, Work> works = new ConcurrentHashMap<>();
     private final EngineSettings engineSettings;
@@ -96,12 +97,14 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
             TimerScheduler<WorkerMessage> timers,
             String gpuId,
             GpuHost host,
-            Registries registries) {
+            Registries registries,
+            Drains drains) {
         super(context);
         this.gpuId = gpuId;
         this.host = host;
         this.registries = registries;
-        answers = new AwaitedAnswers(gpuId);
+        this.drains = drains;
+        answers = new AwaitedAnswers(gpuId, drains.has(gpuId));
         settings = WorkerSettings.from(host.config());
         engineSettings = EngineSettings.from(host.config());
         hashKey = BlockHashKey.from(host.config());
@@ -114,10 +117,14 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         context.pipeToSelf(opening, (opened, failure) -> failure == null ? opened : new Opened(null, null, failure));
     }
 
-    /** The behaviour of a GPU that this node owns. */
-    public static Behavior<WorkerMessage> create(String gpuId, GpuHost host, Registries registries) {
-        return Behaviors.setup(
-                context -> Behaviors.withTimers(timers -> new WorkerActor(context, timers, gpuId, host, registries)));
+    /**
+     * The behaviour of a GPU that this node owns.
+     *
+     * @param drains of this process
+     */
+    public static Behavior<WorkerMessage> create(String gpuId, GpuHost host, Registries registries, Drains drains) {
+        return Behaviors.setup(context ->
+                Behaviors.withTimers(timers -> new WorkerActor(context, timers, gpuId, host, registries, drains)));
     }
 
     static WorkerMessage stopMessage() {
@@ -250,10 +257,12 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 settings.maxMoves(),
                 settings.holdingInterval().toNanos());
         enableDirect(engine.kvMemory());
+        drains.movesWork(gpuId).ifPresent(moveWork -> book.onDraining(true, moveWork, System.nanoTime()));
         LOG.info(
-                "GPU {} is up as {}: {} on {}, {} KV blocks of {} bytes, transfers by {}, device to device: {}",
+                "GPU {} is up as {}{}: {} on {}, {} KV blocks of {} bytes, transfers by {}, device to device: {}",
                 gpuId,
                 role,
+                answers.draining() ? ", drained" : "",
                 backend.info().name(),
                 backend.info().device(),
                 loop.stats().totalBlocks(),
@@ -399,8 +408,10 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private Behavior<WorkerMessage> onSetDraining(WorkerMessage.SetDraining m) {
         long now = System.nanoTime();
         if (m.draining()) {
+            drains.begin(gpuId, m.moveWork());
             answers.drainAsked(now, m.replyTo()::tell);
         } else {
+            drains.end(gpuId);
             answers.undrainAsked(role(), now, m.replyTo()::tell);
         }
         report();
@@ -482,6 +493,8 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         if (backend != null && (loop == null || loop.hasEnded())) {
             backend.close();
         }
+        // What ran here resumes elsewhere: whoever waits for this worker to run dry need not wait for its successor.
+        answers.onIdle(role(), System.nanoTime());
         LOG.info("GPU {} is down", gpuId);
     }
 }

@@ -11,7 +11,7 @@ import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 
 class AwaitedAnswersTest {
-    private final AwaitedAnswers answers = new AwaitedAnswers("g");
+    private final AwaitedAnswers answers = new AwaitedAnswers("g", false);
     private final List<String> told = new ArrayList<>();
 
     private Consumer<WorkerMessage.Done> asker(String name) {
@@ -45,6 +45,16 @@ class AwaitedAnswersTest {
         assertEquals(List.of("drain MIXED draining 20"), told);
         assertTrue(answers.draining());
         assertFalse(answers.drainAwaited());
+    }
+
+    @Test
+    void shouldStartDrainedWithoutAnybodyWhoWaits() {
+        AwaitedAnswers successor = new AwaitedAnswers("g", true);
+        assertTrue(successor.draining());
+        assertFalse(successor.drainAwaited());
+        successor.undrainAsked(EngineRole.MIXED, 10, asker("undrain"));
+        assertFalse(successor.draining());
+        assertEquals(List.of("undrain MIXED 0"), told);
     }
 
     @Test

@@ -1,19 +1,42 @@
 package io.tandem.worker;
 
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.typesafe.config.Config;
 import com.typesafe.config.ConfigFactory;
 import io.tandem.compute.ComputeBackend;
+import io.tandem.compute.simulated.SimulatedBackend;
+import io.tandem.compute.simulated.TimingModel;
 import io.tandem.engine.EngineRole;
+import io.tandem.model.ModelBundle;
+import io.tandem.model.ModelConfig;
+import io.tandem.model.RopeScaling;
 import io.tandem.routing.Registries;
+import io.tandem.routing.RegistryMessage;
 import io.tandem.transfer.BlockTransport;
+import io.tandem.transfer.InMemoryNetwork;
+import io.tandem.transfer.InMemoryTransport;
 import java.lang.reflect.Proxy;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Predicate;
+import java.util.function.Supplier;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
+import org.apache.pekko.actor.testkit.typed.javadsl.TestProbe;
 import org.apache.pekko.actor.typed.ActorRef;
+import org.apache.pekko.actor.typed.javadsl.Behaviors;
+import org.apache.pekko.cluster.typed.Cluster;
+import org.apache.pekko.cluster.typed.Join;
 import org.junit.jupiter.api.Test;
 
 class WorkerActorTest {
@@ -44,16 +67,94 @@ class WorkerActorTest {
         return closeable(ComputeBackend.class);
     }
 
+    private static Config config() {
+        return ConfigFactory.parseString(
+                        "pekko { actor.provider = cluster, remote.artery.canonical { hostname = 127.0.0.1, port = 0 } }\n"
+                                + "tandem.engine.kv-blocks = 64")
+                .withFallback(ConfigFactory.load());
+    }
+
+    private static ComputeBackend simulated() {
+        ModelConfig shape = new ModelConfig(
+                "llama", 1000, 8, 1, 1, 1, 8, 8, 1e-5f, 1e4, new RopeScaling.None(), false, 4096, true, 1, List.of(2));
+        return new SimulatedBackend(shape, 16, 640, new TimingModel(0, 0, 0, 0), List.of());
+    }
+
+    /** Everything that a worker says of itself, in order. */
+    private static BlockingQueue<WorkerReport> reports(ActorTestKit kit) {
+        BlockingQueue<WorkerReport> reports = new LinkedBlockingQueue<>();
+        kit.spawn(
+                Behaviors.receive(RegistryMessage.class)
+                        .onMessage(WorkerReport.class, r -> {
+                            reports.add(r);
+                            return Behaviors.same();
+                        })
+                        .build(),
+                Registries.NAME);
+        Cluster cluster = Cluster.get(kit.system());
+        cluster.manager().tell(Join.create(cluster.selfMember().address()));
+        return reports;
+    }
+
+    private static WorkerReport next(BlockingQueue<WorkerReport> reports, Predicate<WorkerReport> wanted)
+            throws InterruptedException {
+        while (true) {
+            WorkerReport report = reports.poll(GUARD_SECONDS, TimeUnit.SECONDS);
+            assertNotNull(report, "no such report");
+            if (wanted.test(report)) {
+                return report;
+            }
+        }
+    }
+
+    @Test
+    void shouldStayDrainedWhenItStartsAnew() throws InterruptedException {
+        Config config = config();
+        ActorTestKit kit = ActorTestKit.create("drained", config);
+        try {
+            BlockingQueue<WorkerReport> reports = reports(kit);
+            ModelBundle model = new ModelBundle("m", Path.of("m"), null, null, Optional.empty(), "f", 1);
+            InMemoryNetwork network = new InMemoryNetwork();
+            AtomicInteger opened = new AtomicInteger();
+            GpuHost host = new GpuHost(
+                    config,
+                    model,
+                    Map.of("g", EngineRole.MIXED),
+                    gpu -> simulated(),
+                    gpu -> InMemoryTransport.start(network, "g" + opened.incrementAndGet()));
+            Drains drains = new Drains();
+            Supplier<ActorRef<WorkerMessage>> start =
+                    () -> kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), drains));
+            ActorRef<WorkerMessage> first = start.get();
+            assertFalse(next(reports, r -> true).draining());
+            TestProbe<WorkerMessage.Done> done = kit.createTestProbe();
+            first.tell(new WorkerMessage.SetDraining(true, true, done.getRef()));
+            assertTrue(done.receiveMessage(Duration.ofSeconds(GUARD_SECONDS)).draining());
+            long epoch = next(reports, WorkerReport::draining).epoch();
+            kit.stop(first);
+            ActorRef<WorkerMessage> second = start.get();
+            WorkerReport anew = next(reports, r -> r.epoch() != epoch);
+            assertTrue(anew.draining(), "its first word already");
+            second.tell(new WorkerMessage.SetDraining(false, false, done.getRef()));
+            assertFalse(done.receiveMessage(Duration.ofSeconds(GUARD_SECONDS)).draining());
+            kit.stop(second);
+            ActorRef<WorkerMessage> third = start.get();
+            assertFalse(next(reports, r -> r.epoch() > anew.epoch()).draining());
+            kit.stop(third);
+        } finally {
+            kit.shutdownTestKit();
+        }
+    }
+
     @Test
     void shouldCloseWhatWasStillBeingOpenedWhenItStopped() throws InterruptedException {
-        Config config = ConfigFactory.parseString(
-                        "pekko { actor.provider = cluster, remote.artery.canonical { hostname = 127.0.0.1, port = 0 } }")
-                .withFallback(ConfigFactory.load());
+        Config config = config();
         ActorTestKit kit = ActorTestKit.create("worker", config);
         try {
             GpuHost host = new GpuHost(
                     config, null, Map.of("g", EngineRole.MIXED), gpu -> open(), gpu -> closeable(BlockTransport.class));
-            ActorRef<WorkerMessage> worker = kit.spawn(WorkerActor.create("g", host, new Registries(kit.system())));
+            ActorRef<WorkerMessage> worker =
+                    kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), new Drains()));
             assertTrue(asked.await(GUARD_SECONDS, TimeUnit.SECONDS));
             kit.stop(worker);
             mayOpen.countDown();
