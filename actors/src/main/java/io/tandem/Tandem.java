@@ -199,6 +199,7 @@ public final class Tandem implements AutoCloseable {
     /** The user's settings over those that make Pekko fit Tandem, over each module's reference.conf. */
     private static Config fullConfig(Config user) {
         Config merged = ConfigFactory.load(user.withFallback(ConfigFactory.parseResources("tandem-cluster.conf")));
+        SettingNames.check(merged, ConfigFactory.defaultReferenceUnresolved());
         NodeSettings node = NodeSettings.from(merged);
         List<String> roles = new ArrayList<>(node.roles());
         if (!node.gpus().isEmpty()) {

@@ -1,6 +1,7 @@
 package io.tandem.cli;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.typesafe.config.ConfigException;
 import io.tandem.engine.EngineRole;
 import io.tandem.node.NodeProcess;
 import java.io.IOException;
@@ -31,6 +32,7 @@ import picocli.CommandLine.Parameters;
         version = "Tandem 0.1.0",
         description = "LLM inference over a cluster of JVMs, prefill and decode apart.")
 public final class TandemCommand {
+    private static final int WRONG_USAGE = 2;
     private static final int UNAVAILABLE = 69;
 
     /** By name, in the order of the help; made when needed, since each costs a start some time. */
@@ -91,7 +93,12 @@ public final class TandemCommand {
             if (System.getenv("TANDEM_DEBUG") != null) {
                 cause.printStackTrace();
             }
-            return cause instanceof IllegalArgumentException ? 2 : cause instanceof IOException ? UNAVAILABLE : 1;
+            return switch (cause) {
+                case IllegalArgumentException e1 -> WRONG_USAGE;
+                case ConfigException e1 -> WRONG_USAGE;
+                case IOException e1 -> UNAVAILABLE;
+                default -> 1;
+            };
         });
         return args.length == 0 ? command.execute("--help") : command.execute(args);
     }
