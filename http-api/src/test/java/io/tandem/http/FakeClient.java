@@ -71,7 +71,8 @@ final class FakeClient implements TandemClient {
         String id = "r" + ids.incrementAndGet();
         active.incrementAndGet();
         AtomicBoolean over = new AtomicBoolean();
-        Thread.ofVirtual().start(() -> run(request, observer, id, over));
+        AtomicInteger told = new AtomicInteger();
+        Thread.ofVirtual().start(() -> run(request, observer, id, over, told));
         return new Generation() {
             @Override
             public String requestId() {
@@ -83,13 +84,14 @@ final class FakeClient implements TandemClient {
                 if (over.compareAndSet(false, true)) {
                     active.decrementAndGet();
                     cancelled.countDown();
-                    observer.onEvent(new GenerationEvent.Finished("", FinishReason.CANCELLED, report(id, 0)));
+                    observer.onEvent(new GenerationEvent.Finished("", FinishReason.CANCELLED, report(id, told.get())));
                 }
             }
         };
     }
 
-    private void run(GenerationRequest request, GenerationObserver observer, String id, AtomicBoolean over) {
+    private void run(
+            GenerationRequest request, GenerationObserver observer, String id, AtomicBoolean over, AtomicInteger told) {
         if (mode == Mode.FAIL_ACCEPTED) {
             fail(observer, over);
             return;
@@ -107,12 +109,14 @@ final class FakeClient implements TandemClient {
                     ? List.of(new TokenLogprob(
                             token, -0.5f, new int[] {token, 0xc3}, new float[] {-0.5f, Float.NEGATIVE_INFINITY}))
                     : List.of();
+            told.incrementAndGet();
             observer.onEvent(new GenerationEvent.Tokens(word, new int[] {token++}, logprobs));
         }
         if (endless) {
             return;
         }
         if (mode == Mode.FAIL_MIDWAY) {
+            reports.put(id, report(id, told.get()));
             fail(observer, over);
         } else if (over.compareAndSet(false, true)) {
             active.decrementAndGet();
@@ -169,8 +173,8 @@ final class FakeClient implements TandemClient {
                 4096,
                 0.25,
                 3,
-                0,
-                0,
+                1,
+                2,
                 "long prompt",
                 "default",
                 0.5,

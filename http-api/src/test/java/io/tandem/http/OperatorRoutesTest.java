@@ -7,8 +7,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import io.tandem.engine.EngineRole;
 import io.tandem.http.security.ApiKeys;
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -77,7 +80,15 @@ class OperatorRoutesTest {
                     "tandem_inter_token_latency_seconds_count 2",
                     "tandem_kv_transfer_bytes_total 4096.0",
                     "tandem_kv_direct_blocks_total 3.0",
+                    "tandem_generations_total{finish_reason=\"stop\"} 1.0",
                     "tandem_worker_kv_blocks{gpu=\"g0\"} 10.0",
+                    "# TYPE tandem_worker_steps_total counter",
+                    "tandem_worker_steps_total{gpu=\"g0\"} 100.0",
+                    "tandem_worker_computed_tokens_total{gpu=\"g0\"} 200.0",
+                    "tandem_worker_generated_tokens_total{gpu=\"g0\"} 50.0",
+                    "tandem_worker_cache_hit_tokens_total{gpu=\"g0\"} 20.0",
+                    "tandem_worker_preemptions_total{gpu=\"g0\"} 0.0",
+                    "# TYPE tandem_supervisor_role_changes_total counter",
                     "tandem_http_active_generation_requests 0.0",
                     "tandem_block_index_blocks 11.0",
                     "tandem_block_events_total 5.0",
@@ -87,6 +98,53 @@ class OperatorRoutesTest {
                     "tandem_route_prediction_error_ratio_count{figure=\"ttft\",role=\"mixed\",side=\"under\"} 6",
                     "process_resident_memory_bytes")) {
                 assertTrue(text.contains(line), line + " is missing in\n" + text);
+            }
+        }
+    }
+
+    /** Tokens that were computed and sent, blocks that travelled and workers that were lost count, whatever became of the answer. */
+    @Test
+    void shouldCountWhatGenerationsTookThatDidNotEndByThemselves() throws Exception {
+        try (TestServer server = new TestServer()) {
+            server.post("/v1/chat/completions", CHAT);
+            server.fake.mode = FakeClient.Mode.FAIL_MIDWAY;
+            assertEquals(500, server.post("/v1/chat/completions", CHAT).statusCode());
+            server.fake.mode = FakeClient.Mode.FAIL_AT_ONCE;
+            assertEquals(500, server.post("/v1/chat/completions", CHAT).statusCode());
+            server.fake.mode = FakeClient.Mode.ANSWER;
+            server.fake.endless = true;
+            leaveAfterThreeTokens(server);
+            String cancelled = "tandem_generations_total{finish_reason=\"cancelled\"} 1.0";
+            String text = "";
+            for (int i = 0; i < 10_000 && !text.contains(cancelled); i++) {
+                text = server.get("/metrics").body();
+            }
+            for (String line : List.of(
+                    "tandem_generations_total{finish_reason=\"stop\"} 1.0",
+                    "tandem_generations_total{finish_reason=\"error\"} 1.0",
+                    cancelled,
+                    "tandem_prompt_tokens_total 9.0",
+                    "tandem_output_tokens_total 9.0",
+                    "tandem_request_resumes_total 6.0",
+                    "tandem_kv_checksum_failures_total 3.0",
+                    "tandem_kv_transfer_blocks_total 12.0",
+                    "tandem_request_seconds_count 1\n")) {
+                assertTrue(text.contains(line), line + " is missing in\n" + text);
+            }
+        }
+    }
+
+    private static void leaveAfterThreeTokens(TestServer server) throws Exception {
+        var request = server.request("/v1/chat/completions")
+                .header("Content-Type", "application/json")
+                .POST(HttpRequest.BodyPublishers.ofString(
+                        CHAT.replace('\'', '"').replace("{\"model\"", "{\"stream\":true,\"model\"")))
+                .build();
+        var answer = server.http.send(request, HttpResponse.BodyHandlers.ofInputStream());
+        try (BufferedReader body = new BufferedReader(new InputStreamReader(answer.body(), StandardCharsets.UTF_8))) {
+            String line = "";
+            while (!line.contains(server.fake.words.getLast())) {
+                line = body.readLine();
             }
         }
     }

@@ -9,8 +9,6 @@ import io.prometheus.metrics.core.metrics.GaugeWithCallback;
 import io.prometheus.metrics.core.metrics.Histogram;
 import io.prometheus.metrics.expositionformats.PrometheusTextFormatWriter;
 import io.prometheus.metrics.model.registry.PrometheusRegistry;
-import io.tandem.ClusterStatus;
-import io.tandem.ClusterStatus.Worker;
 import io.tandem.LifelineStatus;
 import io.tandem.RequestReport;
 import io.tandem.TandemClient;
@@ -20,8 +18,8 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.function.IntSupplier;
-import java.util.function.ToDoubleFunction;
 
 /** What this server counts, and the cluster's load as this node sees it, for Prometheus. Safe for any thread. */
 public final class HttpMetrics {
@@ -35,6 +33,7 @@ public final class HttpMetrics {
         0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5
     };
     private static final double[] WHOLE_SECONDS = {0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600};
+    private static final List<String> ENDS = List.of("stop", "length", "cancelled", "deadline", "error");
     private static final Path PROCESS_STATUS = Path.of("/proc/self/status");
 
     private final PrometheusRegistry registry = new PrometheusRegistry();
@@ -55,16 +54,19 @@ public final class HttpMetrics {
     private final DistributionDataPoint itl =
             histogram("tandem_inter_token_latency_seconds", "Between tokens of one choice", ITL_SECONDS);
     private final DistributionDataPoint endToEnd =
-            histogram("tandem_request_seconds", "From a request's arrival to its last token", WHOLE_SECONDS);
+            histogram("tandem_request_seconds", "From a request's arrival to the end of its output", WHOLE_SECONDS);
+    private final Counter generations = counter(
+            "tandem_generations_total", "Generations (choices of requests) that ended, by how", "finish_reason");
     private final DistributionDataPoint transferSeconds =
             histogram("tandem_kv_transfer_seconds", "KV transfer of one request", TTFT_SECONDS);
-    private final CounterDataPoint promptTokens =
-            counter("tandem_prompt_tokens_total", "Prompt tokens taken in").labelValues();
+    private final CounterDataPoint promptTokens = counter(
+                    "tandem_prompt_tokens_total", "Prompt tokens of generations that ended, however they did")
+            .labelValues();
     private final CounterDataPoint cachedTokens = counter(
                     "tandem_cached_prompt_tokens_total", "Prompt tokens no GPU had to compute")
             .labelValues();
     private final CounterDataPoint outputTokens =
-            counter("tandem_output_tokens_total", "Tokens generated").labelValues();
+            counter("tandem_output_tokens_total", "Their output tokens").labelValues();
     private final CounterDataPoint kvBytes = counter(
                     "tandem_kv_transfer_bytes_total", "KV bytes moved between GPUs for this node's requests")
             .labelValues();
@@ -82,6 +84,8 @@ public final class HttpMetrics {
             .labelValues();
 
     public HttpMetrics(TandemClient client) {
+        // A rate over a series that begins with its first event misses that one.
+        ENDS.forEach(generations::initLabelValues);
         registerProcess();
         AdmissionMetrics.register(registry, client);
         RoutingMetrics.register(registry, client);
@@ -91,70 +95,7 @@ public final class HttpMetrics {
                 "tandem_ready",
                 "1 when the cluster can serve",
                 () -> client.clusterStatus().ready() ? 1 : 0);
-        worker(client, "tandem_worker_live", "1 when reports arrive", w -> w.live() ? 1 : 0);
-        worker(client, "tandem_worker_draining", "1 when out of routing", w -> w.draining() ? 1 : 0);
-        worker(
-                client,
-                "tandem_worker_running_sequences",
-                "Sequences running",
-                w -> w.stats().running());
-        worker(
-                client,
-                "tandem_worker_waiting_sequences",
-                "Sequences not started",
-                w -> w.stats().waiting());
-        worker(
-                client,
-                "tandem_worker_waiting_prompt_tokens",
-                "Prompt tokens not computed",
-                w -> w.stats().waitingPromptTokens());
-        worker(client, "tandem_worker_kv_blocks", "KV blocks", w -> w.stats().totalBlocks());
-        worker(
-                client,
-                "tandem_worker_kv_used_blocks",
-                "KV blocks in use",
-                w -> w.stats().usedBlocks());
-        worker(
-                client,
-                "tandem_worker_kv_cached_blocks",
-                "KV blocks kept for reuse",
-                w -> w.stats().cachedBlocks());
-        worker(
-                client,
-                "tandem_worker_steps",
-                "Steps since start",
-                w -> w.stats().steps());
-        worker(
-                client,
-                "tandem_worker_generated_tokens",
-                "Tokens chosen since start",
-                w -> w.stats().generatedTokens());
-        worker(
-                client,
-                "tandem_worker_cache_hit_tokens",
-                "Prompt tokens found in the cache since start",
-                w -> w.stats().cacheHitTokens());
-        worker(
-                client,
-                "tandem_worker_preemptions",
-                "Preemptions since start",
-                w -> w.stats().preemptions());
-        worker(
-                client,
-                "tandem_worker_last_step_seconds",
-                "Duration of the latest step",
-                w -> w.stats().lastStepNanos() / NANOS);
-        gauge("tandem_supervisor_role_changes", "Role changes made or advised", () ->
-                (int) client.clusterStatus().supervisor().changes());
-        supervisor(client);
-        GaugeWithCallback.builder()
-                .name("tandem_worker_role")
-                .help("1 for the worker's present role")
-                .labelNames("gpu", "role")
-                .callback(out -> client.clusterStatus()
-                        .workers()
-                        .forEach(w -> out.call(1, w.gpuId(), StatusJson.lower(w.role()))))
-                .register(registry);
+        WorkerMetrics.register(registry, client);
     }
 
     private void lifelines(TandemClient client) {
@@ -177,19 +118,6 @@ public final class HttpMetrics {
                 .name("tandem_process_false_alarms_total")
                 .help("Those of them that were reached again")
                 .callback(out -> out.call((double) client.lifelines().falseAlarms()))
-                .register(registry);
-    }
-
-    private void supervisor(TandemClient client) {
-        GaugeWithCallback.builder()
-                .name("tandem_supervisor_strain")
-                .help("Predicted load of the present layout by kind; 1 = just within the target")
-                .labelNames("kind")
-                .callback(out -> {
-                    ClusterStatus.Supervisor s = client.clusterStatus().supervisor();
-                    out.call(s.promptStrain(), "prompts");
-                    out.call(s.decodeStrain(), "decodes");
-                })
                 .register(registry);
     }
 
@@ -220,9 +148,18 @@ public final class HttpMetrics {
         itl.observe(nanos / NANOS / Math.max(1, tokens));
     }
 
-    /** A choice ended. */
-    public void finished(long nanos, RequestReport report) {
+    /** A choice's output ended by itself. */
+    public void finished(long nanos) {
         endToEnd.observe(nanos / NANOS);
+    }
+
+    /**
+     * A choice ended, by itself or not: what it took was taken all the same.
+     *
+     * @param how "stop", "length", "cancelled", "deadline" or "error"
+     */
+    public void ended(String how, RequestReport report) {
+        generations.labelValues(how).inc();
         promptTokens.inc(report.promptTokens());
         cachedTokens.inc(report.cachedPromptTokens());
         outputTokens.inc(report.outputTokens());
@@ -266,16 +203,6 @@ public final class HttpMetrics {
                 .name(name)
                 .help(help)
                 .callback(out -> out.call(value.getAsInt()))
-                .register(registry);
-    }
-
-    private void worker(TandemClient client, String name, String help, ToDoubleFunction<Worker> value) {
-        GaugeWithCallback.builder()
-                .name(name)
-                .help(help)
-                .labelNames("gpu")
-                .callback(out ->
-                        client.clusterStatus().workers().forEach(w -> out.call(value.applyAsDouble(w), w.gpuId())))
                 .register(registry);
     }
 

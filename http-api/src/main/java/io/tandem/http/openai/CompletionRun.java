@@ -7,6 +7,7 @@ import io.tandem.TandemClient;
 import io.tandem.TandemClient.Generation;
 import io.tandem.engine.FinishReason;
 import io.tandem.http.admin.HttpMetrics;
+import io.tandem.http.admin.StatusJson;
 import io.tandem.http.wire.ApiException;
 import io.tandem.http.wire.Responses;
 import java.util.List;
@@ -115,6 +116,7 @@ final class CompletionRun {
     private final class Choice implements TandemClient.GenerationObserver {
         private final int index;
         private final ChoiceSink sink;
+        private String requestId = "";
         private long lastNanos;
 
         Choice(int index, ChoiceSink sink) {
@@ -124,6 +126,13 @@ final class CompletionRun {
 
         @Override
         public void onEvent(GenerationEvent event) {
+            // Before anything else, for a choice that was cancelled ends when its request is over.
+            switch (event) {
+                case GenerationEvent.Started started -> requestId = started.requestId();
+                case GenerationEvent.Tokens ignored -> {}
+                case GenerationEvent.Finished finished ->
+                    metrics.ended(StatusJson.lower(finished.reason()), finished.report());
+            }
             if (over.get()) {
                 return;
             }
@@ -139,13 +148,17 @@ final class CompletionRun {
 
         @Override
         public void onError(GenerationException error) {
+            // One that was refused before it began has taken nothing.
+            if (!requestId.isEmpty()) {
+                client.report(requestId).ifPresent(report -> metrics.ended("error", report));
+            }
             fail(ApiException.of(error));
         }
 
         private void finish(GenerationEvent.Finished finished) {
             FinishReason reason = finished.reason();
             if (reason == FinishReason.STOP || reason == FinishReason.LENGTH) {
-                metrics.finished(System.nanoTime() - arrivalNanos, finished.report());
+                metrics.finished(System.nanoTime() - arrivalNanos);
                 // The sink last: once it knows, the answer may go out before this thread goes on.
                 if (unfinished.decrementAndGet() == 0) {
                     end();
