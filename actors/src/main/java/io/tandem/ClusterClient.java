@@ -239,7 +239,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         try {
             return generateAsync(request).toCompletableFuture().join();
         } catch (CompletionException e) {
-            if (e.getCause() instanceof GenerationException refused) {
+            if (Failures.cause(e) instanceof GenerationException refused) {
                 throw refused;
             }
             throw e;

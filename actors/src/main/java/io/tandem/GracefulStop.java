@@ -7,7 +7,6 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Predicate;
@@ -71,22 +70,18 @@ final class GracefulStop {
                 .handle((done, failure) -> {
                     long millis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start);
                     Set<String> gpus = node.gpus().keySet();
-                    if (failure instanceof TimeoutException) {
+                    if (failure != null && Failures.cause(failure) instanceof TimeoutException) {
                         LOG.warn("this node stops with work left after {} ms; it resumes elsewhere", millis);
                     } else if (failure != null) {
                         LOG.warn(
-                                "GPUs {} could not be drained: {}; their work resumes elsewhere", gpus, cause(failure));
+                                "GPUs {} could not be drained: {}; their work resumes elsewhere",
+                                gpus,
+                                Failures.text(failure));
                     } else {
                         LOG.info("GPUs {} are drained after {} ms", gpus, millis);
                     }
                     return Done.getInstance();
                 });
-    }
-
-    private static String cause(Throwable failure) {
-        Throwable cause =
-                failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
-        return cause.getMessage() == null ? cause.toString() : cause.getMessage();
     }
 
     private boolean othersTakeOver() {

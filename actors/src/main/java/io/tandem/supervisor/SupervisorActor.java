@@ -39,7 +39,8 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
 
     private record Beat() implements Internal {}
 
-    private record Flipped(RebalancePolicy.Flip flip, long decidedNanos, boolean done) implements Internal {}
+    /** @param failure empty when it is done */
+    private record Flipped(RebalancePolicy.Flip flip, long decidedNanos, String failure) implements Internal {}
 
     private final WorkerDirectory directory;
     private final WorkerShards workers;
@@ -132,11 +133,22 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
     private void flip(RebalancePolicy.Flip flip, long decidedNanos) {
         CompletionStage<WorkerMessage.Done> asked =
                 ask(flip.gpuId(), ref -> supervision.changeRole(flip.gpuId(), flip.to(), ref), settings.flipTimeout());
-        getContext().pipeToSelf(asked, (done, failure) -> new Flipped(flip, decidedNanos, failure == null));
+        Optional<WorkerReport> worker = directory.live(flip.gpuId());
+        getContext()
+                .pipeToSelf(
+                        asked,
+                        (done, failure) -> new Flipped(
+                                flip,
+                                decidedNanos,
+                                failure == null
+                                        ? ""
+                                        : worker.map(w -> new Unanswered(w, settings.flipTimeout())
+                                                        .roleChange(flip.to(), failure, directory.entries()))
+                                                .orElse(flip.gpuId() + " is lost")));
     }
 
     private Behavior<SupervisorMessage> onFlipped(Flipped m) {
-        if (m.done()) {
+        if (m.failure().isEmpty()) {
             lastChangeMillis = (System.nanoTime() - m.decidedNanos()) / 1e6;
             LOG.info(
                     "{} runs as {} after {} ms",
@@ -144,10 +156,7 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
                     m.flip().to(),
                     String.format(Locale.ROOT, "%.1f", lastChangeMillis));
         } else {
-            LOG.warn(
-                    "{} did not change to {} in time",
-                    m.flip().gpuId(),
-                    m.flip().to());
+            LOG.warn("{} did not change to {}: {}", m.flip().gpuId(), m.flip().to(), m.failure());
         }
         return this;
     }
@@ -175,12 +184,15 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
                 m.gpuId(),
                 m.replyTo(),
                 ask(m.gpuId(), ref -> supervision.changeRole(m.gpuId(), m.role(), ref), ROLE_TIMEOUT),
-                done -> "");
+                done -> "",
+                failure ->
+                        new Unanswered(worker.get(), ROLE_TIMEOUT).roleChange(m.role(), failure, directory.entries()));
         return this;
     }
 
     private Behavior<SupervisorMessage> onDrain(SupervisorMessage.Drain m) {
-        if (directory.live(m.gpuId()).isEmpty()) {
+        Optional<WorkerReport> worker = directory.live(m.gpuId());
+        if (worker.isEmpty()) {
             m.replyTo().tell(unknown(m.gpuId()));
             return this;
         }
@@ -190,7 +202,9 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
                 m.gpuId(),
                 m.replyTo(),
                 ask(m.gpuId(), ref -> supervision.setDraining(m.gpuId(), m.draining(), ref), drainTimeout),
-                done -> done.draining() == m.draining() ? "" : m.gpuId() + " was put back into routing meanwhile");
+                done -> done.draining() == m.draining() ? "" : m.gpuId() + " was put back into routing meanwhile",
+                failure ->
+                        new Unanswered(worker.get(), drainTimeout).drain(m.draining(), failure, directory.entries()));
         return this;
     }
 
@@ -211,16 +225,19 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
                 getContext().getSystem().scheduler());
     }
 
-    /** @param error what of the worker's answer is not what was asked for; empty when all is */
+    /**
+     * @param error what of the worker's answer is not what was asked for; empty when all is
+     * @param unanswered what to say where there is none
+     */
     private static void answer(
             String gpuId,
             ActorRef<SupervisorMessage.Outcome> replyTo,
             CompletionStage<WorkerMessage.Done> asked,
-            Function<WorkerMessage.Done, String> error) {
+            Function<WorkerMessage.Done, String> error,
+            Function<Throwable, String> unanswered) {
         asked.whenComplete((done, failure) -> replyTo.tell(
                 failure == null
                         ? new SupervisorMessage.Outcome(gpuId, done.role(), error.apply(done))
-                        : new SupervisorMessage.Outcome(
-                                gpuId, EngineRole.MIXED, "no answer from " + gpuId + " in time: it is still busy")));
+                        : new SupervisorMessage.Outcome(gpuId, EngineRole.MIXED, unanswered.apply(failure))));
     }
 }

@@ -1,5 +1,6 @@
 package io.tandem.worker;
 
+import io.tandem.Failures;
 import io.tandem.compute.ComputeBackend;
 import java.io.IOException;
 import java.util.Collection;
@@ -50,7 +51,7 @@ public final class BackendsAhead implements GpuHost.BackendFactory, AutoCloseabl
         try {
             return started.join();
         } catch (CompletionException e) {
-            throw new IllegalStateException(e.getCause().getMessage(), e.getCause());
+            throw new IllegalStateException(Failures.text(e), Failures.cause(e));
         }
     }
 

@@ -3,11 +3,8 @@ package io.tandem.routing;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import com.typesafe.config.ConfigFactory;
-import io.tandem.compute.BackendInfo;
-import io.tandem.engine.EngineRole;
-import io.tandem.engine.EngineStats;
+import io.tandem.worker.TestWorker;
 import io.tandem.worker.WorkerMessage;
-import io.tandem.worker.WorkerReport;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -19,25 +16,6 @@ import org.junit.jupiter.api.Test;
 
 class BlockFeedActorTest {
     private static final Duration GUARD = Duration.ofSeconds(60);
-
-    private static WorkerDirectory.Entry worker() {
-        return new WorkerDirectory.Entry(
-                new WorkerReport(
-                        "g",
-                        "host:1",
-                        1,
-                        "model",
-                        "f",
-                        "kv",
-                        new BackendInfo("cpu-scalar", "1 thread", List.of(), true, 1024),
-                        "ipc",
-                        false,
-                        64,
-                        new EngineStats(EngineRole.DECODE, 0, 0, 0, 0, 0, 0, 40, 40, 0, 0, 0, 0, 0, 0, 0, 0),
-                        new WorkerFacts(16, 4, 16, 1, 0, null, 0)),
-                true,
-                0);
-    }
 
     /** Begun with a request, not from the start: a restart must not wait for another first request. */
     @Test
@@ -61,7 +39,7 @@ class BlockFeedActorTest {
                             Duration.ofMillis(5),
                             listens::get))
                     .onFailure(RuntimeException.class, SupervisorStrategy.restart()));
-            directory.publish(List.of(worker()));
+            directory.publish(List.of(TestWorker.named("g").live()));
             listens.set(true);
             actor.tell(new BlockFeedActor.Begin());
             WorkerMessage.FetchBlocks fetch = asked.expectMessageClass(WorkerMessage.FetchBlocks.class, GUARD);

@@ -4,14 +4,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.tandem.compute.BackendInfo;
-import io.tandem.engine.EngineRole;
-import io.tandem.engine.EngineStats;
 import io.tandem.kvcache.BlockEvents;
 import io.tandem.routing.BlockFeed.Fetch;
 import io.tandem.routing.BlockFeedMessage.Events;
 import io.tandem.routing.BlockFeedMessage.Snapshot;
-import io.tandem.worker.WorkerReport;
+import io.tandem.worker.TestWorker;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -27,11 +24,10 @@ class BlockFeedTest {
     private final BlockFeed feed = new BlockFeed(index, RETRY);
 
     private static WorkerDirectory.Entry worker(String gpu, long epoch, long lastEvent, boolean live) {
-        EngineStats stats = new EngineStats(EngineRole.MIXED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-        BackendInfo backend = new BackendInfo("cpu", "", List.of(), true, 0);
-        WorkerFacts facts = new WorkerFacts(1, 1, 1, 1, lastEvent, StepTimes.NOTHING, 0);
-        return new WorkerDirectory.Entry(
-                new WorkerReport(gpu, "n", epoch, "m", "f", "l", backend, "udp", false, 1, stats, facts), live, 0);
+        return TestWorker.named(gpu)
+                .epoch(epoch)
+                .facts(new WorkerFacts(1, 1, 1, 1, lastEvent, StepTimes.NOTHING, 0))
+                .entry(live);
     }
 
     /** Stores the first blocks of the chain from a position on. */

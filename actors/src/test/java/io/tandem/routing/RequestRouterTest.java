@@ -6,9 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.typesafe.config.ConfigFactory;
-import io.tandem.compute.BackendInfo;
 import io.tandem.engine.EngineRole;
 import io.tandem.engine.EngineStats;
+import io.tandem.worker.TestWorker;
 import io.tandem.worker.WorkerReport;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -40,19 +40,13 @@ class RequestRouterTest {
     }
 
     private WorkerReport report(String gpu, EngineRole role, String layout, long epoch, StepTimes steps) {
-        return new WorkerReport(
-                gpu,
-                "node",
-                epoch,
-                "m",
-                "f",
-                layout,
-                new BackendInfo("cpu", "", List.of(), true, 0),
-                "udp",
-                false,
-                100_000,
-                stats(role, 0, 0),
-                new WorkerFacts(512, 64, 16, 16_384, 0, steps, 0));
+        return TestWorker.named(gpu)
+                .epoch(epoch)
+                .layout(layout)
+                .maxTokens(100_000)
+                .stats(stats(role, 0, 0))
+                .facts(new WorkerFacts(512, 64, 16, 16_384, 0, steps, 0))
+                .report();
     }
 
     private void worker(String gpu, EngineRole role) {
@@ -67,19 +61,7 @@ class RequestRouterTest {
     private void load(String gpu, int decodes, long promptTokens) {
         WorkerReport r = entries.get(gpu).report();
         now += 1_000_000;
-        add(new WorkerReport(
-                gpu,
-                r.node(),
-                r.epoch(),
-                r.model(),
-                r.modelFingerprint(),
-                r.kvSignature(),
-                r.backend(),
-                r.transferWire(),
-                r.draining(),
-                r.maxTokens(),
-                stats(r.role(), decodes, promptTokens),
-                r.facts()));
+        add(TestWorker.like(r).stats(stats(r.role(), decodes, promptTokens)).report());
     }
 
     private RouteQuery query(int tokens, String session, Set<String> avoid) {
@@ -154,19 +136,7 @@ class RequestRouterTest {
         worker("large", EngineRole.MIXED);
         load("large", 30, 50_000);
         WorkerReport r = report("small", EngineRole.MIXED, "layout", 1, MEASURED);
-        add(new WorkerReport(
-                "small",
-                r.node(),
-                r.epoch(),
-                r.model(),
-                r.modelFingerprint(),
-                r.kvSignature(),
-                r.backend(),
-                r.transferWire(),
-                r.draining(),
-                1_000,
-                r.stats(),
-                r.facts()));
+        add(TestWorker.like(r).maxTokens(1_000).report());
         assertEquals("small", route(999).route().decodeGpu());
         assertEquals("large", route(1_000).route().decodeGpu());
         assertEquals(
@@ -521,19 +491,9 @@ class RequestRouterTest {
         double idle = route(100).decision().plan().predictedItlNanos();
         router.over(lastId, now);
         now += 1_000_000;
-        add(new WorkerReport(
-                "a",
-                r.node(),
-                r.epoch(),
-                r.model(),
-                r.modelFingerprint(),
-                r.kvSignature(),
-                r.backend(),
-                r.transferWire(),
-                false,
-                r.maxTokens(),
-                r.stats(),
-                new WorkerFacts(512, 64, 16, 16_384, 0, MEASURED, 0.5)));
+        add(TestWorker.like(r)
+                .facts(new WorkerFacts(512, 64, 16, 16_384, 0, MEASURED, 0.5))
+                .report());
         double busy = route(100).decision().plan().predictedItlNanos();
         assertTrue(busy >= 2 * idle && busy < 2.1 * idle, "half its time goes to prompts, and chance: " + busy);
     }

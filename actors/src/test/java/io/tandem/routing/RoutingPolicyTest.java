@@ -4,9 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.tandem.compute.BackendInfo;
 import io.tandem.engine.EngineRole;
 import io.tandem.engine.EngineStats;
+import io.tandem.worker.TestWorker;
 import io.tandem.worker.WorkerReport;
 import java.util.List;
 import java.util.Set;
@@ -19,8 +19,7 @@ class RoutingPolicyTest {
 
     private static WorkerReport worker(String id, EngineRole role, int running) {
         EngineStats stats = new EngineStats(role, 0, running, 0, 0, 0, running, 0, 100, 100, 0, 0, 0, 0, 0, 0, 0);
-        BackendInfo backend = new BackendInfo("cpu-vector", "", List.of(), true, 0);
-        return new WorkerReport(id, "node", 1, "m", "f", "layout", backend, "udp", false, 1000, stats, FACTS);
+        return TestWorker.named(id).maxTokens(1000).stats(stats).facts(FACTS).report();
     }
 
     @Test

@@ -4,9 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.tandem.compute.BackendInfo;
-import io.tandem.engine.EngineRole;
-import io.tandem.engine.EngineStats;
+import io.tandem.worker.TestWorker;
 import io.tandem.worker.WorkerReport;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -19,19 +17,7 @@ class WorkerRosterTest {
     private final WorkerRoster roster = new WorkerRoster(TIMEOUT);
 
     private static WorkerReport report(String gpu, String node, long epoch) {
-        return new WorkerReport(
-                gpu,
-                node,
-                epoch,
-                "model",
-                "f",
-                "kv",
-                new BackendInfo("cpu-scalar", "1 thread", List.of(), true, 1024),
-                "ipc",
-                false,
-                64,
-                new EngineStats(EngineRole.DECODE, 0, 0, 0, 0, 0, 0, 40, 40, 0, 0, 0, 0, 0, 0, 0, 0),
-                new WorkerFacts(16, 4, 16, 1, 0, null, 0));
+        return TestWorker.named(gpu).on(node).epoch(epoch).report();
     }
 
     private boolean live(String gpu) {

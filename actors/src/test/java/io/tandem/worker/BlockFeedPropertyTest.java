@@ -4,8 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.tandem.compute.BackendInfo;
-import io.tandem.engine.EngineRole;
-import io.tandem.engine.EngineStats;
 import io.tandem.kvcache.BlockEvents;
 import io.tandem.kvcache.BlockPool;
 import io.tandem.routing.BlockFeed;
@@ -91,12 +89,11 @@ class BlockFeedPropertyTest {
         }
 
         WorkerDirectory.Entry entry() {
-            EngineStats stats = new EngineStats(EngineRole.MIXED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
-            WorkerFacts facts = new WorkerFacts(1, 1, 1, 1, log.lastId(), StepTimes.NOTHING, 0);
-            return new WorkerDirectory.Entry(
-                    new WorkerReport(gpu, "n", epoch, "m", "f", "l", backend, "udp", false, 1, stats, facts),
-                    live,
-                    now);
+            WorkerReport report = TestWorker.named(gpu)
+                    .epoch(epoch)
+                    .facts(new WorkerFacts(1, 1, 1, 1, log.lastId(), StepTimes.NOTHING, 0))
+                    .report();
+            return new WorkerDirectory.Entry(report, live, now);
         }
     }
 

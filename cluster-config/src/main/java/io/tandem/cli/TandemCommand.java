@@ -2,6 +2,7 @@ package io.tandem.cli;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.typesafe.config.ConfigException;
+import io.tandem.Failures;
 import io.tandem.engine.EngineRole;
 import io.tandem.node.NodeProcess;
 import java.io.IOException;
@@ -88,15 +89,15 @@ public final class TandemCommand {
         CommandLine command = commandLine(args);
         command.setCaseInsensitiveEnumValuesAllowed(true);
         command.setExecutionExceptionHandler((e, line, parsed) -> {
-            Throwable cause = e instanceof java.util.concurrent.ExecutionException ? e.getCause() : e;
+            Throwable cause = Failures.cause(e);
             System.err.println("tandem: " + text(cause));
             if (System.getenv("TANDEM_DEBUG") != null) {
                 cause.printStackTrace();
             }
             return switch (cause) {
-                case IllegalArgumentException e1 -> WRONG_USAGE;
-                case ConfigException e1 -> WRONG_USAGE;
-                case IOException e1 -> UNAVAILABLE;
+                case IllegalArgumentException ignored -> WRONG_USAGE;
+                case ConfigException ignored -> WRONG_USAGE;
+                case IOException ignored -> UNAVAILABLE;
                 default -> 1;
             };
         });
@@ -108,7 +109,7 @@ public final class TandemCommand {
         return switch (cause) {
             case NoSuchFileException e -> "there is no file " + e.getFile();
             case AccessDeniedException e -> "no permission for " + e.getFile();
-            default -> cause.getMessage() == null ? cause.toString() : cause.getMessage();
+            default -> Failures.text(cause);
         };
     }
 

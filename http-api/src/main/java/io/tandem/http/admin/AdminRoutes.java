@@ -2,6 +2,7 @@ package io.tandem.http.admin;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.tandem.ClusterStatus;
+import io.tandem.Failures;
 import io.tandem.TandemClient;
 import io.tandem.engine.EngineRole;
 import io.tandem.http.wire.ApiException;
@@ -10,8 +11,10 @@ import io.tandem.http.wire.JsonWriter;
 import io.tandem.http.wire.Responses;
 import java.time.Duration;
 import java.util.Optional;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.function.BooleanSupplier;
 import org.apache.pekko.http.javadsl.model.ContentTypes;
 import org.apache.pekko.http.javadsl.model.HttpResponse;
@@ -137,7 +140,16 @@ public final class AdminRoutes {
     }
 
     private <T> CompletionStage<T> bounded(CompletionStage<T> stage) {
-        return stage.toCompletableFuture().copy().orTimeout(limit.toMillis(), TimeUnit.MILLISECONDS);
+        return stage.toCompletableFuture()
+                .copy()
+                .orTimeout(limit.toMillis(), TimeUnit.MILLISECONDS)
+                .exceptionally(failure -> {
+                    if (Failures.cause(failure) instanceof TimeoutException) {
+                        throw ApiException.timeout("Not done within " + limit.toSeconds()
+                                + " s, but under way: GET /admin/cluster shows when it is");
+                    }
+                    throw new CompletionException(Failures.cause(failure));
+                });
     }
 
     private void requireWorker(String gpuId) {

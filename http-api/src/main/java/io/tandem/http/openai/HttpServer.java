@@ -57,7 +57,11 @@ public final class HttpServer {
         Router router = new Router(
                 completions,
                 new ModelRoutes(client, parser),
-                new AdminRoutes(client, metrics, completions::isStopping, settings.generationTimeout()),
+                new AdminRoutes(
+                        client,
+                        metrics,
+                        completions::isStopping,
+                        settings.generationTimeout().plus(CompletionRoutes.GRACE.dividedBy(2))),
                 keys,
                 new JsonBody(
                         settings.maxBodyBytes(),

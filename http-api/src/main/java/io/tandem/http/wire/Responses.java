@@ -1,8 +1,7 @@
 package io.tandem.http.wire;
 
+import io.tandem.Failures;
 import io.tandem.GenerationException;
-import java.util.concurrent.CompletionException;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeoutException;
 import org.apache.pekko.http.javadsl.model.ContentTypes;
 import org.apache.pekko.http.javadsl.model.HttpResponse;
@@ -40,11 +39,7 @@ public final class Responses {
 
     /** What any failure is for a client; an unexpected one is logged and tells no detail. */
     public static ApiException asApiException(Throwable failure) {
-        Throwable cause = failure;
-        while ((cause instanceof CompletionException || cause instanceof ExecutionException)
-                && cause.getCause() != null) {
-            cause = cause.getCause();
-        }
+        Throwable cause = Failures.cause(failure);
         return switch (cause) {
             case ApiException api -> api;
             case GenerationException generation -> ApiException.of(generation);

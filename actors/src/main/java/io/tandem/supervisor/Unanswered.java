@@ -1,0 +1,68 @@
+package io.tandem.supervisor;
+
+import io.tandem.Failures;
+import io.tandem.engine.EngineRole;
+import io.tandem.engine.EngineStats;
+import io.tandem.routing.WorkerDirectory;
+import io.tandem.worker.WorkerReport;
+import java.time.Duration;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.concurrent.TimeoutException;
+import java.util.function.Function;
+
+/**
+ * Why a worker did not say that what an operator wants is done: what its reports tell when the time is over.
+ *
+ * @param asked the worker as it was asked
+ * @param waited for its answer, at most
+ */
+record Unanswered(WorkerReport asked, Duration waited) {
+
+    /** For people. */
+    String roleChange(EngineRole wanted, Throwable failure, List<WorkerDirectory.Entry> workers) {
+        return text(failure, workers, now -> {
+            String is = now.role().name().toLowerCase(Locale.ROOT);
+            return now.role() == wanted
+                    ? "its answer did not arrive within " + seconds() + ", but it is " + is
+                    : "no step ran in that role within " + seconds() + "; it is " + is + " still, " + load(now.stats());
+        });
+    }
+
+    /** For people. */
+    String drain(boolean draining, Throwable failure, List<WorkerDirectory.Entry> workers) {
+        return text(
+                failure,
+                workers,
+                now -> draining
+                        ? "it is not idle after " + seconds() + ": " + load(now.stats()) + "; it stays out of routing"
+                        : "its answer did not arrive within " + seconds() + "; it is "
+                                + (now.draining() ? "out of routing still" : "in routing"));
+    }
+
+    private String text(Throwable failure, List<WorkerDirectory.Entry> workers, Function<WorkerReport, String> busy) {
+        if (!(Failures.cause(failure) instanceof TimeoutException)) {
+            return asked.gpuId() + " could not be asked: " + Failures.text(failure);
+        }
+        Optional<WorkerDirectory.Entry> known = workers.stream()
+                .filter(e -> e.report().gpuId().equals(asked.gpuId()))
+                .findFirst();
+        String why = known.isEmpty()
+                ? "it left the cluster meanwhile"
+                : !known.get().live()
+                        ? "it was lost meanwhile"
+                        : known.get().report().epoch() != asked.epoch()
+                                ? "it was started anew meanwhile and knows nothing of it; ask again"
+                                : busy.apply(known.get().report());
+        return asked.gpuId() + ": " + why;
+    }
+
+    private static String load(EngineStats s) {
+        return s.running() + " sequences run and " + (s.waiting() + s.reserved()) + " wait there";
+    }
+
+    private String seconds() {
+        return waited.toMillis() < 10_000 ? waited.toMillis() + " ms" : waited.toSeconds() + " s";
+    }
+}

@@ -1,0 +1,66 @@
+package io.tandem.supervisor;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import io.tandem.engine.EngineRole;
+import io.tandem.engine.EngineStats;
+import io.tandem.routing.WorkerDirectory;
+import io.tandem.worker.TestWorker;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.TimeoutException;
+import org.junit.jupiter.api.Test;
+
+class UnansweredTest {
+    private static final Throwable LATE = new CompletionException(new TimeoutException("Ask timed out"));
+    private static final EngineStats BUSY =
+            new EngineStats(EngineRole.DECODE, 2, 3, 1, 0, 0, 6, 0, 40, 40, 0, 0, 0, 0, 0, 0, 0);
+
+    private final Unanswered drain = new Unanswered(TestWorker.named("g0").report(), Duration.ofMinutes(10));
+    private final Unanswered role = new Unanswered(TestWorker.named("g0").report(), Duration.ofMillis(500));
+
+    private static List<WorkerDirectory.Entry> only(WorkerDirectory.Entry entry) {
+        return List.of(TestWorker.named("another").live(), entry);
+    }
+
+    @Test
+    void shouldTellABusyWorkerFromOneThatIsLostGoneOrNew() {
+        TestWorker g0 = TestWorker.named("g0").stats(BUSY).draining(true);
+        assertEquals(
+                "g0: it is not idle after 600 s: 3 sequences run and 3 wait there; it stays out of routing",
+                drain.drain(true, LATE, only(g0.live())));
+        assertEquals("g0: it was lost meanwhile", drain.drain(true, LATE, only(g0.lost())));
+        assertEquals("g0: it left the cluster meanwhile", drain.drain(true, LATE, List.of()));
+        assertEquals(
+                "g0: it was started anew meanwhile and knows nothing of it; ask again",
+                drain.drain(true, LATE, only(g0.epoch(2).live())));
+    }
+
+    @Test
+    void shouldTellAnAnswerThatWasLostFromWorkThatIsNotDone() {
+        assertEquals(
+                "g0: its answer did not arrive within 600 s; it is in routing",
+                drain.drain(false, LATE, only(TestWorker.named("g0").live())));
+        assertEquals(
+                "g0: no step ran in that role within 500 ms; it is decode still, 3 sequences run and 3 wait there",
+                role.roleChange(
+                        EngineRole.PREFILL,
+                        LATE,
+                        only(TestWorker.named("g0").stats(BUSY).live())));
+        assertEquals(
+                "g0: its answer did not arrive within 500 ms, but it is decode",
+                role.roleChange(
+                        EngineRole.DECODE, LATE, only(TestWorker.named("g0").live())));
+    }
+
+    @Test
+    void shouldNotCallEveryFailureALateAnswer() {
+        assertEquals(
+                "g0 could not be asked: the region is down",
+                drain.drain(
+                        true,
+                        new IllegalStateException("the region is down"),
+                        only(TestWorker.named("g0").live())));
+    }
+}
