@@ -13,7 +13,7 @@ import java.util.concurrent.TimeoutException;
 import org.junit.jupiter.api.Test;
 
 class UnansweredTest {
-    private static final Throwable LATE = new CompletionException(new TimeoutException("Ask timed out"));
+    private final Throwable late = new CompletionException(new TimeoutException("Ask timed out"));
     private static final EngineStats BUSY =
             new EngineStats(EngineRole.DECODE, 2, 3, 1, 0, 0, 6, 0, 40, 40, 0, 0, 0, 0, 0, 0, 0);
 
@@ -29,29 +29,29 @@ class UnansweredTest {
         TestWorker g0 = TestWorker.named("g0").stats(BUSY).draining(true);
         assertEquals(
                 "g0: it is not idle after 600 s: 3 sequences run and 3 wait there; it stays out of routing",
-                drain.drain(true, LATE, only(g0.live())));
-        assertEquals("g0: it was lost meanwhile", drain.drain(true, LATE, only(g0.lost())));
-        assertEquals("g0: it left the cluster meanwhile", drain.drain(true, LATE, List.of()));
+                drain.drain(true, late, only(g0.live())));
+        assertEquals("g0: it was lost meanwhile", drain.drain(true, late, only(g0.lost())));
+        assertEquals("g0: it left the cluster meanwhile", drain.drain(true, late, List.of()));
         assertEquals(
                 "g0: it was started anew meanwhile and knows nothing of it; ask again",
-                drain.drain(true, LATE, only(g0.epoch(2).live())));
+                drain.drain(true, late, only(g0.epoch(2).live())));
     }
 
     @Test
     void shouldTellAnAnswerThatWasLostFromWorkThatIsNotDone() {
         assertEquals(
                 "g0: its answer did not arrive within 600 s; it is in routing",
-                drain.drain(false, LATE, only(TestWorker.named("g0").live())));
+                drain.drain(false, late, only(TestWorker.named("g0").live())));
         assertEquals(
                 "g0: no step ran in that role within 500 ms; it is decode still, 3 sequences run and 3 wait there",
                 role.roleChange(
                         EngineRole.PREFILL,
-                        LATE,
+                        late,
                         only(TestWorker.named("g0").stats(BUSY).live())));
         assertEquals(
                 "g0: its answer did not arrive within 500 ms, but it is decode",
                 role.roleChange(
-                        EngineRole.DECODE, LATE, only(TestWorker.named("g0").live())));
+                        EngineRole.DECODE, late, only(TestWorker.named("g0").live())));
     }
 
     @Test
