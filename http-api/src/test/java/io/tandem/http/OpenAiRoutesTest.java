@@ -297,6 +297,21 @@ class OpenAiRoutesTest {
     }
 
     @Test
+    void shouldSayWhichRoutesThereAreInsteadOfOthersOfOpenAi() throws Exception {
+        HttpResponse<String> answer = server.post("/v1/embeddings", "{'model':'org/tiny','input':'hi'}");
+        assertEquals(404, answer.statusCode());
+        JsonNode error = TestServer.json(answer).path("error");
+        assertEquals("not_found", error.path("code").asText());
+        assertEquals(
+                "There is no /v1/embeddings here; of OpenAI's routes there are /v1/chat/completions, /v1/completions and"
+                        + " /v1/models",
+                error.path("message").asText());
+        assertEquals(
+                "There is no / here",
+                TestServer.json(server.get("/")).at("/error/message").asText());
+    }
+
+    @Test
     void shouldEndABrokenStreamWithAnErrorEvent() throws Exception {
         server.fake.mode = FakeClient.Mode.FAIL_MIDWAY;
         String body = server.post(CHAT, chat(",'stream':true")).body();

@@ -6,6 +6,7 @@ import io.tandem.http.wire.Fields;
 import java.util.Iterator;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.function.Predicate;
 
 /**
@@ -87,6 +88,16 @@ final class FieldRules {
             Map.entry("structured_outputs", new Off(FieldRules::never, LEAVE_OUT)));
 
     private FieldRules() {}
+
+    /** Every field that has a rule. */
+    static Set<String> names() {
+        Set<String> names = new TreeSet<>(UNSUPPORTED.keySet());
+        names.addAll(SHARED);
+        names.addAll(CHAT_ONLY);
+        names.addAll(COMPLETION_ONLY);
+        names.addAll(HARMLESS);
+        return names;
+    }
 
     /** @throws ApiException for the first field that may not be there */
     static void check(Fields body, boolean chat) {

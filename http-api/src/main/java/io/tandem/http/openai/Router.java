@@ -38,6 +38,8 @@ final class Router {
             Consumer<Optional<String>> access,
             Supplier<CompletionStage<HttpResponse>> answer) {}
 
+    private static final String OPENAI_ROUTES = "/v1/chat/completions, /v1/completions and /v1/models";
+
     private final CompletionRoutes completions;
     private final ModelRoutes models;
     private final AdminRoutes admin;
@@ -139,8 +141,11 @@ final class Router {
                 default -> {}
             }
         }
+        String here = !path.isEmpty() && path.getFirst().equals("v1")
+                ? "; of OpenAI's routes there are " + OPENAI_ROUTES
+                : "";
         throw ApiException.refused(
-                404, "not_found", "There is no " + request.getUri().getPathString() + " here");
+                404, "not_found", "There is no " + request.getUri().getPathString() + " here" + here);
     }
 
     private Route api(String label, HttpRequest request, Function<ObjectNode, CompletionStage<HttpResponse>> answer) {
