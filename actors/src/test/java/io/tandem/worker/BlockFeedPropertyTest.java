@@ -3,7 +3,6 @@ package io.tandem.worker;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.tandem.compute.BackendInfo;
 import io.tandem.kvcache.BlockEvents;
 import io.tandem.kvcache.BlockPool;
 import io.tandem.routing.BlockFeed;
@@ -27,7 +26,6 @@ class BlockFeedPropertyTest {
     private static final int WORKERS = 3;
     private static final long RETRY = 100;
 
-    private final BackendInfo backend = new BackendInfo("cpu", "", List.of(), true, 0);
     private final PrefixIndex index = new PrefixIndex(WORKERS, 10_000);
     private final BlockFeed feed = new BlockFeed(index, RETRY);
     private final List<Runnable> onTheWay = new ArrayList<>();
