@@ -69,6 +69,8 @@ final class JinjaInterpreter {
                 | java.util.NoSuchElementException
                 | UnsupportedOperationException e) {
             throw new ChatTemplateException("line " + line + ": " + e.getMessage(), line, false);
+        } catch (NullPointerException e) {
+            throw new ChatTemplateException("line " + line + ": none stands where a value is needed", line, false);
         }
     }
 

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -44,6 +45,17 @@ class JinjaTest {
         Map<String, Object> context = Map.of("messages", List.of(Map.of("role", "user", "content", evil)));
         String template = "{% for m in messages %}<{{ m.role }}>{{ m['content'] }}</s>{% endfor %}";
         assertEquals("<user>" + evil + "</s>", render(template, context));
+    }
+
+    /** A null in a message is its sender's mistake, or the template's, and is told as such. */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {"{% for k, v in x | items %}{{ k }}{% endfor %}", "{{ 'a'.startswith(x) }}", "{{ 'a'.find(x) }}"
+            })
+    void shouldRefuseNoneWhereAValueIsNeeded(String template) {
+        Map<String, Object> context = new HashMap<>();
+        context.put("x", null);
+        assertThrows(ChatTemplateException.class, () -> render(template, context));
     }
 
     @Test
