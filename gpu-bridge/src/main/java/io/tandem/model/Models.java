@@ -52,7 +52,7 @@ public final class Models {
                 return GgufTokenizers.from(gguf.metadata());
             }
         } catch (IOException e) {
-            throw new UncheckedIOException("cannot read the tokenizer of " + path, e);
+            throw new UncheckedIOException("cannot read the tokenizer of " + path + ": " + e.getMessage(), e);
         }
     }
 

@@ -139,6 +139,7 @@ final class CublasLt implements AutoCloseable {
      * Loads the library; the device must be current on this thread.
      *
      * @param where "auto" looks at the usual places, else the library's path
+     * @throws IllegalStateException when a path is given and leads to none
      */
     static Optional<CublasLt> load(String where) {
         for (String candidate : candidates(where)) {
@@ -153,6 +154,10 @@ final class CublasLt implements AutoCloseable {
             } catch (IllegalArgumentException notThere) {
                 // The next one may be.
             }
+        }
+        if (!where.equals("auto")) {
+            throw new IllegalStateException("tandem.compute.cuda.cublas-lt names " + where
+                    + ", which is no cuBLASLt that can be loaded; auto and off do without");
         }
         return Optional.empty();
     }

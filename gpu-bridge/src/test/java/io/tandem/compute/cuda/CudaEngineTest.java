@@ -464,6 +464,16 @@ class CudaEngineTest {
         return driver.bytesToHost() - before;
     }
 
+    /** Whoever names a library wants that one: our own kernels in its place would only be slower, without a word. */
+    @Test
+    void shouldNotOpenWithoutTheLibraryThatIsNamed() {
+        Config config = HostDevice.config("tandem.compute.cuda.cublas-lt = /nowhere/libcublasLt.so.13");
+        IllegalStateException e = assertThrows(
+                IllegalStateException.class,
+                () -> open(new HostDriver(), config).close());
+        assertTrue(e.getMessage().contains("/nowhere/libcublasLt.so.13"), e.getMessage());
+    }
+
     @Test
     void shouldSayWithFiguresWhatDoesNotFit() throws IOException {
         HostDriver driver = new HostDriver();
