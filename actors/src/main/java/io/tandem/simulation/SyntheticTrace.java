@@ -3,6 +3,7 @@ package io.tandem.simulation;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
 import java.util.SplittableRandom;
 
 /**
@@ -12,6 +13,7 @@ import java.util.SplittableRandom;
 public final class SyntheticTrace {
     private static final int BLOCK_TOKENS = 512;
     private static final int TOKENS_MAX = 1_000_000;
+    private static final int REQUESTS_MAX = 10_000_000;
 
     /**
      * One phase of the traffic.
@@ -60,6 +62,29 @@ public final class SyntheticTrace {
                             + "; known are seconds, rate, burstiness, input, output, sigma, prefixes, prefix-tokens,"
                             + " turns, think");
             };
+        }
+
+        /** Once all of its fields are set: each within its range, and no more requests than memory holds. */
+        private Phase checked() {
+            range("seconds", seconds, 0.001, 1e8);
+            range("rate", sessionsPerSecond, 1e-6, 1e6);
+            range("burstiness", burstiness, 0, 100);
+            range("input", inputMedian, 1, TOKENS_MAX / 2.0);
+            range("output", outputMedian, 1, TOKENS_MAX / 2.0);
+            range("sigma", inputSigma, 0, 10);
+            range("prefixes", prefixes, 0, 1e6);
+            range("prefix-tokens", prefixTokens, 0, TOKENS_MAX);
+            range("turns", turns, 1, 10_000);
+            range("think", thinkSeconds, 0, 1e6);
+            range("seconds x rate x turns", seconds * sessionsPerSecond * turns, 0, REQUESTS_MAX);
+            return this;
+        }
+
+        private static void range(String field, double value, double min, double max) {
+            if (!(value >= min && value <= max)) {
+                throw new IllegalArgumentException(String.format(
+                        Locale.ROOT, "synthetic trace: %s must be %s to %s, not %s", field, min, max, value));
+            }
         }
 
         private Phase copy(double s, double rate, double burst, int input, int output) {
@@ -118,7 +143,7 @@ public final class SyntheticTrace {
                 }
                 phase = phase.with(field.substring(0, equals).strip(), number(field, field.substring(equals + 1)));
             }
-            phases.add(phase);
+            phases.add(phase.checked());
         }
         return phases;
     }

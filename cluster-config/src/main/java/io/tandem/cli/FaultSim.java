@@ -19,6 +19,9 @@ import picocli.CommandLine.Option;
         mixinStandardHelpOptions = true,
         description = "A whole cluster under virtual time and faults; every event is followed by its invariants.")
 final class FaultSim implements Callable<Integer> {
+    /** Each leaves a report until the end. */
+    private static final int SEEDS_MAX = 1_000_000;
+
     @Option(names = "--seeds", defaultValue = "1000", description = "how many (default: ${DEFAULT-VALUE})")
     int seeds;
 
@@ -38,8 +41,8 @@ final class FaultSim implements Callable<Integer> {
             lines.forEach(System.out::println);
             return lines.stream().anyMatch(l -> l.startsWith("VIOLATION")) ? 1 : 0;
         }
-        if (seeds < 1 || threads < 1 || threads > 256) {
-            throw new IllegalArgumentException("--seeds must be 1 or more, --threads 1 to 256");
+        if (seeds < 1 || seeds > SEEDS_MAX || threads < 1 || threads > 256) {
+            throw new IllegalArgumentException("--seeds must be 1 to " + SEEDS_MAX + ", --threads 1 to 256");
         }
         long from = first != null ? first : ThreadLocalRandom.current().nextLong(1L << 40);
         long start = System.nanoTime();

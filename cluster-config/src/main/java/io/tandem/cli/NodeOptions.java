@@ -88,7 +88,8 @@ final class NodeOptions {
         }
         Config fromFile = ConfigFactory.empty();
         if (file != null) {
-            if (!Files.isReadable(file)) {
+            // Of a folder the parser would say nothing, and read nothing.
+            if (!Files.isReadable(file) || Files.isDirectory(file)) {
                 throw new IllegalArgumentException("--config " + file + " cannot be read");
             }
             fromFile = ConfigFactory.parseFile(file.toFile());

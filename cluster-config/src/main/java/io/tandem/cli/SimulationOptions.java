@@ -20,6 +20,7 @@ import picocli.CommandLine.Option;
 /** What is simulated, as the simulator's commands take it. */
 final class SimulationOptions {
     private static final String SYNTHETIC = "synthetic:";
+    private static final int KV_BLOCKS_MAX = 1 << 24;
 
     @Option(
             names = "--trace",
@@ -119,7 +120,9 @@ final class SimulationOptions {
     }
 
     Cluster limits() {
-        positive("--kv-blocks", kvBlocks);
+        if (kvBlocks < 1 || kvBlocks > KV_BLOCKS_MAX) {
+            throw new IllegalArgumentException("--kv-blocks must be 1 to " + KV_BLOCKS_MAX + ", not " + kvBlocks);
+        }
         positive("--block-tokens", blockTokens);
         positive("--max-sequences", maxSequences);
         positive("--batch-tokens", batchTokens);

@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine;
@@ -77,6 +78,16 @@ class SimulateTest {
         assertTrue(failure("--trace", "no-such.jsonl").getMessage().contains("--trace"));
         String trace = "synthetic:seconds=1";
         assertTrue(failure("--trace", "synthetic:rate=x").getMessage().contains("'rate=x' is not field=number"));
+        for (String field : List.of("rate=-1", "rate=NaN", "seconds=NaN", "input=0", "turns=0", "burstiness=-1")) {
+            String name = field.substring(0, field.indexOf('='));
+            assertTrue(failure("--trace", "synthetic:" + field).getMessage().contains(name + " must be"), field);
+        }
+        assertTrue(failure("--trace", "synthetic:seconds=1e6,rate=1e5")
+                .getMessage()
+                .contains("seconds x rate x turns must be"));
+        assertTrue(failure("--trace", trace, "--kv-blocks", "2147483647")
+                .getMessage()
+                .contains("--kv-blocks must be"));
         assertTrue(failure("--trace", trace, "--policy", "best").getMessage().contains("known are round-robin"));
         assertTrue(failure("--trace", trace, "--layout", "8").getMessage().contains("agg:WORKERS"));
         assertTrue(failure("--trace", trace, "--slo", "ttft=2").getMessage().contains("needs a unit"));
