@@ -1,6 +1,7 @@
 package io.tandem.lifeline;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.ConnectException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
@@ -26,7 +27,9 @@ import org.slf4j.LoggerFactory;
 
 /**
  * The idle connections of one node: a listener that greets whoever connects and then says nothing, and connections to others'
- * listeners. One thread, which sleeps while nothing happens. What it sees is for {@link Lifelines} to judge.
+ * listeners. One thread, which sleeps while nothing happens. What it sees is for {@link Lifelines} to judge. Should it fail, all
+ * connections are told as ended and it begins anew under the same port: who watches this process connects again and is greeted
+ * as before.
  */
 public final class LifelineSockets implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(LifelineSockets.class);
@@ -69,8 +72,7 @@ public final class LifelineSockets implements AutoCloseable {
     }
 
     private final LifelineSettings settings;
-    private final Selector selector;
-    private final ServerSocketChannel listener;
+    private final InetAddress address;
     private final int port;
     private final long processId = ThreadLocalRandom.current().nextLong();
     private final String refusal;
@@ -78,6 +80,10 @@ public final class LifelineSockets implements AutoCloseable {
     private final Map<Long, Outgoing> outgoing = new HashMap<>();
     private final Set<SocketChannel> accepted = new HashSet<>();
     private final Thread thread;
+
+    // Of the thread; others only wake the selector up.
+    private ServerSocketChannel listener;
+    private volatile Selector selector;
     private volatile boolean closing;
 
     private LifelineSockets(LifelineSettings settings, Selector selector, ServerSocketChannel listener)
@@ -85,7 +91,9 @@ public final class LifelineSockets implements AutoCloseable {
         this.settings = settings;
         this.selector = selector;
         this.listener = listener;
-        port = ((InetSocketAddress) listener.getLocalAddress()).getPort();
+        InetSocketAddress bound = (InetSocketAddress) listener.getLocalAddress();
+        address = bound.getAddress();
+        port = bound.getPort();
         refusal = refusalText();
         calls = new ArrayBlockingQueue<>(CALLS_A_CONNECTION * settings.maxConnections() + 1);
         listener.configureBlocking(false);
@@ -146,7 +154,8 @@ public final class LifelineSockets implements AutoCloseable {
                 () -> LOG.warn("a lifeline stays open: too many calls at once"));
     }
 
-    private void call(Runnable what, Runnable full) {
+    /** Has something done on the thread. */
+    void call(Runnable what, Runnable full) {
         if (closing || !calls.offer(what)) {
             full.run();
         }
@@ -168,21 +177,59 @@ public final class LifelineSockets implements AutoCloseable {
     // ---- its thread
 
     private void run() {
-        try {
-            while (!closing) {
-                selector.select(this::onReady, millisToNextDeadline());
-                for (Runnable call = calls.poll(); call != null; call = calls.poll()) {
-                    call.run();
-                }
-                expire();
+        while (!closing) {
+            try {
+                serve();
+            } catch (IOException | RuntimeException | Error e) {
+                LOG.error("lifelines fail and begin anew; until then dead processes are noticed by time-outs", e);
+                beginAnew();
             }
-        } catch (IOException | RuntimeException e) {
-            LOG.error("no lifelines any more; dead processes are noticed by time-outs", e);
-        } finally {
-            closing = true;
-            outgoing.values().forEach(out -> closeAll(out.channel));
-            accepted.forEach(LifelineSockets::closeAll);
-            closeAll(listener, selector);
+        }
+        outgoing.values().forEach(out -> closeAll(out.channel));
+        accepted.forEach(LifelineSockets::closeAll);
+        closeAll(listener, selector);
+    }
+
+    private void serve() throws IOException {
+        while (!closing) {
+            for (Runnable call = calls.poll(); call != null; call = calls.poll()) {
+                call.run();
+            }
+            expire();
+            selector.select(this::onReady, millisToNextDeadline());
+        }
+    }
+
+    /** Until it succeeds, or is told to end. The listener stays where it can: nobody is refused meanwhile. */
+    private void beginAnew() {
+        List<Outgoing> ended = List.copyOf(outgoing.values());
+        ended.forEach(out -> end(out, new IOException("lifelines begin anew")));
+        accepted.forEach(LifelineSockets::closeAll);
+        accepted.clear();
+        while (!closing) {
+            try {
+                closeAll(selector);
+                selector = Selector.open();
+                if (!listener.isOpen()) {
+                    listener = ServerSocketChannel.open();
+                    listener.bind(new InetSocketAddress(address, port), BACKLOG);
+                    listener.configureBlocking(false);
+                }
+                listener.register(selector, SelectionKey.OP_ACCEPT);
+                return;
+            } catch (IOException e) {
+                LOG.warn("no lifelines: {}; dead processes are noticed by time-outs", e.toString());
+                closeAll(listener);
+                pause();
+            }
+        }
+    }
+
+    private void pause() {
+        try {
+            Thread.sleep(settings.retryInterval());
+        } catch (InterruptedException e) {
+            LOG.debug("not paused: {}", e.toString());
         }
     }
 
@@ -244,6 +291,9 @@ public final class LifelineSockets implements AutoCloseable {
         } catch (IOException e) {
             LOG.debug("a lifeline was not taken: {}", e.toString());
             closeAll(channel);
+            if (!listener.isOpen()) {
+                throw new UncheckedIOException(e);
+            }
         }
     }
 
@@ -303,10 +353,11 @@ public final class LifelineSockets implements AutoCloseable {
                 return;
             }
             out.open = true;
-            String address = ((InetSocketAddress) out.channel.getRemoteAddress())
+            String found = ((InetSocketAddress) out.channel.getRemoteAddress())
                     .getAddress()
                     .getHostAddress();
-            out.events.opened(out.line, out.greeting.getLong(), address);
+            long id = out.greeting.getLong();
+            tell(() -> out.events.opened(out.line, id, found));
         }
     }
 
@@ -314,7 +365,7 @@ public final class LifelineSockets implements AutoCloseable {
         outgoing.remove(out.line);
         closeAll(out.channel);
         if (out.open) {
-            out.events.closed(out.line);
+            tell(() -> out.events.closed(out.line));
         } else {
             tellFailure(out.line, out.events, why);
         }
@@ -323,14 +374,23 @@ public final class LifelineSockets implements AutoCloseable {
     private void fail(Outgoing out, String why) {
         outgoing.remove(out.line);
         closeAll(out.channel);
-        out.events.failed(out.line, why);
+        tell(() -> out.events.failed(out.line, why));
     }
 
     private void tellFailure(long line, Events events, IOException e) {
         if (e instanceof ConnectException && refusal.equals(e.getMessage())) {
-            events.refused(line);
+            tell(() -> events.refused(line));
         } else {
-            events.failed(line, e.getMessage() == null ? e.toString() : e.getMessage());
+            tell(() -> events.failed(line, e.getMessage() == null ? e.toString() : e.getMessage()));
+        }
+    }
+
+    /** What a listener of events does wrong is not the sockets' failure. */
+    private static void tell(Runnable event) {
+        try {
+            event.run();
+        } catch (RuntimeException e) {
+            LOG.error("an event of a lifeline was not taken", e);
         }
     }
 

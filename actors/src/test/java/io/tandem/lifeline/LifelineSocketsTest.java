@@ -13,7 +13,9 @@ import java.net.ServerSocket;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
 import org.junit.jupiter.api.Test;
 
@@ -23,7 +25,7 @@ class LifelineSocketsTest {
     private static final String HOST = "127.0.0.1";
 
     /** What was told, as text. */
-    private static final class Heard implements LifelineSockets.Events {
+    private static class Heard implements LifelineSockets.Events {
         private final BlockingQueue<String> events = new LinkedBlockingQueue<>();
 
         @Override
@@ -137,6 +139,49 @@ class LifelineSocketsTest {
                 last = heard.next();
             } while (last.contains("failed"));
             assertTrue(last.startsWith(line + " opened"), "a place that was given up is free");
+        }
+    }
+
+    @Test
+    void shouldBeginAnewUnderItsPortWhenItsThreadFails() throws Exception {
+        try (LifelineSockets here = open("");
+                LifelineSockets there = open("")) {
+            String greeting = " opened " + there.role().processId() + " at " + HOST;
+            here.connect(1, HOST, there.role().port(), heard);
+            assertEquals("1" + greeting, heard.next());
+            there.connect(2, HOST, here.role().port(), heard);
+            assertTrue(heard.next().startsWith("2 opened"));
+
+            there.call(
+                    () -> {
+                        throw new IllegalStateException("broken");
+                    },
+                    () -> {});
+            assertEquals(Set.of("1 closed", "2 closed"), Set.of(heard.next(), heard.next()));
+
+            here.connect(3, HOST, there.role().port(), heard);
+            assertEquals("3" + greeting, heard.next());
+            there.connect(4, HOST, here.role().port(), heard);
+            assertTrue(heard.next().startsWith("4 opened"));
+        }
+    }
+
+    /** What is told to somebody who throws is told, and everything goes on. */
+    @Test
+    void shouldGoOnWhenAListenerOfItsEventsFails() throws Exception {
+        try (LifelineSockets here = open("");
+                LifelineSockets there = open("")) {
+            CountDownLatch told = new CountDownLatch(1);
+            here.connect(1, HOST, there.role().port(), new Heard() {
+                @Override
+                public void opened(long line, long processId, String address) {
+                    told.countDown();
+                    throw new IllegalStateException("not today");
+                }
+            });
+            told.await();
+            here.connect(2, HOST, there.role().port(), heard);
+            assertTrue(heard.next().startsWith("2 opened"));
         }
     }
 
