@@ -32,6 +32,7 @@ public record NodeSettings(
         Path modelPath,
         String modelName,
         boolean insecureNetwork,
+        Duration seedWait,
         Duration startTimeout,
         Duration workerTimeout,
         Duration drainTimeout,
@@ -64,6 +65,7 @@ public record NodeSettings(
             }
         }
         SettingRange.check("tandem.node.port", port, 0, 65_535);
+        seconds("seed-wait", seedWait, 0, 600);
         seconds("start-timeout", startTimeout, 1, 600);
         seconds("worker-timeout", workerTimeout, 1, 60);
         seconds("drain-timeout", drainTimeout, 1, 86_400);
@@ -112,6 +114,7 @@ public record NodeSettings(
                 Path.of(model),
                 c.getString("model.name"),
                 c.getBoolean("insecure-network"),
+                c.getDuration("seed-wait"),
                 c.getDuration("start-timeout"),
                 c.getDuration("worker-timeout"),
                 c.getDuration("drain-timeout"),

@@ -213,11 +213,7 @@ public final class Tandem implements AutoCloseable {
         derived.put(
                 "pekko.coordinated-shutdown.phases.before-service-unbind.timeout",
                 node.stopDrainTimeout().plus(STOP_MARGIN).toMillis() + " ms");
-        derived.put(
-                "pekko.cluster.seed-nodes",
-                node.seeds().stream()
-                        .map(seed -> "pekko://" + node.clusterName() + "@" + seed)
-                        .toList());
+        derived.put("pekko.cluster.seed-nodes", List.of());
         return ConfigFactory.parseMap(derived, "derived from tandem.node")
                 .withFallback(merged)
                 .resolve();
@@ -260,12 +256,7 @@ public final class Tandem implements AutoCloseable {
             watch.start(context, node, registry, workers);
             keepAwake(context, config, node, workers);
             reportDemand(context, registries, client);
-            Cluster cluster = Cluster.get(context.getSystem());
-            if (node.seeds().isEmpty()) {
-                cluster.manager()
-                        .tell(org.apache.pekko.cluster.typed.Join.create(
-                                cluster.selfMember().address()));
-            }
+            SeedJoin.start(context.getSystem(), node);
             synchronized (parts) {
                 parts[0] = new Parts(admission, supervisor, workers);
                 parts.notifyAll();

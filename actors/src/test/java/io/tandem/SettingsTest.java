@@ -35,6 +35,7 @@ class SettingsTest {
     @ValueSource(
             strings = {
                 "tandem.node.port = 70000",
+                "tandem.node.seed-wait = 11m",
                 "tandem.node.start-timeout = 0s",
                 "tandem.node.worker-timeout = 0s",
                 "tandem.node.drain-timeout = 0s",
