@@ -9,6 +9,8 @@ import io.tandem.engine.EngineRole;
 import io.tandem.http.security.ApiKeys;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
+import java.net.InetAddress;
+import java.net.Socket;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
@@ -172,6 +174,54 @@ class OperatorRoutesTest {
             assertEquals(200, server.get("/health").statusCode());
             JsonNode error = TestServer.json(server.get("/v1/models")).path("error");
             assertEquals("invalid_api_key", error.path("code").asText());
+        }
+    }
+
+    /** The answer's status to a request that names the server so. */
+    private static int statusAs(TestServer server, String host) throws Exception {
+        try (Socket socket = new Socket(
+                InetAddress.getLoopbackAddress(), server.server.address().getPort())) {
+            socket.getOutputStream()
+                    .write(("GET /admin/cluster HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n")
+                            .getBytes(StandardCharsets.US_ASCII));
+            String answer = new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            return Integer.parseInt(answer.split(" ")[1]);
+        }
+    }
+
+    /** A page's name may be made to mean 127.0.0.1: to the browser it is of this origin then. */
+    @Test
+    void shouldAnswerOnLoopbackToItsOwnNamesOnly() throws Exception {
+        try (TestServer server = new TestServer("tandem.http.allowed-hosts = [llm.example.com]")) {
+            for (String own : List.of(
+                    "localhost",
+                    "LOCALHOST:8080",
+                    "tandem.localhost:1",
+                    "127.0.0.1:8080",
+                    "127.1.2.3",
+                    "[::1]:8080",
+                    "llm.example.com",
+                    "localhost.:8080")) {
+                assertEquals(200, statusAs(server, own), own);
+            }
+            for (String foreign : List.of(
+                    "evil.example",
+                    "evil.example:8080",
+                    "127.0.0.1.evil.example",
+                    "localhost.evil.example",
+                    "10.0.0.1",
+                    "[::2]:8080")) {
+                assertEquals(403, statusAs(server, foreign), foreign);
+            }
+        }
+        try (TestServer keyed = new TestServer("tandem.http.api-keys = [client-key-1]")) {
+            assertEquals(401, statusAs(keyed, "evil.example"), "who needs a key is no page's prey");
+        }
+        try (TestServer half = new TestServer("tandem.http.admin-keys = [admin-key-1]")) {
+            assertEquals(403, statusAs(half, "evil.example"), "the model routes are open");
+        }
+        try (TestServer any = new TestServer("tandem.http.allowed-hosts = [\"*\"]")) {
+            assertEquals(200, statusAs(any, "evil.example"));
         }
     }
 

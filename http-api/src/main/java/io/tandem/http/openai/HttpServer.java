@@ -4,6 +4,7 @@ import com.typesafe.config.Config;
 import io.tandem.TandemClient;
 import io.tandem.http.admin.AdminRoutes;
 import io.tandem.http.admin.HttpMetrics;
+import io.tandem.http.security.AllowedHosts;
 import io.tandem.http.security.ApiKeys;
 import io.tandem.http.wire.JsonBody;
 import java.net.InetSocketAddress;
@@ -63,6 +64,7 @@ public final class HttpServer {
                         completions::isStopping,
                         settings.generationTimeout().plus(CompletionRoutes.GRACE.dividedBy(2))),
                 keys,
+                new AllowedHosts(settings.host(), keys, settings.allowedHosts()),
                 new JsonBody(
                         settings.maxBodyBytes(),
                         settings.bodyTimeout(),

@@ -3,6 +3,7 @@ package io.tandem.http.openai;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.tandem.http.admin.AdminRoutes;
 import io.tandem.http.admin.HttpMetrics;
+import io.tandem.http.security.AllowedHosts;
 import io.tandem.http.security.ApiKeys;
 import io.tandem.http.security.Tenants;
 import io.tandem.http.wire.ApiException;
@@ -44,6 +45,7 @@ final class Router {
     private final ModelRoutes models;
     private final AdminRoutes admin;
     private final ApiKeys keys;
+    private final AllowedHosts hosts;
     private final JsonBody bodies;
     private final HttpMetrics metrics;
 
@@ -52,12 +54,14 @@ final class Router {
             ModelRoutes models,
             AdminRoutes admin,
             ApiKeys keys,
+            AllowedHosts hosts,
             JsonBody bodies,
             HttpMetrics metrics) {
         this.completions = completions;
         this.models = models;
         this.admin = admin;
         this.keys = keys;
+        this.hosts = hosts;
         this.bodies = bodies;
         this.metrics = metrics;
     }
@@ -73,6 +77,7 @@ final class Router {
             return CompletableFuture.completedFuture(finish("unmatched", Responses.error(Responses.asApiException(e))));
         }
         try {
+            hosts.require(header(request, "host"));
             route.access.accept(authorization(request));
             refuseForeignOrigin(request);
             if (!request.method().value().equals(route.method)) {

@@ -70,9 +70,9 @@ public final class ApiKeys {
         }
     }
 
-    /** Whether any key is set. */
-    public boolean any() {
-        return !apiKeys.isEmpty() || !adminKeys.isEmpty();
+    /** Whether nobody gets an answer without a key, but for health and metrics. */
+    public boolean guardApi() {
+        return !apiKeys.isEmpty();
     }
 
     static boolean isLoopback(String host) {
