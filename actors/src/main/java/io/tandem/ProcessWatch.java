@@ -125,8 +125,8 @@ final class ProcessWatch implements AutoCloseable {
         }
     }
 
-    /** Whether a cluster role is for programs only. */
+    /** Whether a cluster role is for programs only; Pekko gives each member one for its data centre. */
     static boolean isInternal(String role) {
-        return LifelineRole.isOne(role);
+        return LifelineRole.isOne(role) || role.startsWith("dc-");
     }
 }

@@ -197,7 +197,7 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
             return this;
         }
         // By hand, or by its node, which stops.
-        LOG.info("{} {}", m.gpuId(), m.draining() ? "is drained" : "takes work again");
+        LOG.info("{} {}", m.gpuId(), m.draining() ? "is to be drained" : "takes work again");
         answer(
                 m.gpuId(),
                 m.replyTo(),

@@ -97,6 +97,7 @@ public final class TandemCommand {
             return switch (cause) {
                 case IllegalArgumentException ignored -> WRONG_USAGE;
                 case ConfigException ignored -> WRONG_USAGE;
+                case ApiClient.ApiException ignored -> 1;
                 case IOException ignored -> UNAVAILABLE;
                 default -> 1;
             };
@@ -301,12 +302,22 @@ public final class TandemCommand {
                         s.path("running").asInt(),
                         s.path("used_blocks").asInt(),
                         s.path("total_blocks").asInt(),
-                        !w.path("live").asBoolean()
-                                ? "lost"
-                                : w.path("draining").asBoolean() ? "draining" : "live");
+                        state(w));
             }
             printAdmission(cluster.path("admission"));
         }
+    }
+
+    private static String state(JsonNode worker) {
+        if (!worker.path("live").asBoolean()) {
+            return "lost";
+        }
+        JsonNode s = worker.path("stats");
+        boolean idle = s.path("waiting").asInt()
+                        + s.path("running").asInt()
+                        + s.path("reserved").asInt()
+                == 0;
+        return !worker.path("draining").asBoolean() ? "live" : idle ? "drained" : "draining";
     }
 
     private static void printAdmission(JsonNode admission) {

@@ -10,6 +10,7 @@ import io.tandem.http.wire.Fields;
 import io.tandem.http.wire.JsonWriter;
 import io.tandem.http.wire.Responses;
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
@@ -94,7 +95,9 @@ public final class AdminRoutes {
         return requestNamed(id)
                 .or(() -> id.indexOf('-') > 0 ? requestNamed(id.substring(id.indexOf('-') + 1)) : Optional.empty())
                 .orElseThrow(() -> ApiException.refused(
-                        404, "request_not_found", "No report of request '" + id + "' is kept on this node"));
+                        404,
+                        "request_not_found",
+                        "No report of request '" + id + "' is kept on this node; ask the API node that took it"));
     }
 
     private Optional<HttpResponse> requestNamed(String id) {
@@ -153,9 +156,13 @@ public final class AdminRoutes {
     }
 
     private void requireWorker(String gpuId) {
-        if (client.clusterStatus().workers().stream().noneMatch(w -> w.gpuId().equals(gpuId))) {
+        List<String> workers = client.clusterStatus().workers().stream()
+                .map(ClusterStatus.Worker::gpuId)
+                .toList();
+        if (!workers.contains(gpuId)) {
+            String there = workers.isEmpty() ? "none" : String.join(", ", workers);
             throw ApiException.refused(
-                    404, "worker_not_found", "No worker '" + gpuId + "' in the cluster; GET /admin/cluster lists them");
+                    404, "worker_not_found", "No worker '" + gpuId + "' in the cluster; there is " + there);
         }
     }
 
