@@ -157,7 +157,9 @@ class LifelineSocketsTest {
                         throw new IllegalStateException("broken");
                     },
                     () -> {});
-            assertEquals(Set.of("1 closed", "2 closed"), Set.of(heard.next(), heard.next()));
+            String first = heard.next();
+            String second = heard.next();
+            assertEquals(Set.of("1 closed", "2 closed"), Set.of(first, second));
 
             here.connect(3, HOST, there.role().port(), heard);
             assertEquals("3" + greeting, heard.next());
