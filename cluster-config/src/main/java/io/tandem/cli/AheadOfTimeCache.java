@@ -5,6 +5,7 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
@@ -17,6 +18,9 @@ import java.util.concurrent.TimeUnit;
 final class AheadOfTimeCache {
     private static final int REQUESTS = 3;
     private static final long READY_SECONDS = 60;
+
+    /** The node's JVM makes the cache at its end, in a process of its own. */
+    private static final long ASSEMBLY_SECONDS = 180;
 
     private AheadOfTimeCache() {}
 
@@ -39,23 +43,31 @@ final class AheadOfTimeCache {
             return;
         }
         System.out.println("Preparing faster starts (once) ...");
+        // It has its name when it is whole: a start that took half of one would be slower than one without.
+        Path made = cache.resolveSibling(cache.getFileName() + ".new");
         Process node = null;
         try {
             int port = freePort();
             node = JavaProcess.startNode(
                     logs.resolve("aot.log"),
-                    List.of("-XX:AOTCacheOutput=" + cache),
+                    List.of("-XX:AOTCacheOutput=" + made),
                     List.of("--roles", "api,mixed", "--port", "" + port, "--model", model.toString()));
             try (ApiClient api = new ApiClient("http://127.0.0.1:" + port, "")) {
                 awaitReady(api, node);
                 ask(api);
             }
+            node.destroy();
+            if (!node.waitFor(ASSEMBLY_SECONDS, TimeUnit.SECONDS)) {
+                throw new IOException("it was not made within " + ASSEMBLY_SECONDS + " s");
+            }
+            Files.move(made, cache, StandardCopyOption.ATOMIC_MOVE);
         } catch (IOException e) {
             System.err.println("tandem: no ahead-of-time cache, starts stay slower: " + e.getMessage());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         } finally {
-            if (node != null) {
+            if (node != null && node.isAlive()) {
+                node.descendants().forEach(ProcessHandle::destroyForcibly);
                 node.destroy();
                 JavaProcess.awaitEnd(node);
             }
