@@ -189,10 +189,7 @@ final class CudaKvMemory implements KvMemory {
     public void close() {
         copier.close();
         layers.close();
-        boolean free = !lost.get() && !kept;
-        if (free) {
-            driver.makeCurrent();
-        }
+        boolean free = !lost.get() && !kept && passesAreOver();
         peers.ifPresent(p -> p.end(free));
         if (kept) {
             LOG.warn(
@@ -200,11 +197,22 @@ final class CudaKvMemory implements KvMemory {
                     driver.facts().name());
         }
         if (free) {
-            driver.synchronize(passes);
             windows.close();
             marks.close();
             lastPass.close();
             memory.close();
         }
+    }
+
+    /** An engine that ends leaves a pass behind: one that failed loses the device as any other does. */
+    private boolean passesAreOver() {
+        try {
+            driver.makeCurrent();
+            driver.synchronize(passes);
+        } catch (CudaException e) {
+            LOG.warn("{} failed in its last pass: {}", driver.facts().name(), e.getMessage());
+            lost.set(true);
+        }
+        return !lost.get();
     }
 }

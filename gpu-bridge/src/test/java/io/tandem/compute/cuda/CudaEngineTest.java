@@ -1,6 +1,7 @@
 package io.tandem.compute.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -357,6 +358,23 @@ class CudaEngineTest {
         Recorder recorder = loseDevice(driver, "tandem.compute.cuda.step-timeout = 300ms", driver::hang);
         assertEquals(6, recorder.reasons.size());
         recorder.reasons.values().forEach(r -> assertEquals(FinishReason.ERROR, r));
+    }
+
+    /** Nobody waits for the last pass of an engine that is told to end. */
+    @Test
+    void shouldEndInOrderWhenTheLastPassFails() throws IOException {
+        HostDriver driver = new HostDriver();
+        Config config = HostDevice.config("");
+        Checkpoint checkpoint = Models.openWeights(GoldenFiles.folder("tiny/llama"));
+        MemorySegment weights = checkpoint.tensor("model.norm.weight").data();
+        CudaBackend backend = HostDevice.open(driver, checkpoint, config);
+        Engine engine = new Engine(backend, "tiny", EngineSettings.from(config), EngineRole.MIXED, new Recorder());
+        engine.apply(new EngineCommand.Generate(1, spec(1, NEW_TOKENS)), 0);
+        driver.failAfter(3);
+        engine.step(0);
+        engine.close();
+        backend.close();
+        assertFalse(weights.scope().isAlive(), "the model's file is mapped still");
     }
 
     private static Recorder loseDevice(HostDriver driver, String overrides, Runnable fault) throws Exception {
