@@ -27,6 +27,8 @@ final class OverloadBench implements Callable<Integer> {
     @Mixin
     TandemCommand.Where where;
 
+    private static final int RATE_MAX = 100_000;
+
     @Option(names = "--rates", split = ",", defaultValue = "5,10,20,40", description = "requests a second")
     List<Double> rates;
 
@@ -60,6 +62,11 @@ final class OverloadBench implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
+        for (double rate : rates) {
+            if (!(rate > 0 && rate <= RATE_MAX)) {
+                throw new IllegalArgumentException("--rates must be above 0 and at most " + RATE_MAX + ", not " + rate);
+            }
+        }
         try (ApiClient api = where.open();
                 ExecutorService callers = Executors.newVirtualThreadPerTaskExecutor()) {
             String model = api.get("/v1/models").path("data").path(0).path("id").asText();

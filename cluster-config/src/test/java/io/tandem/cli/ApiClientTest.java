@@ -15,6 +15,7 @@ import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import picocli.CommandLine;
 
 class ApiClientTest {
     private static final String PIECE = "data: {\"piece\":1}\n\n";
@@ -61,6 +62,21 @@ class ApiClientTest {
         assertEquals("no GPU is left", e.getMessage());
         assertEquals(0, e.status());
         assertEquals(List.of("{\"piece\":1}"), pieces);
+    }
+
+    /** Below zero the time of the next request would never come to an end: they would all be sent at once. */
+    @Test
+    void shouldNotSendRequestsAtARateThatIsNone() {
+        for (String rates : List.of("0", "5,-1", "NaN")) {
+            List<Exception> seen = new ArrayList<>();
+            new CommandLine(new OverloadBench())
+                    .setExecutionExceptionHandler((e, line, parsed) -> {
+                        seen.add(e);
+                        return 2;
+                    })
+                    .execute("--url", "http://127.0.0.1:1", "--rates", rates);
+            assertInstanceOf(IllegalArgumentException.class, seen.getFirst(), rates);
+        }
     }
 
     @Test
