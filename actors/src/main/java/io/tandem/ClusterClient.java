@@ -451,8 +451,8 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     }
 
     @Override
-    public void transferred(String decodeGpu, TransferStats stats) {
-        router.transferred(decodeGpu, stats.bytes(), stats.nanos());
+    public void transferred(long requestId, String decodeGpu, TransferStats stats) {
+        router.transferred(requestId, decodeGpu, stats, System.nanoTime());
     }
 
     @Override

@@ -149,7 +149,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
 
     private List<RequestEffect> fromWorker(RequestMessage.OfRequest message) {
         if (message instanceof RequestMessage.KvAdopted adopted) {
-            services.transferred(adopted.gpuId(), adopted.stats());
+            services.transferred(launch.requestId(), adopted.gpuId(), adopted.stats());
         }
         return life.on(message);
     }

@@ -28,8 +28,8 @@ public interface RequestServices {
     /** The first token of the attempt is there. */
     void promptComputed(long requestId);
 
-    /** KV came to a worker. */
-    void transferred(String decodeGpu, TransferStats stats);
+    /** KV of a request came to a worker. */
+    void transferred(long requestId, String decodeGpu, TransferStats stats);
 
     /** An attempt is over: what came of its decision. */
     default void observed(RouteDecision decision) {}

@@ -90,23 +90,40 @@ public final class CostPolicy {
      * @param role PREFILL takes prompts only, DECODE takes outputs and whole requests, MIXED takes all
      * @param cachedTokens leading prompt tokens that need not be computed there
      * @param transferNanos to bring the prompt's blocks to it from another GPU
+     * @param directNanos the same where they go from device to device
      * @param freeTokens room in its KV pool, after eviction and after all that is booked; below 0 = what is booked waits itself
      */
     public record Candidate(
-            WorkerLoad load, EngineRole role, int cachedTokens, double transferNanos, long freeTokens) {}
-
-    /** Empty when no candidate may decode. The caller books the plan by {@link #book}. */
-    public Optional<RoutingDecision> decide(Request request, List<Candidate> candidates, long nowNanos) {
-        return decide(request, candidates, (from, to) -> false, nowNanos);
+            WorkerLoad load,
+            EngineRole role,
+            int cachedTokens,
+            double transferNanos,
+            double directNanos,
+            long freeTokens) {
+        /** Where all blocks go the same way. */
+        public Candidate(WorkerLoad load, EngineRole role, int cachedTokens, double transferNanos, long freeTokens) {
+            this(load, role, cachedTokens, transferNanos, transferNanos, freeTokens);
+        }
     }
 
     /**
-     * The same where some cannot hand blocks to one another.
+     * How blocks get from one GPU to another, by their ids.
      *
-     * @param parted whether blocks find no way from one GPU to another, by their ids
+     * @param parted whether they find no way
+     * @param direct whether they go from device to device
      */
-    public Optional<RoutingDecision> decide(
-            Request request, List<Candidate> candidates, BiPredicate<String, String> parted, long nowNanos) {
+    public record Ways(BiPredicate<String, String> parted, BiPredicate<String, String> direct) {
+        /** Everywhere by the stream. */
+        public static final Ways ALIKE = new Ways((from, to) -> false, (from, to) -> false);
+    }
+
+    /** Empty when no candidate may decode. The caller books the plan by {@link #book}. */
+    public Optional<RoutingDecision> decide(Request request, List<Candidate> candidates, long nowNanos) {
+        return decide(request, candidates, Ways.ALIKE, nowNanos);
+    }
+
+    /** The same where not all can hand blocks to one another, or not alike. */
+    public Optional<RoutingDecision> decide(Request request, List<Candidate> candidates, Ways ways, long nowNanos) {
         Candidate decode = decodeChoice(request, candidates, nowNanos);
         if (request.decodes() ? decode == null : candidates.isEmpty()) {
             return Optional.empty();
@@ -116,18 +133,18 @@ public final class CostPolicy {
         for (Candidate prefill : candidates) {
             Candidate target = prefill.role() == EngineRole.DECODE || !request.decodes()
                     ? prefill
-                    : reached(request, prefill, decode, candidates, parted, nowNanos);
+                    : reached(request, prefill, decode, candidates, ways.parted(), nowNanos);
             if (target == null) {
                 continue;
             }
-            plans.add(plan(request, prefill, target, nowNanos));
+            plans.add(plan(request, prefill, target, ways, nowNanos));
             int last = plans.size() - 1;
             if (best < 0 || better(request, plans.get(last), plans.get(best))) {
                 best = last;
             }
         }
         return best < 0
-                ? decide(request, candidates, nowNanos)
+                ? decide(request, candidates, new Ways(Ways.ALIKE.parted(), ways.direct()), nowNanos)
                 : Optional.of(new RoutingDecision(plans, best, reason(plans.get(best), plans)));
     }
 
@@ -149,7 +166,7 @@ public final class CostPolicy {
         return decodeChoice(request, others, nowNanos);
     }
 
-    private RoutingDecision.Plan plan(Request request, Candidate prefill, Candidate decode, long nowNanos) {
+    private RoutingDecision.Plan plan(Request request, Candidate prefill, Candidate decode, Ways ways, long nowNanos) {
         WorkerLoad at = prefill.load();
         int uncached = Math.max(1, request.promptTokens() - prefill.cachedTokens());
         double wait = at.prefillEndNanos(0, nowNanos);
@@ -157,9 +174,10 @@ public final class CostPolicy {
         double work = Math.max(0, end - wait);
         boolean split = !decode.load().gpuId().equals(at.gpuId());
         double ownItl = request.decodes() ? cautiousItl(request, decode, 1, expectedContext(request), 0, nowNanos) : 0;
+        double transfer = split ? transferNanos(at.gpuId(), decode, ways) : 0;
         double ttft = readyNanos(wait, work, split, roomWait(request, decode));
         if (split && settings.firstTokenFromDecode()) {
-            ttft += decode.transferNanos() + ownItl;
+            ttft += transfer + ownItl;
         }
         int beside = at.decodes();
         double interference = work * beside;
@@ -174,7 +192,7 @@ public final class CostPolicy {
                 + settings.interferenceWeight() * harm * interference
                 + (settings.latePenalty() - 1) * late
                 + (settings.latePenalty() - 1) * slow
-                + (split ? decode.transferNanos() : 0);
+                + transfer;
         return new RoutingDecision.Plan(
                 at.gpuId(),
                 decode.load().gpuId(),
@@ -186,6 +204,10 @@ public final class CostPolicy {
                 interference,
                 late,
                 cost);
+    }
+
+    private static double transferNanos(String from, Candidate to, Ways ways) {
+        return ways.direct().test(from, to.load().gpuId()) ? to.directNanos() : to.transferNanos();
     }
 
     /** When the prompt is computed and has room where it decodes: elsewhere room gets free meanwhile, here it comes first. */

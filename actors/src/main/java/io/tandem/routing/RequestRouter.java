@@ -1,6 +1,7 @@
 package io.tandem.routing;
 
 import io.tandem.engine.EngineRole;
+import io.tandem.transfer.TransferStats;
 import io.tandem.worker.WorkerReport;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -9,6 +10,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.TimeUnit;
 import java.util.function.BiPredicate;
 import java.util.function.Predicate;
 
@@ -20,6 +22,9 @@ import java.util.function.Predicate;
  * <p>No clock: time comes as an argument. Safe for any thread.
  */
 public final class RequestRouter {
+    /** A pair that worked together without any transfer for longer is as good as unknown. */
+    private static final long DIRECT_KNOWN_NANOS = TimeUnit.HOURS.toNanos(1);
+
     private final WorkerDirectory directory;
     private final RoutingSettings settings;
     private final CostPolicy cost;
@@ -29,7 +34,10 @@ public final class RequestRouter {
     private final SessionHomes sessions;
     private final BlockFeed cached;
     private final ExpectedBlocks expected;
-    private final PartedPairs parted;
+    private final RecentPairs parted;
+
+    /** Whose blocks went from device to device. */
+    private final RecentPairs direct = new RecentPairs(DIRECT_KNOWN_NANOS);
 
     /** Bookings by request. */
     private final Map<Long, Booked> booked = new HashMap<>();
@@ -49,7 +57,7 @@ public final class RequestRouter {
                 settings.index().maxExpectedBlocks(),
                 settings.predictedTtl().toNanos());
         this.settings = settings;
-        parted = new PartedPairs(settings.partedRest().toNanos());
+        parted = new RecentPairs(settings.partedRest().toNanos());
         cost = new CostPolicy(costs, seed);
         leastLoaded = new RoutingPolicy(settings.splitFromTokens(), settings.split());
         loads = new WorkerLoads(settings.prior());
@@ -158,13 +166,23 @@ public final class RequestRouter {
         }
     }
 
-    /** KV has come to a worker. */
-    public void transferred(String decodeGpu, long bytes, long nanos) {
+    /** KV of a booked request has come to a worker: from where its prompt was computed, or from where it decoded so far. */
+    public synchronized void transferred(long id, String decodeGpu, TransferStats stats, long nowNanos) {
+        Booked b = booked.get(id);
         Optional<WorkerReport> to = directory.live(decodeGpu);
-        if (to.isPresent()) {
-            synchronized (this) {
-                rates.measured(to.get().transferWire(), bytes, nanos);
-            }
+        if (b == null || to.isEmpty() || stats.blocks() == 0) {
+            return;
+        }
+        rates.measured(to.get().transferWire(), stats);
+        String from = b.decodeGpu().equals(decodeGpu) ? b.prefillGpu() : b.decodeGpu();
+        directory.live(from).ifPresent(source -> went(source, to.get(), stats, nowNanos));
+    }
+
+    private void went(WorkerReport from, WorkerReport to, TransferStats stats, long nowNanos) {
+        if (stats.direct()) {
+            direct.add(incarnation(from), incarnation(to), nowNanos);
+        } else {
+            direct.remove(incarnation(from), incarnation(to));
         }
     }
 
@@ -187,21 +205,21 @@ public final class RequestRouter {
                 new MoveTargets.Moving(fromGpu, contextTokens, tokensMax),
                 directory.entries(),
                 directory::inFlight,
-                (from, to) -> parted.contains(
-                        incarnation(from.gpuId(), from.epoch()), incarnation(to.gpuId(), to.epoch()), nowNanos));
+                (from, to) -> parted.contains(incarnation(from), incarnation(to), nowNanos));
+    }
+
+    private static String incarnation(WorkerReport worker) {
+        return incarnation(worker.gpuId(), worker.epoch());
     }
 
     private static String incarnation(String gpuId, long epoch) {
         return gpuId + "@" + epoch;
     }
 
-    private BiPredicate<String, String> parted(Map<String, WorkerReport> able, long nowNanos) {
-        return parted.isEmpty()
+    private static BiPredicate<String, String> of(RecentPairs pairs, Map<String, WorkerReport> able, long nowNanos) {
+        return pairs.isEmpty()
                 ? (from, to) -> false
-                : (from, to) -> parted.contains(
-                        incarnation(from, able.get(from).epoch()),
-                        incarnation(to, able.get(to).epoch()),
-                        nowNanos);
+                : (from, to) -> pairs.contains(incarnation(able.get(from)), incarnation(able.get(to)), nowNanos);
     }
 
     // ---- deciding
@@ -258,17 +276,17 @@ public final class RequestRouter {
             Map<String, WorkerReport> able,
             long nowNanos) {
         boolean whole = !settings.split() || query.tokens() < settings.splitFromTokens();
-        BiPredicate<String, String> apart = parted(able, nowNanos);
+        CostPolicy.Ways ways = new CostPolicy.Ways(of(parted, able, nowNanos), of(direct, able, nowNanos));
         RoutingDecision best = null;
         for (List<WorkerReport> alike : byLayout(able).values()) {
             Roles roles = !request.decodes()
                     ? Roles.OWN
                     : whole ? Roles.WHOLE : nothingToGather(alike) ? Roles.APART : Roles.OWN;
             Optional<RoutingDecision> found =
-                    cost.decide(request, candidates(query, depths, alike, roles), apart, nowNanos);
+                    cost.decide(request, candidates(query, depths, alike, roles), ways, nowNanos);
             if (found.isEmpty()) {
                 // Prefill workers alone: better there than nowhere.
-                found = cost.decide(request, candidates(query, depths, alike, Roles.MIXED), apart, nowNanos);
+                found = cost.decide(request, candidates(query, depths, alike, Roles.MIXED), ways, nowNanos);
             }
             best = found.isPresent() ? better(best, found.get()) : best;
         }
@@ -353,6 +371,7 @@ public final class RequestRouter {
                 role,
                 there,
                 rates.nanos(worker.transferWire(), missing),
+                rates.nanos(TransferRates.DIRECT, missing),
                 freeTokens(worker, blockTokens));
     }
 
@@ -419,14 +438,16 @@ public final class RequestRouter {
                 List.copyOf(able.values()),
                 directory::inFlight,
                 query.avoid(),
-                parted(able, nowNanos));
+                of(parted, able, nowNanos));
         return found.flatMap(route -> {
             List<CostPolicy.Candidate> two = new ArrayList<>();
             if (route.split()) {
                 two.add(candidate(query, depths, able.get(route.prefillGpu()), EngineRole.PREFILL));
             }
             two.add(candidate(query, depths, able.get(route.decodeGpu()), EngineRole.DECODE));
-            return cost.decide(request, two, nowNanos).map(d -> new RoutingDecision(d.plans(), 0, route.reason()));
+            CostPolicy.Ways ways = new CostPolicy.Ways((from, to) -> false, of(direct, able, nowNanos));
+            return cost.decide(request, two, ways, nowNanos)
+                    .map(d -> new RoutingDecision(d.plans(), 0, route.reason()));
         });
     }
 

@@ -1,10 +1,17 @@
 package io.tandem.routing;
 
+import io.tandem.transfer.TransferStats;
 import java.util.HashMap;
 import java.util.Map;
 
-/** How fast KV moves over each kind of wire, as measured by this node's requests. Not thread-safe. */
+/**
+ * How fast KV moves on each kind of way (a wire, or from device to device) while there is something to move, as measured by
+ * this node's requests. Not thread-safe.
+ */
 final class TransferRates {
+    /** Names the way from device to device. */
+    static final String DIRECT = "device to device";
+
     private static final double WEIGHT = 0.2;
 
     /** Below this a transfer tells its latency, not its rate. */
@@ -19,10 +26,12 @@ final class TransferRates {
         this.latencyNanos = latencyNanos;
     }
 
-    void measured(String wire, long bytes, long nanos) {
-        if (bytes >= MIN_BYTES && nanos > 0) {
-            double rate = bytes * 1e9 / nanos;
-            bytesPerSecond.merge(wire, rate, (old, latest) -> old + WEIGHT * (latest - old));
+    /** A transfer on {@code wire}; one that went by two ways says nothing of either. */
+    void measured(String wire, TransferStats stats) {
+        boolean mixed = stats.direct() && stats.directBlocks() < stats.blocks();
+        if (stats.bytes() >= MIN_BYTES && stats.busyNanos() > 0 && !mixed) {
+            double rate = stats.bytes() * 1e9 / stats.busyNanos();
+            bytesPerSecond.merge(stats.direct() ? DIRECT : wire, rate, (old, latest) -> old + WEIGHT * (latest - old));
         }
     }
 

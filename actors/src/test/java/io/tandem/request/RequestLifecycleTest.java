@@ -158,7 +158,7 @@ class RequestLifecycleTest {
         life.onRoute(Optional.of(SPLIT), target(1), 60_000);
         token(1, "p", 0);
         TransferStats stream = new TransferStats(5, 320, 9, 0);
-        TransferStats direct = new TransferStats(2, 128, 1, 0, 2);
+        TransferStats direct = new TransferStats(2, 128, 1, 0, 0, 2);
         life.on(new RequestMessage.KvAdopted("d", 1, 1, stream.plus(direct)));
         assertEquals(7, life.figures().kvBlocks());
         assertEquals(2, life.figures().kvDirectBlocks());

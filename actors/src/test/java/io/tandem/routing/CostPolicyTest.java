@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.function.BiPredicate;
 import org.junit.jupiter.api.Test;
 
 class CostPolicyTest {
@@ -58,7 +59,8 @@ class CostPolicyTest {
         Request request = request(1, 8000);
         assertEquals(
                 "m0", policy.decide(request, all, 0).orElseThrow().plan().decodeGpu(), "where decodes are gathered");
-        RoutingDecision.Plan plan = policy.decide(request, all, (from, to) -> from.equals("p1") && to.equals("m0"), 0)
+        RoutingDecision.Plan plan = policy.decide(
+                        request, all, parted((from, to) -> from.equals("p1") && to.equals("m0")), 0)
                 .orElseThrow()
                 .plan();
         assertEquals("p1", plan.prefillGpu(), "its cache is worth more");
@@ -68,10 +70,36 @@ class CostPolicyTest {
     @Test
     void shouldServeWithAPairThatDoesNotReachWhenThereIsNoOther() {
         List<Candidate> all = List.of(worker("p0", EngineRole.PREFILL, 0), worker("m0", EngineRole.MIXED, 0));
-        RoutingDecision decision = policy.decide(request(1, 800), all, (from, to) -> !from.equals(to), 0)
+        RoutingDecision decision = policy.decide(request(1, 800), all, parted((from, to) -> !from.equals(to)), 0)
                 .orElseThrow();
         assertEquals(1, decision.plans().size(), "only what runs on one GPU: " + decision.plans());
         assertEquals("m0", decision.plan().prefillGpu());
+    }
+
+    private static CostPolicy.Ways parted(BiPredicate<String, String> pairs) {
+        return new CostPolicy.Ways(pairs, (from, to) -> false);
+    }
+
+    @Test
+    void shouldCountTheTransferOfTheWayThatBlocksTake() {
+        WorkerLoad decode = load("d");
+        List<Candidate> all = List.of(
+                worker("far", EngineRole.PREFILL, 0),
+                worker("near", EngineRole.PREFILL, 0),
+                new Candidate(decode, EngineRole.DECODE, 0, 50e6, 2e6, 1_000_000));
+        for (int i = 0; i < 10; i++) {
+            decode.bookDecode(100 + i, 1_000);
+        }
+        CostPolicy.Ways ways = new CostPolicy.Ways((from, to) -> false, (from, to) -> from.equals("near"));
+        for (int id = 0; id < 10; id++) {
+            RoutingDecision decision =
+                    policy.decide(request(id, 8_000), all, ways, 0).orElseThrow();
+            assertEquals("near", decision.plan().prefillGpu(), "both are idle");
+            assertEquals(
+                    48e6,
+                    decision.plans().get(0).cost() - decision.plans().get(1).cost(),
+                    1);
+        }
     }
 
     @Test

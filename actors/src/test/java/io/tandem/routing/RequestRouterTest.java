@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.typesafe.config.ConfigFactory;
 import io.tandem.engine.EngineRole;
 import io.tandem.engine.EngineStats;
+import io.tandem.transfer.TransferStats;
 import io.tandem.worker.TestWorker;
 import io.tandem.worker.WorkerReport;
 import java.util.ArrayList;
@@ -423,15 +424,54 @@ class RequestRouterTest {
     void shouldCountTheTimeThatMeasuredTransfersTake() {
         TransferRates rates = new TransferRates(1e9, 1e6);
         assertEquals(1e6 + 4e6, rates.nanos("udp", 4e6), 1);
-        rates.measured("udp", 100, 1);
+        rates.measured("udp", stats(100, 1, 0, 0));
         assertEquals(1e9, rates.bytesPerSecond("udp"), 1, "a small transfer says nothing of the rate");
-        rates.measured("udp", 4 << 20, 1_000_000);
+        rates.measured("udp", stats(4 << 20, 1_000_000, 0, 0));
         for (int i = 0; i < 60; i++) {
-            rates.measured("udp", 8_000_000, 1_000_000);
+            rates.measured("udp", stats(8_000_000, 5_000_000, 4_000_000, 0));
+            rates.measured("udp", stats(8_000_000, 1_000_000, 0, 1));
         }
         assertEquals(8e9, rates.bytesPerSecond("udp"), 1e7);
         assertEquals(1e9, rates.bytesPerSecond("ipc"), 1, "another wire");
+        rates.measured("ipc", stats(80_000_000, 100_000, 0, 4));
+        rates.measured("ipc", stats(80_000_000, 0, 0, 4));
+        assertEquals(1e9, rates.bytesPerSecond("ipc"), 1, "these went from device to device");
+        assertEquals(8e11, rates.bytesPerSecond(TransferRates.DIRECT), 1e7);
         assertEquals(0, rates.nanos("udp", 0), "nothing to move takes no time");
+    }
+
+    /** Of four blocks. */
+    private static TransferStats stats(long bytes, long nanos, long waitedNanos, int directBlocks) {
+        return new TransferStats(4, bytes, nanos, waitedNanos, 0, directBlocks);
+    }
+
+    @Test
+    void shouldKnowWhichPairsMoveBlocksFromDeviceToDevice() {
+        worker("p", EngineRole.PREFILL);
+        worker("q", EngineRole.PREFILL);
+        worker("d", EngineRole.DECODE);
+        load("d", 8, 0);
+        assertTrue(router.route(query(40_000, "", Set.of("q")), now).isPresent());
+        router.transferred(lastId, "d", stats(40_000_000, 100_000, 0, 4), now);
+        router.over(lastId, now);
+        Map<String, Double> costs = splitCosts(now);
+        double stream = (40_000 / 16) * 16_384.0 / (1 << 30);
+        assertEquals(stream, costs.get("q") - costs.get("p"), 0.01 * stream, costs.toString());
+        assertTrue(router.route(query(40_000, "", Set.of("q")), now).isPresent());
+        router.transferred(lastId, "d", stats(40_000_000, 40_000_000, 0, 0), now);
+        router.over(lastId, now);
+        costs = splitCosts(now);
+        assertEquals(costs.get("q"), costs.get("p"), 1e-6, "by the stream again");
+    }
+
+    /** Seconds, by the GPU that computes the prompt. */
+    private Map<String, Double> splitCosts(long at) {
+        Map<String, Double> costs = new HashMap<>();
+        for (RoutingDecision.Plan plan :
+                router.predict(query(40_000, "", Set.of()), at).orElseThrow().plans()) {
+            costs.put(plan.prefillGpu(), plan.cost() / 1e9);
+        }
+        return costs;
     }
 
     @Test

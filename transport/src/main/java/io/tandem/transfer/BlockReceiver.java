@@ -87,6 +87,9 @@ final class BlockReceiver implements Agent, PoolImports.Agent {
     private volatile boolean scanNow;
     private long lastScanNanos;
 
+    /** Of this duty cycle. */
+    private long nowNanos;
+
     BlockReceiver(
             Channels channels,
             TransferLimits limits,
@@ -121,8 +124,9 @@ final class BlockReceiver implements Agent, PoolImports.Agent {
     @Override
     public int doWork() {
         int work = channels.doWork() + commands.drain(Runnable::run, POLL_LIMIT);
-        work += channels.inbound().poll(onMessage, POLL_LIMIT);
         long now = clock.getAsLong();
+        nowNanos = now;
+        work += channels.inbound().poll(onMessage, POLL_LIMIT);
         work += imports.doWork(now);
         work += sendReplies();
         if (scanNow || now - lastScanNanos > DEADLINE_SCAN_NANOS) {
@@ -242,7 +246,9 @@ final class BlockReceiver implements Agent, PoolImports.Agent {
         }
         if (lease.received[to] == 0) {
             lease.received[to] = offerBlock.blockBytes();
-            lease.firstByteNanos = lease.firstByteNanos == 0 ? clock.getAsLong() : lease.firstByteNanos;
+            // What was offered before is all here: the sender has had nothing to offer since.
+            lease.arrives(lease.blocksOffered == lease.blocksDone ? Long.MAX_VALUE : 0, nowNanos);
+            lease.blocksOffered++;
             imports.want(lease, to, offerBlock.block(), offerBlock.blockBytes(), offerBlock.sum());
         }
     }
@@ -269,6 +275,7 @@ final class BlockReceiver implements Agent, PoolImports.Agent {
             fail(lease, TransferFailure.CHECKSUM_MISMATCH);
             return;
         }
+        lease.arrives(0, nowNanos);
         lease.blocksDone += slots.length;
         lease.bytesDone += slots.length * blockBytes;
         counters.directBlocksReceived.lazySet(counters.directBlocksReceived.get() + slots.length);
@@ -351,7 +358,7 @@ final class BlockReceiver implements Agent, PoolImports.Agent {
             fail(lease, TransferFailure.PROTOCOL_ERROR);
             return;
         }
-        lease.firstByteNanos = lease.firstByteNanos == 0 ? clock.getAsLong() : lease.firstByteNanos;
+        lease.arrives(TimeUnit.MICROSECONDS.toNanos(chunk.waitedMicros()), nowNanos);
         slot.wrap(lease.slots[to].address() + at, bytes);
         slot.putBytes(0, buffer, offset + CHUNK_HEADER, bytes);
         crc.reset();

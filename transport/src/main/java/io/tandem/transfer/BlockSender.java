@@ -333,8 +333,10 @@ final class BlockSender implements Agent {
         if (lease.current == null) {
             lease.current = lease.queue.poll();
             if (lease.current == null) {
+                lease.starves(now);
                 return false;
             }
+            lease.goesOn(now);
             lease.sentOfCurrent = lease.current.from();
         }
         SendLease.Block block = lease.current;
@@ -360,9 +362,10 @@ final class BlockSender implements Agent {
                 .blockBytes(size)
                 .blockOffset(from)
                 .crc32c(crc.getValue())
-                .reserved(0);
+                .waitedMicros(lease.untoldWaitMicros());
         stream.buffer().putBytes(stream.offset() + CHUNK_HEADER, source, 0, bytes);
         stream.commit();
+        lease.untoldWaitNanos = 0;
         lease.sentOfCurrent += bytes;
         lease.bytesSent += bytes;
         counters.bytesSent.lazySet(counters.bytesSent.get() + bytes);

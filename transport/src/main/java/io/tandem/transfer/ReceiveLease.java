@@ -39,9 +39,18 @@ final class ReceiveLease {
     TransferFailure ending;
 
     int blocksDone;
+
+    /** Of those to be fetched. */
+    int blocksOffered;
+
     long bytesDone;
     int checksumFailures;
     long firstByteNanos;
+
+    /** When something arrived last. */
+    private long latestNanos;
+
+    private long waitedNanos;
 
     ReceiveLease(LeaseId id, ReceiveTarget target, int least, long deadlineNanos, ReceiveListener listener) {
         this.id = id;
@@ -73,11 +82,27 @@ final class ReceiveLease {
         return blocksDone == expected;
     }
 
+    /**
+     * Something arrives.
+     *
+     * @param senderWaitedNanos how long its sender had nothing to send before; while what it had sent was on its way still, that
+     *     was no pause here
+     */
+    void arrives(long senderWaitedNanos, long nowNanos) {
+        if (firstByteNanos == 0) {
+            firstByteNanos = nowNanos;
+        } else {
+            waitedNanos += Math.clamp(nowNanos - latestNanos, 0, senderWaitedNanos);
+        }
+        latestNanos = nowNanos;
+    }
+
     TransferStats stats(long nowNanos) {
         return new TransferStats(
                 blocksDone,
                 bytesDone,
                 firstByteNanos == 0 ? 0 : nowNanos - firstByteNanos,
+                waitedNanos,
                 checksumFailures,
                 link == null ? 0 : blocksDone);
     }

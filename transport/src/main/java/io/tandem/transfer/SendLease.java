@@ -1,6 +1,7 @@
 package io.tandem.transfer;
 
 import io.tandem.transfer.BlockTransport.SendListener;
+import io.tandem.transfer.wire.BlockChunkEncoder;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import org.agrona.concurrent.ManyToOneConcurrentArrayQueue;
@@ -8,6 +9,9 @@ import org.agrona.concurrent.ManyToOneConcurrentArrayQueue;
 /** One transfer on the sending side. The queue takes blocks from any thread; all else belongs to the agent. */
 final class SendLease {
     private static final int MAX_QUEUED_PIECES = 16_384;
+
+    /** Of the wire's field, without its null value. */
+    private static final long WAIT_MICROS_MAX = BlockChunkEncoder.waitedMicrosMaxValue();
 
     /**
      * A piece of a block to send; the buffer is a view of the block's memory, for the checksum. One that is offered has a number
@@ -48,6 +52,13 @@ final class SendLease {
     int blocksSent;
     long bytesSent;
     long firstByteNanos;
+    /** Since when there is nothing to send; 0 while there is, and before the first byte. */
+    long starvedSinceNanos;
+
+    long waitedNanos;
+    /** Of these, what the receiver does not know yet. */
+    long untoldWaitNanos;
+
     long disconnectedSinceNanos;
     long allSentNanos;
 
@@ -70,11 +81,33 @@ final class SendLease {
         queue = new ManyToOneConcurrentArrayQueue<>(Math.clamp((long) blocks * piecesABlock, 2, MAX_QUEUED_PIECES));
     }
 
+    /** Nothing to send is here now. */
+    void starves(long nowNanos) {
+        if (starvedSinceNanos == 0 && firstByteNanos != 0 && blocksSent < blocks) {
+            starvedSinceNanos = nowNanos;
+        }
+    }
+
+    /** Something is. */
+    void goesOn(long nowNanos) {
+        if (starvedSinceNanos != 0) {
+            waitedNanos += nowNanos - starvedSinceNanos;
+            untoldWaitNanos += nowNanos - starvedSinceNanos;
+            starvedSinceNanos = 0;
+        }
+    }
+
+    /** What is to be told with the next chunk. */
+    long untoldWaitMicros() {
+        return Math.min(untoldWaitNanos / 1_000, WAIT_MICROS_MAX);
+    }
+
     TransferStats stats(long nowNanos, int checksumFailures) {
         return new TransferStats(
                 blocksSent,
                 bytesSent,
                 firstByteNanos == 0 ? 0 : nowNanos - firstByteNanos,
+                waitedNanos,
                 checksumFailures,
                 link == null ? 0 : blocksSent);
     }

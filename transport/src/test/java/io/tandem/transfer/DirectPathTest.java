@@ -185,11 +185,29 @@ class DirectPathTest {
         Ends.End atReceiver = received.calls.remove();
         Ends.End atSender = sent.calls.remove();
         assertEquals(null, atReceiver.failure());
-        assertEquals(new TransferStats(3, 3 * BLOCK_BYTES, atSender.stats().nanos(), 0, 3), atSender.stats());
+        assertEquals(new TransferStats(3, 3 * BLOCK_BYTES, atSender.stats().nanos(), 0, 0, 3), atSender.stats());
         assertArrayEquals(new long[] {100, 101, 102}, Arrays.copyOfRange(target.blocks, 7, 10));
         assertFalse(memoryAsked, "memory for the stream was taken");
         assertEquals(3, to.counters().directBlocksReceived());
         assertEquals(0, to.counters().blocksReceived());
+    }
+
+    @Test
+    void shouldNotCountTheTimeWithoutAnythingToFetch() {
+        agree();
+        begin();
+        assertEquals(SendResult.QUEUED, from.offer(LEASE, 0, 1, BLOCK_BYTES, 100));
+        settleAll();
+        network.advanceNanos(TimeUnit.SECONDS.toNanos(3));
+        assertEquals(SendResult.QUEUED, from.offer(LEASE, 1, 2, BLOCK_BYTES, 101));
+        settle();
+        network.advanceNanos(TimeUnit.SECONDS.toNanos(2));
+        assertEquals(SendResult.QUEUED, from.offer(LEASE, 2, 3, BLOCK_BYTES, 102));
+        settleAll();
+        TransferStats stats = received.calls.remove().stats();
+        assertTrue(stats.waitedNanos() >= TimeUnit.SECONDS.toNanos(3), stats.toString());
+        assertTrue(stats.busyNanos() >= TimeUnit.SECONDS.toNanos(2), "it had the second one to fetch: " + stats);
+        assertEquals(stats.nanos(), stats.waitedNanos() + stats.busyNanos());
     }
 
     @Test

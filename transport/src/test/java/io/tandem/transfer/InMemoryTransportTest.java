@@ -20,7 +20,12 @@ class InMemoryTransportTest {
     /** Messages above this are chunks; the open message and the answers are shorter. */
     private static final int CHUNK = 1000;
 
-    private final InMemoryNetwork network = new InMemoryNetwork();
+    private static final long MILLI = 1_000_000;
+
+    /** Time goes on by {@link InMemoryNetwork#advanceNanos} alone. */
+    private final long start = System.nanoTime();
+
+    private final InMemoryNetwork network = new InMemoryNetwork(() -> start);
     private final InMemoryTransport from = InMemoryTransport.start(network, "from");
     private final InMemoryTransport to = InMemoryTransport.start(network, "to");
     private final Arena arena = Arena.ofShared();
@@ -69,6 +74,58 @@ class InMemoryTransportTest {
                 assertEquals(-1, source[i].mismatch(slots[i]));
             }
         }
+    }
+
+    /** Blocks that are still computed when the ones before have gone are no measure of the wire. */
+    @Test
+    void shouldTellTheTimeOnTheWireFromTheTimeWithoutAnythingToSend() {
+        MemorySegment[] source = Ends.random(arena, 3, 50_000, 1);
+        MemorySegment[] slots = Ends.blocks(arena, 3, 50_000);
+        to.openReceive(LEASE, slots, Ends.deadline(60), received);
+        from.openSend(LEASE, to.endpoint(), 3, 2, Ends.deadline(60), sent);
+        network.advanceNanos(5 * MILLI);
+        settle();
+        from.send(LEASE, 0, source[0]);
+        settle();
+        network.advanceNanos(80 * MILLI);
+        settle();
+        from.send(LEASE, 1, source[1], 0, 25_000);
+        settle();
+        network.advanceNanos(40 * MILLI);
+        from.send(LEASE, 1, source[1], 25_000, 25_000);
+        from.send(LEASE, 2, source[2]);
+        from.deliver();
+        network.advanceNanos(7 * MILLI);
+        settle();
+        for (Ends.End end : new Ends.End[] {received.calls.remove(), sent.calls.remove()}) {
+            assertNull(end.failure());
+            assertEquals(127 * MILLI, end.stats().nanos());
+            assertEquals(7 * MILLI, end.stats().busyNanos(), "the last ones took it");
+        }
+    }
+
+    /** What is on its way keeps the wire busy, whether its sender has more or not. */
+    @Test
+    void shouldNotTakeASlowWireForASlowSender() {
+        MemorySegment[] source = Ends.random(arena, 2, 2_000, 1);
+        MemorySegment[] slots = Ends.blocks(arena, 2, 2_000);
+        to.openReceive(LEASE, slots, Ends.deadline(60), received);
+        from.openSend(LEASE, to.endpoint(), 2, Ends.deadline(60), sent);
+        settle();
+        from.send(LEASE, 0, source[0]);
+        from.deliver();
+        to.deliver();
+        network.hold("to");
+        network.advanceNanos(10 * MILLI);
+        from.deliver();
+        from.send(LEASE, 1, source[1]);
+        from.deliver();
+        network.advanceNanos(90 * MILLI);
+        network.release("to");
+        settle();
+        TransferStats stats = received.calls.remove().stats();
+        assertEquals(100 * MILLI, stats.nanos());
+        assertEquals(90 * MILLI, stats.busyNanos());
     }
 
     @Test
