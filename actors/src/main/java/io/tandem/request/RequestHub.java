@@ -125,6 +125,7 @@ public final class RequestHub extends AbstractBehavior<RequestMessage> {
             requests.add(launch.requestId(), request);
             getContext().watchWith(request, new RequestOver(launch.requestId()));
         } catch (RuntimeException e) {
+            services.attemptOver(launch.requestId());
             services.onRequestOver();
             launch.observer().onError(new GenerationException(GenerationException.Kind.INTERNAL, "cannot start: " + e));
         }

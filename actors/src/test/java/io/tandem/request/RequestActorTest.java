@@ -198,6 +198,19 @@ class RequestActorTest {
     }
 
     @Test
+    void shouldEndTheBookingOfARequestThatTheHubCannotStart() throws InterruptedException {
+        ActorRef<RequestMessage> hub = KIT.spawn(RequestHub.create(services));
+        hub.tell(launch(1));
+        assertInstanceOf(GenerationEvent.Started.class, next(observed));
+        hub.tell(launch(1));
+        GenerationException refused = assertInstanceOf(GenerationException.class, next(observed));
+        assertTrue(refused.getMessage().contains("cannot start"), refused.getMessage());
+        next(requestsOver);
+        assertEquals(1, attemptsOver.get());
+        KIT.stop(hub);
+    }
+
+    @Test
     void shouldTellItsObserverWhenItCannotStart() throws InterruptedException {
         decodes = false;
         start();
