@@ -501,7 +501,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
 
     @Override
     public void keep(RequestReport report) {
-        demand.finished(report.promptTokens(), report.cachedPromptTokens(), report.outputTokens(), System.nanoTime());
+        demand.finished(report.promptTokens(), report.outputTokens(), System.nanoTime());
         synchronized (reports) {
             reports.put(report.requestId(), report);
         }
@@ -509,8 +509,8 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     }
 
     @Override
-    public void onDispatched(int promptTokens) {
-        demand.arrived(promptTokens, System.nanoTime());
+    public void onDispatched(int uncachedTokens) {
+        demand.arrived(uncachedTokens, System.nanoTime());
     }
 
     @Override

@@ -144,7 +144,8 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
     private final class Exits implements AdmissionDoor.Exits<RequestHub.Launch> {
         @Override
         public void dispatched(RequestHub.Launch launch, Optional<Routed> route, long queuedNanos) {
-            services.onDispatched(launch.spec().promptTokens());
+            services.onDispatched(
+                    route.map(Routed::uncachedTokens).orElse(launch.spec().promptTokens()));
             GenerationObserver watched = new Watch(
                     launch.requestId(), launch.observer(), getContext().getSelf());
             hub.tell(launch.dispatched(queuedNanos, route, watched));

@@ -16,8 +16,8 @@ public interface AdmissionServices {
     /** Keeps a report for a while. */
     void keep(RequestReport report);
 
-    /** A request of so many prompt tokens was let in: from now on it is work for the GPUs. */
-    void onDispatched(int promptTokens);
+    /** A request was let in: so many tokens of its prompt are work for the GPUs from now on. */
+    void onDispatched(int uncachedTokens);
 
     /** A request ended before it was sent on. */
     void onRequestOver();

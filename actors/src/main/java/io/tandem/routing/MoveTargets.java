@@ -52,11 +52,13 @@ final class MoveTargets {
                 .map(w -> new Route(w.gpuId(), w.epoch(), w.gpuId(), w.epoch(), "moved from " + sequence.fromGpu()));
     }
 
-    /** A token more than it has, and in blocks that nobody uses now. */
+    /** A token more than it has, in blocks that nobody uses now, beside those that run there. */
     private static boolean holds(WorkerReport w, int contextTokens) {
         var s = w.stats();
         long free = (long) (s.totalBlocks() - s.usedBlocks()) * w.facts().blockTokens();
-        return w.maxTokens() > contextTokens && free > contextTokens;
+        return w.maxTokens() > contextTokens
+                && free > contextTokens
+                && s.running() + s.reserved() < w.facts().maxSequences();
     }
 
     /** It may grow as long there as where it is. */

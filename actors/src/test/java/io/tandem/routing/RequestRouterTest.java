@@ -183,6 +183,9 @@ class RequestRouterTest {
         assertEquals("", moveTarget(20_000, 30_000), "no worker is large enough");
         sized("medium", 20_000, 10);
         assertEquals("", moveTarget(6_000, 8_000), "160 tokens are free there now");
+        assertEquals("small", moveTarget(1_000, 4_000));
+        load("small", 64, 0);
+        assertEquals("", moveTarget(1_000, 4_000), "as many run there as can");
     }
 
     private String moveTarget(int contextTokens, int tokensMax) {

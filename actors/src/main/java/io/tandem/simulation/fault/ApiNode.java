@@ -181,7 +181,6 @@ final class ApiNode extends SimulatedNode {
     void arrive(SimulatedRequest request, ServiceClass serviceClass, long timeoutNanos) {
         SequenceSpec spec = request.spec();
         long now = world.time.nowNanos();
-        demand.arrived(spec.promptTokens(), now);
         door.arrive(
                 request,
                 new Applicant(
@@ -252,6 +251,8 @@ final class ApiNode extends SimulatedNode {
     private final class Exits implements AdmissionDoor.Exits<SimulatedRequest> {
         @Override
         public void dispatched(SimulatedRequest request, Optional<Routed> route, long queuedNanos) {
+            int prompt = request.spec().promptTokens();
+            demand.arrived(route.map(Routed::uncachedTokens).orElse(prompt), world.time.nowNanos());
             requests.add(request.id(), request);
             request.dispatched(route.map(Routed::route));
         }
@@ -284,7 +285,7 @@ final class ApiNode extends SimulatedNode {
     void over(SimulatedRequest request, int outputTokens, boolean whole) {
         requests.remove(request.id());
         SequenceSpec spec = request.spec();
-        demand.finished(spec.promptTokens(), request.figures().cachedTokens(), outputTokens, world.time.nowNanos());
+        demand.finished(spec.promptTokens(), outputTokens, world.time.nowNanos());
         after(HANDED_ON_NANOS, () -> {
             door.ended(request.id(), outputTokens, whole);
             pump();
