@@ -360,9 +360,9 @@ class OpenAiRoutesTest {
         byte[] body = chat("").replace('\'', '"').getBytes(StandardCharsets.UTF_8);
         try (Socket socket = new Socket(
                 InetAddress.getLoopbackAddress(), server.server.address().getPort())) {
-            String head =
-                    "POST " + CHAT + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
-                            + "Content-Length: " + body.length + "\r\n\r\n";
+            String head = "POST " + CHAT
+                    + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
+                    + "Content-Length: " + body.length + "\r\n\r\n";
             socket.getOutputStream().write(head.getBytes(StandardCharsets.US_ASCII));
             socket.getOutputStream().write(body);
             socket.getOutputStream().flush();
@@ -461,8 +461,9 @@ class OpenAiRoutesTest {
         byte[] bytes = body.replace('\'', '"').getBytes(StandardCharsets.UTF_8);
         Socket socket = new Socket(
                 InetAddress.getLoopbackAddress(), server.server.address().getPort());
-        String head = "POST " + CHAT + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
-                + bytes.length + "\r\n\r\n";
+        String head =
+                "POST " + CHAT + " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+                        + bytes.length + "\r\n\r\n";
         socket.getOutputStream().write(head.getBytes(StandardCharsets.US_ASCII));
         socket.getOutputStream().write(bytes);
         socket.getOutputStream().flush();

@@ -160,10 +160,7 @@ final class Router {
 
     private Supplier<CompletionStage<HttpResponse>> bodiless(
             HttpRequest request, Supplier<CompletionStage<HttpResponse>> answer) {
-        return () -> {
-            bodies.discard(request.entity());
-            return answer.get();
-        };
+        return () -> bodies.letBy(request.entity()).thenCompose(done -> answer.get());
     }
 
     private static Supplier<CompletionStage<HttpResponse>> now(Supplier<HttpResponse> answer) {

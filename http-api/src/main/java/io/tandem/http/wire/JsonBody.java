@@ -106,6 +106,19 @@ public final class JsonBody {
         }
     }
 
+    /** The same, and completes when it is by: an answer before that is a warning in the log. */
+    public CompletionStage<Void> letBy(RequestEntity entity) {
+        if (entity.isStrict()) {
+            return CompletableFuture.completedFuture(null);
+        }
+        return entity.withoutSizeLimit()
+                .getDataBytes()
+                .mapMaterializedValue(ignored -> NotUsed.getInstance())
+                .takeWithin(DISCARD_TIME)
+                .runWith(Sink.ignore(), materializer)
+                .handle((done, failure) -> null);
+    }
+
     ObjectNode parse(ByteString body) {
         if (body.isEmpty()) {
             throw ApiException.invalid(null, "The body is empty; it must be a JSON object");
@@ -157,18 +170,10 @@ public final class JsonBody {
     }
 
     private <T> CompletionStage<T> refuse(RequestEntity entity, ApiException refusal) {
-        if (entity.isStrict()) {
-            return CompletableFuture.failedFuture(refusal);
-        }
         // A client that is still sending may not read its answer if the connection breaks under it.
-        return entity.withoutSizeLimit()
-                .getDataBytes()
-                .mapMaterializedValue(ignored -> NotUsed.getInstance())
-                .takeWithin(DISCARD_TIME)
-                .runWith(Sink.ignore(), materializer)
-                .handle((done, failure) -> {
-                    throw refusal;
-                });
+        return letBy(entity).thenApply(done -> {
+            throw refusal;
+        });
     }
 
     private ApiException tooLarge() {
