@@ -75,9 +75,10 @@ public final class EngineLoop implements AutoCloseable {
         engine.close();
     }
 
+    /** In this order: whoever sees the failure finds the loop closed. */
     private void endBy(DeviceLostException e) {
-        failure = e;
         closed.set(true);
+        failure = e;
     }
 
     private void park() {
