@@ -47,10 +47,10 @@ public final class NodeProcess {
     /** On SIGTERM new requests are refused and running ones may end before anything else stops. */
     private static void drainOnStop(Tandem tandem, HttpServer http) {
         CoordinatedShutdown.get(Adapter.toClassic(tandem.system()))
-                .addTask(
-                        CoordinatedShutdown.PhaseBeforeServiceUnbind(),
-                        "drain-http",
-                        () -> http.drainAndStop().thenApply(done -> Done.getInstance()));
+                .addTask(CoordinatedShutdown.PhaseBeforeServiceUnbind(), "drain-http", () -> {
+                    LOG.info("this node stops: new requests are refused, running ones may end");
+                    return http.drainAndStop().thenApply(done -> Done.getInstance());
+                });
     }
 
     /** A node that stops because of a GPU says that, whatever else fails on the way down. */
