@@ -152,6 +152,10 @@ public final class RequestRouter {
     public synchronized void over(long id, long nowNanos) {
         // A report that counts this request must be taken in while it is still known as our own.
         loads.refresh(directory.entries(), nowNanos);
+        endBooking(id);
+    }
+
+    private void endBooking(long id) {
         Booked b = booked.remove(id);
         if (b != null) {
             end(b.prefillGpu(), id);
@@ -454,7 +458,8 @@ public final class RequestRouter {
     private Routed book(RouteQuery query, Weighed weighed, long nowNanos) {
         RoutingDecision.Plan plan = weighed.decision().plan();
         WorkerLoad decode = loads.of(plan.decodeGpu());
-        over(query.id(), nowNanos);
+        // Not with what was reported meanwhile: a worker that was weighed may be lost by that.
+        endBooking(query.id());
         double before = decode.contextTokens();
         cost.book(weighed.request(), plan, loads.of(plan.prefillGpu()), decode, nowNanos);
         booked.put(query.id(), new Booked(plan.prefillGpu(), plan.decodeGpu(), decode.contextTokens() - before));

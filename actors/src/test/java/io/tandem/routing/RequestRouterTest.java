@@ -13,6 +13,7 @@ import io.tandem.worker.TestWorker;
 import io.tandem.worker.WorkerReport;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -552,5 +553,23 @@ class RequestRouterTest {
         double after =
                 router.outlook(query(1000, "", Set.of()), now).orElseThrow().outputNanos();
         assertEquals(before / 10, after, before / 1000, "30 tokens instead of 300");
+    }
+
+    /** The registry publishes from a thread of its own, also while a request is weighed. */
+    @Test
+    void shouldBookOnAWorkerThatIsLostWhileItDecides() {
+        worker("a", EngineRole.MIXED);
+        Set<String> losing = new HashSet<>() {
+            @Override
+            public boolean contains(Object gpu) {
+                directory.publish(List.of());
+                return false;
+            }
+        };
+        long id = lastId + 1;
+        Routed routed = router.route(query(100, "", losing), now).orElseThrow();
+        assertEquals("a", routed.route().decodeGpu());
+        router.over(id, now);
+        assertTrue(router.route(query(100, "", Set.of()), now).isEmpty());
     }
 }
