@@ -100,14 +100,14 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
                 return actor.next();
             } catch (RuntimeException e) {
                 // An actor that fails before it is one hears of no end, and so would nobody else.
-                LOG.error("request {} cannot start", launch.name(), e);
-                String why = "the request cannot start: " + e;
                 if (actor != null) {
-                    actor.fail(new RequestEffect.Fail(GenerationException.Kind.INTERNAL, why));
-                } else {
-                    services.attemptOver(launch.requestId());
-                    launch.observer().onError(new GenerationException(GenerationException.Kind.INTERNAL, why));
+                    return actor.breakOff("the request cannot start", e);
                 }
+                LOG.error("request {} cannot start", launch.name(), e);
+                services.attemptOver(launch.requestId());
+                launch.observer()
+                        .onError(new GenerationException(
+                                GenerationException.Kind.INTERNAL, "the request cannot start: " + e));
                 return Behaviors.stopped();
             }
         }));
@@ -123,28 +123,44 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
     @Override
     public Receive<Message> createReceive() {
         return newReceiveBuilder()
-                .onMessage(
-                        Token.class,
-                        m -> run(life.onToken(
-                                m.attempt(),
-                                m.gpuId(),
-                                m.token(),
-                                m.index(),
-                                m.logprob(),
-                                m.topIds(),
-                                m.topLogprobs())))
-                .onMessage(FromWorker.class, m -> run(fromWorker(m.message())))
-                .onMessage(Retry.class, m -> {
-                    route();
-                    return next();
-                })
-                .onMessage(Lost.class, m -> run(life.onWorkerLost(m.gpuId(), m.epoch(), m.why())))
-                .onMessage(Held.class, m -> run(life.onHeld(m.gpuId(), m.attempt())))
-                .onMessage(Ask.class, m -> run(life.onQuiet(services::live)))
-                .onMessage(Cancelled.class, m -> run(life.onCancel()))
-                .onMessage(TimeOver.class, m -> run(life.onDeadline()))
+                .onMessage(Message.class, this::onMessage)
                 .onSignal(PostStop.class, s -> onPostStop())
                 .build();
+    }
+
+    private Behavior<Message> onMessage(Message message) {
+        try {
+            if (message instanceof Retry) {
+                route();
+                return next();
+            }
+            return run(effects(message));
+        } catch (RuntimeException e) {
+            return breakOff("the request cannot go on", e);
+        }
+    }
+
+    private List<RequestEffect> effects(Message message) {
+        return switch (message) {
+            case Token m ->
+                life.onToken(m.attempt(), m.gpuId(), m.token(), m.index(), m.logprob(), m.topIds(), m.topLogprobs());
+            case FromWorker m -> fromWorker(m.message());
+            case Lost m -> life.onWorkerLost(m.gpuId(), m.epoch(), m.why());
+            case Held m -> life.onHeld(m.gpuId(), m.attempt());
+            case Ask ignored -> life.onQuiet(services::live);
+            case Cancelled ignored -> life.onCancel();
+            case TimeOver ignored -> life.onDeadline();
+            case Retry ignored -> throw new IllegalStateException("handled above");
+        };
+    }
+
+    /** Wherever a request fails, its workers let go and its observer hears of it. */
+    private Behavior<Message> breakOff(String what, RuntimeException e) {
+        LOG.error("request {}: {}", launch.name(), what, e);
+        List<RequestEffect> ends = new ArrayList<>(life.onCancel());
+        ends.removeIf(effect -> effect instanceof RequestEffect.Finish);
+        ends.add(new RequestEffect.Fail(GenerationException.Kind.INTERNAL, what + ": " + e));
+        return run(ends);
     }
 
     private List<RequestEffect> fromWorker(RequestMessage.OfRequest message) {
@@ -265,13 +281,13 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
         if (terminal) {
             return;
         }
+        String rest = text.finish();
         terminal = true;
         attemptOver("");
         boolean whole = reason == FinishReason.STOP || reason == FinishReason.LENGTH;
         if (whole && launch.spec().maxNewTokens() > 1) {
             services.outputEnded(life.outputTokens());
         }
-        String rest = text.finish();
         RequestReport report = report();
         services.keep(report);
         observer.onEvent(new GenerationEvent.Finished(rest, text.stopped() ? FinishReason.STOP : reason, report));
@@ -318,7 +334,7 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
     /** Stopped from outside (the node goes down): the observer still gets its one end, and workers are told. */
     private Behavior<Message> onPostStop() {
         if (!terminal) {
-            run(life.onCancel());
+            onMessage(new Cancelled());
         }
         return this;
     }

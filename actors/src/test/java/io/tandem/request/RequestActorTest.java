@@ -42,12 +42,14 @@ class RequestActorTest {
             ActorTestKit.create(ConfigFactory.parseString("pekko.actor.provider = local"));
 
     private final LinkedBlockingQueue<WorkerMessage.Dispatch> dispatched = new LinkedBlockingQueue<>();
+    private final LinkedBlockingQueue<WorkerMessage.CancelWork> cancelled = new LinkedBlockingQueue<>();
     private final LinkedBlockingQueue<Object> observed = new LinkedBlockingQueue<>();
     private final LinkedBlockingQueue<RequestReport> kept = new LinkedBlockingQueue<>();
     private final LinkedBlockingQueue<String> requestsOver = new LinkedBlockingQueue<>();
     private final AtomicInteger attemptsOver = new AtomicInteger();
     private boolean routes = true;
     private boolean decodes = true;
+    private volatile boolean readable = true;
 
     @AfterAll
     static void stop() {
@@ -72,6 +74,8 @@ class RequestActorTest {
             case "tellWorker" -> {
                 if (args[1] instanceof WorkerMessage.Dispatch d) {
                     dispatched.add(d);
+                } else if (args[1] instanceof WorkerMessage.CancelWork c) {
+                    cancelled.add(c);
                 }
             }
             case "keep" -> kept.add((RequestReport) args[0]);
@@ -110,12 +114,19 @@ class RequestActorTest {
         IncrementalDetokenizer letters = new IncrementalDetokenizer() {
             @Override
             public String append(int token) {
-                return "x";
+                return text("x");
             }
 
             @Override
             public String finish() {
-                return "";
+                return text("");
+            }
+
+            private String text(String piece) {
+                if (!readable) {
+                    throw new IllegalStateException("no such token");
+                }
+                return piece;
             }
         };
         return (Tokenizer) Proxy.newProxyInstance(
@@ -225,5 +236,46 @@ class RequestActorTest {
         GenerationException late = assertInstanceOf(GenerationException.class, next(observed));
         assertTrue(late.getMessage().contains("no router"), late.getMessage());
         assertEquals("r-1", next(kept).requestId());
+    }
+
+    @Test
+    void shouldFailARequestWhoseTokenBreaksIt() throws InterruptedException {
+        for (int token : new int[] {9, 0}) {
+            readable = true;
+            ActorRef<RequestActor.Message> request = start();
+            assertInstanceOf(GenerationEvent.Started.class, next(observed));
+            int attempt = next(dispatched).target().attempt();
+            request.tell(new RequestActor.Token("g", attempt, 9, 0, Float.NaN, null, null));
+            assertInstanceOf(GenerationEvent.Tokens.class, next(observed));
+            readable = false;
+            request.tell(new RequestActor.Token("g", attempt, token, 1, Float.NaN, null, null));
+            GenerationException end = assertInstanceOf(GenerationException.class, next(observed));
+            assertEquals(GenerationException.Kind.INTERNAL, end.kind());
+            assertTrue(end.getMessage().contains("no such token"), end.getMessage());
+            assertEquals(1, next(cancelled).target().requestId(), "its worker goes on");
+            assertEquals("r-1", next(kept).requestId());
+        }
+    }
+
+    @Test
+    void shouldEndARequestWhoseTextHasNoEnd() throws InterruptedException {
+        ActorRef<RequestActor.Message> request = start();
+        assertInstanceOf(GenerationEvent.Started.class, next(observed));
+        next(dispatched);
+        readable = false;
+        request.tell(new RequestActor.Cancelled());
+        assertInstanceOf(GenerationException.class, next(observed));
+    }
+
+    @Test
+    void shouldFailARequestThatNoRouterTakesASecondTime() throws InterruptedException {
+        ActorRef<RequestActor.Message> request = start();
+        assertInstanceOf(GenerationEvent.Started.class, next(observed));
+        int attempt = next(dispatched).target().attempt();
+        routes = false;
+        request.tell(new RequestActor.FromWorker(
+                new RequestMessage.Refused("g", 1, attempt, RefusalReason.NO_BLOCKS, "full")));
+        GenerationException end = assertInstanceOf(GenerationException.class, next(observed));
+        assertTrue(end.getMessage().contains("no router"), end.getMessage());
     }
 }
