@@ -80,8 +80,12 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     /** Of the requests that run, so bounded by their number. */
     private final Map<String, List<RouteDecision>> decisions = new ConcurrentHashMap<>();
 
+    /** Of the requests that run, by id: the actors that would tell them of their end may end before. */
+    private final Map<Long, GenerationObserver> observers = new ConcurrentHashMap<>();
+
     private final String nodeTag = Long.toString(ThreadLocalRandom.current().nextLong() >>> 24, 36);
     private volatile boolean stopped;
+    private volatile boolean ended;
     private volatile AdmissionStatus admissionStatus;
     private ActorSystem<?> system;
     private ActorRef<AdmissionActor.Message> admission;
@@ -131,12 +135,25 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         supervisor = supervisorProxy;
         workers = shards;
         self = Registries.node(Cluster.get(running).selfMember().address());
+        running.getWhenTerminated().thenRun(this::onSystemEnded);
     }
 
     /** Refuses new requests and ends those that run. */
     void stop() {
         stopped = true;
         admission.tell(new AdmissionActor.EndAll());
+    }
+
+    /** What no actor has ended: it waited, or was on its way from one to the next. */
+    private void onSystemEnded() {
+        ended = true;
+        for (long id : List.copyOf(observers.keySet())) {
+            GenerationObserver left = observers.remove(id);
+            if (left != null) {
+                active.decrementAndGet();
+                left.onError(new GenerationException(Kind.UNAVAILABLE, "this node has gone down"));
+            }
+        }
     }
 
     // ---- TandemClient
@@ -154,6 +171,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         String tenant = request.tenant().isEmpty() ? NO_TENANT : request.tenant();
         Duration timeout = RequestChecks.timeout(request, settings.defaultTimeout());
         SequenceSpec spec = RequestChecks.check(request, model, maxTokens(model), salt(request));
+        PromptKeys keys = caches.keys(model.fingerprint(), spec.cacheSalt(), spec.tokens());
         if (active.incrementAndGet() > settings.maxActive()) {
             active.decrementAndGet();
             throw new GenerationException(
@@ -161,22 +179,27 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         }
         long id = lastRequest.incrementAndGet();
         String name = nodeTag + "-" + id;
+        GenerationObserver guarded = new GuardedObserver(name, observer, () -> cancel(id), () -> observers.remove(id));
         RequestHub.Launch launch = new RequestHub.Launch(
                 id,
                 name,
                 spec,
                 request.stop(),
                 model,
-                caches.keys(model.fingerprint(), spec.cacheSalt(), spec.tokens()),
+                keys,
                 request.session(),
                 serviceClass,
                 accepted,
                 timeout.toNanos(),
                 0,
                 Optional.empty(),
-                new GuardedObserver(name, observer, () -> cancel(id)));
+                guarded);
         watch.ownsRequests();
+        observers.put(id, guarded);
         admission.tell(new AdmissionActor.Arrive(launch, tenant));
+        if (ended) {
+            onSystemEnded();
+        }
         return new Generation() {
             @Override
             public String requestId() {

@@ -37,6 +37,9 @@ final class EventPublisher implements Flow.Publisher<GenerationEvent> {
             subscription.running(start.apply(subscription));
         } catch (GenerationException e) {
             subscription.onError(e);
+        } catch (RuntimeException e) {
+            LOG.error("a generation cannot start", e);
+            subscription.onError(new GenerationException(GenerationException.Kind.INTERNAL, "cannot start: " + e));
         }
     }
 
@@ -142,7 +145,7 @@ final class EventPublisher implements Flow.Publisher<GenerationEvent> {
         private void tell(Runnable signal) {
             try {
                 signal.run();
-            } catch (RuntimeException e) {
+            } catch (RuntimeException | Error e) {
                 LOG.warn("a subscriber threw, and is told nothing more", e);
                 cancel();
             }

@@ -14,24 +14,34 @@ final class GuardedObserver implements GenerationObserver {
     private final String requestName;
     private final GenerationObserver observer;
     private final Runnable cancel;
+    private final Runnable over;
 
     /** Events come from one thread at a time. */
     private volatile boolean broken;
 
-    GuardedObserver(String requestName, GenerationObserver observer, Runnable cancel) {
+    /**
+     * @param cancel ends the generation
+     * @param over runs after the last event
+     */
+    GuardedObserver(String requestName, GenerationObserver observer, Runnable cancel, Runnable over) {
         this.requestName = requestName;
         this.observer = observer;
         this.cancel = cancel;
+        this.over = over;
     }
 
     @Override
     public void onEvent(GenerationEvent event) {
         tell(() -> observer.onEvent(event));
+        if (event instanceof GenerationEvent.Finished) {
+            over.run();
+        }
     }
 
     @Override
     public void onError(GenerationException error) {
         tell(() -> observer.onError(error));
+        over.run();
     }
 
     private void tell(Runnable call) {
@@ -40,7 +50,7 @@ final class GuardedObserver implements GenerationObserver {
         }
         try {
             call.run();
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | Error e) {
             broken = true;
             LOG.warn("the observer of request {} threw, and is told nothing more", requestName, e);
             cancel.run();

@@ -33,6 +33,13 @@ final class RequestChecks {
         inVocabulary(prompt, model, field);
         inVocabulary(request.sampling().biasTokenIds(), model, "logit_bias");
         int wanted = request.maxNewTokens();
+        if (wanted < 0) {
+            throw new GenerationException(
+                    Kind.INVALID_REQUEST,
+                    "max_tokens must be 0 (up to the limit) or more, not " + wanted,
+                    "max_tokens",
+                    1);
+        }
         if (prompt.length + Math.max(1, (long) wanted) > maxTokens) {
             throw new GenerationException(
                     Kind.CONTEXT_OVERFLOW,
@@ -75,7 +82,7 @@ final class RequestChecks {
 
     private static int[] prompt(GenerationRequest.Prompt prompt, ModelBundle model) {
         return switch (prompt) {
-            case GenerationRequest.TokenIds p -> p.ids();
+            case GenerationRequest.TokenIds p -> p.ids().clone();
             case GenerationRequest.Text p -> model.tokenizer().encode(p.text(), true, true);
             case GenerationRequest.Chat p -> model.tokenizer().encode(rendered(p, model), false, true);
         };

@@ -130,7 +130,7 @@ class EventPublisherTest {
                     @Override
                     public void onEvent(GenerationEvent event) {
                         heard.add("event");
-                        throw new IllegalStateException("an observer must not throw");
+                        throw new AssertionError("an observer must not throw");
                     }
 
                     @Override
@@ -138,11 +138,11 @@ class EventPublisherTest {
                         heard.add("error");
                     }
                 },
-                () -> cancels++);
+                () -> cancels++,
+                () -> heard.add("over"));
+        guarded.onEvent(new GenerationEvent.Started("r", new int[0]));
         guarded.onEvent(finished());
-        guarded.onEvent(finished());
-        guarded.onError(new GenerationException(GenerationException.Kind.INTERNAL, "late"));
-        assertEquals(List.of("event"), heard);
+        assertEquals(List.of("event", "over"), heard);
         assertEquals(1, cancels);
     }
 
@@ -154,5 +154,14 @@ class EventPublisherTest {
                 .subscribe(subscriber);
         assertEquals(List.of("full"), heard);
         assertEquals(0, cancels);
+    }
+
+    @Test
+    void shouldTellOfAStartThatFails() {
+        new EventPublisher(observer -> {
+                    throw new IllegalStateException("no tokenizer");
+                })
+                .subscribe(subscriber);
+        assertEquals(List.of("cannot start: java.lang.IllegalStateException: no tokenizer"), heard);
     }
 }
