@@ -138,6 +138,8 @@ public final class LifelineSockets implements AutoCloseable {
                 call(() -> begin(line, to, events), () -> events.failed(line, "too many connections at once"));
             } catch (UnknownHostException e) {
                 events.failed(line, "the host " + host + " is not known");
+            } catch (IllegalArgumentException e) {
+                events.failed(line, e.toString());
             }
         });
     }
@@ -322,6 +324,10 @@ public final class LifelineSockets implements AutoCloseable {
         } catch (IOException e) {
             closeAll(channel);
             tellFailure(line, events, e);
+        } catch (RuntimeException e) {
+            // An address of a kind that is turned off here, say: no reason to begin anew with all others.
+            closeAll(channel);
+            tellFailure(line, events, new IOException(e));
         }
     }
 

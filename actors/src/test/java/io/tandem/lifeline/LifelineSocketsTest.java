@@ -72,6 +72,15 @@ class LifelineSocketsTest {
     }
 
     @Test
+    void shouldAnswerForAPortThatIsNone() throws InterruptedException {
+        try (LifelineSockets here = open("")) {
+            here.connect(1, HOST, 99_999, heard);
+            String answer = heard.next();
+            assertTrue(answer.startsWith("1 failed: "), answer);
+        }
+    }
+
+    @Test
     void shouldGreetAndTellOfItsEnd() throws Exception {
         try (LifelineSockets here = open("")) {
             LifelineSockets there = open("");
