@@ -53,6 +53,7 @@ class SettingsTest {
                 "tandem.worker.max-works = 0",
                 "tandem.worker.kept-block-event-words = -1",
                 "tandem.worker.max-moves = 0",
+                "tandem.worker.step-timeout = 2h",
                 "tandem.routing.prior.step = 0s",
                 "tandem.routing.transfer-latency = 2m",
                 "tandem.routing.session-bonus = 2m",

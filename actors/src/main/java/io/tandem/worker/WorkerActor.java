@@ -92,6 +92,9 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private KvMemory kv;
     private String directState = "";
 
+    /** The engine has not come back from a step for too long. */
+    private boolean hangs;
+
     private WorkerActor(
             ActorContext<WorkerMessage> context,
             TimerScheduler<WorkerMessage> timers,
@@ -443,7 +446,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     }
 
     private void report() {
-        if (loop == null) {
+        if (loop == null || hangs()) {
             return;
         }
         RegistryMessage report = new WorkerReport(
@@ -473,6 +476,22 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                         (System.nanoTime() - roleSinceNanos) / 1_000_000),
                 transferPaths());
         registries.tellAll(report);
+    }
+
+    /** No step can be ended from outside. A worker that says nothing is lost to all who wait for it, until it speaks again. */
+    private boolean hangs() {
+        long nanos = loop.turnAgeNanos(System.nanoTime());
+        boolean now = nanos > settings.stepTimeout().toNanos();
+        if (now && !hangs) {
+            LOG.error(
+                    "GPU {} hangs: a step is not over after {} ms; it counts as lost until it is",
+                    gpuId,
+                    nanos / 1_000_000);
+        } else if (hangs && !now) {
+            LOG.warn("GPU {} goes on after all", gpuId);
+        }
+        hangs = now;
+        return now;
     }
 
     /** Transfers end before the memory they touch goes. What is still being opened is closed when it is open. */

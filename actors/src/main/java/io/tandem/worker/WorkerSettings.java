@@ -12,7 +12,8 @@ public record WorkerSettings(
         Duration holdingInterval,
         int maxWorks,
         int keptBlockEventWords,
-        int maxMoves) {
+        int maxMoves,
+        Duration stepTimeout) {
 
     public WorkerSettings {
         range("report-interval (ms)", reportInterval.toMillis(), 20, 1_000);
@@ -22,6 +23,7 @@ public record WorkerSettings(
         range("max-works", maxWorks, 1, 100_000);
         range("kept-block-event-words", keptBlockEventWords, 0, 100_000_000);
         range("max-moves", maxMoves, 1, 1_000);
+        range("step-timeout (ms)", stepTimeout.toMillis(), 100, 3_600_000);
     }
 
     private static void range(String key, long value, long min, long max) {
@@ -37,6 +39,7 @@ public record WorkerSettings(
                 c.getDuration("holding-interval"),
                 c.getInt("max-works"),
                 c.getInt("kept-block-event-words"),
-                c.getInt("max-moves"));
+                c.getInt("max-moves"),
+                c.getDuration("step-timeout"));
     }
 }

@@ -10,11 +10,15 @@ import io.tandem.compute.ComputeBackend;
 import io.tandem.compute.simulated.SimulatedBackend;
 import io.tandem.compute.simulated.TimingModel;
 import io.tandem.engine.EngineRole;
+import io.tandem.engine.SequenceSpec;
 import io.tandem.model.ModelBundle;
 import io.tandem.model.ModelConfig;
 import io.tandem.model.RopeScaling;
+import io.tandem.request.RequestMessage;
+import io.tandem.request.RequestTarget;
 import io.tandem.routing.Registries;
 import io.tandem.routing.RegistryMessage;
+import io.tandem.sampling.SamplingParams;
 import io.tandem.transfer.BlockTransport;
 import io.tandem.transfer.InMemoryNetwork;
 import io.tandem.transfer.InMemoryTransport;
@@ -144,6 +148,56 @@ class WorkerActorTest {
         } finally {
             kit.shutdownTestKit();
         }
+    }
+
+    /** Nobody can end a step on a CPU; but whoever waits for it should know where else to go. */
+    @Test
+    void shouldSayNothingOfItselfWhileAStepDoesNotEnd() throws InterruptedException {
+        Config config = ConfigFactory.parseString("tandem.worker { step-timeout = 100ms, report-interval = 20ms }")
+                .withFallback(config());
+        ActorTestKit kit = ActorTestKit.create("hangs", config);
+        CountDownLatch begun = new CountDownLatch(1);
+        CountDownLatch mayEnd = new CountDownLatch(1);
+        try {
+            BlockingQueue<WorkerReport> reports = reports(kit);
+            ModelBundle model = new ModelBundle("m", Path.of("m"), null, null, Optional.empty(), "f", 1);
+            InMemoryNetwork network = new InMemoryNetwork();
+            GpuHost host = new GpuHost(
+                    config,
+                    model,
+                    Map.of("g", EngineRole.MIXED),
+                    gpu -> hanging(simulated(), begun, mayEnd),
+                    gpu -> InMemoryTransport.start(network, gpu));
+            ActorRef<WorkerMessage> worker =
+                    kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), new Drains()));
+            long epoch = next(reports, r -> true).epoch();
+            TestProbe<RequestMessage> hub = kit.createTestProbe();
+            SequenceSpec spec = new SequenceSpec(new int[] {5, 6}, 2, 1, SamplingParams.greedy(), new int[] {2}, 0, 0);
+            worker.tell(new WorkerMessage.Dispatch(
+                    WorkerMessage.Kind.GENERATE, epoch, new RequestTarget(hub.getRef(), 1, 1), spec, 600_000));
+            assertTrue(begun.await(GUARD_SECONDS, TimeUnit.SECONDS));
+            int said = 0;
+            while (reports.poll(1, TimeUnit.SECONDS) != null) {
+                assertTrue(++said < 500, "it looks well");
+            }
+            mayEnd.countDown();
+            next(reports, r -> r.epoch() == epoch);
+            kit.stop(worker);
+        } finally {
+            mayEnd.countDown();
+            kit.shutdownTestKit();
+        }
+    }
+
+    private static ComputeBackend hanging(ComputeBackend real, CountDownLatch begun, CountDownLatch mayEnd) {
+        return (ComputeBackend) Proxy.newProxyInstance(
+                ComputeBackend.class.getClassLoader(), new Class<?>[] {ComputeBackend.class}, (proxy, method, args) -> {
+                    if (method.getName().equals("forward") || method.getName().equals("submit")) {
+                        begun.countDown();
+                        assertTrue(mayEnd.await(GUARD_SECONDS, TimeUnit.SECONDS));
+                    }
+                    return method.invoke(real, args);
+                });
     }
 
     @Test
