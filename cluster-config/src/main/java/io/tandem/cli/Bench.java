@@ -64,6 +64,8 @@ final class Bench {
             mixinStandardHelpOptions = true,
             description = "Prompt and decode speed of the CPU engine, beside llama.cpp in the same run.")
     static final class Engines implements Callable<Integer> {
+        private static final int THREADS_MAX = 1_024;
+
         @Option(names = "--model", paramLabel = "PATH", description = "GGUF file (default: the cached model)")
         Path model;
 
@@ -85,6 +87,12 @@ final class Bench {
 
         @Override
         public Integer call() throws Exception {
+            if (threads.stream().anyMatch(t -> t < 1 || t > THREADS_MAX)) {
+                throw new IllegalArgumentException("--threads must be 1 to " + THREADS_MAX + " each, not " + threads);
+            }
+            if (repeats < 1 || repeats > 100) {
+                throw new IllegalArgumentException("--repeats must be 1 to 100, not " + repeats);
+            }
             Path path = model == null ? ModelStore.pull() : model;
             var rows = EngineBenchmark.run(
                     new EngineBenchmark.Plan(path, threads, repeats, workloads, Optional.ofNullable(llamaBench)));

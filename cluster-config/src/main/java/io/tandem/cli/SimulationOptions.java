@@ -20,6 +20,9 @@ import picocli.CommandLine.Option;
 /** What is simulated, as the simulator's commands take it. */
 final class SimulationOptions {
     private static final String SYNTHETIC = "synthetic:";
+    /** Above, {@link TraceSampling} would draw too few: e to the minus copies is 0 then. */
+    private static final int COPIES_MAX = 500;
+
     private static final int KV_BLOCKS_MAX = 1 << 24;
 
     @Option(
@@ -161,7 +164,9 @@ final class SimulationOptions {
     }
 
     LongFunction<Trace> traces(int times, int atMost) throws IOException {
-        positive("--copies", times);
+        if (times < 1 || times > COPIES_MAX) {
+            throw new IllegalArgumentException("--copies must be 1 to " + COPIES_MAX + ", not " + times);
+        }
         positive("--requests", atMost);
         if (trace.startsWith(SYNTHETIC)) {
             var phases = SyntheticTrace.parse(trace.substring(SYNTHETIC.length()));

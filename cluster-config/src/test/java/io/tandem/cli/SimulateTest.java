@@ -85,6 +85,7 @@ class SimulateTest {
         assertTrue(failure("--trace", "synthetic:seconds=1e6,rate=1e5")
                 .getMessage()
                 .contains("seconds x rate x turns must be"));
+        assertTrue(failure("--trace", trace, "--copies", "1000").getMessage().contains("--copies must be 1 to 500"));
         assertTrue(failure("--trace", trace, "--kv-blocks", "2147483647")
                 .getMessage()
                 .contains("--kv-blocks must be"));
