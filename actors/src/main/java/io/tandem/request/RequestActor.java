@@ -64,6 +64,9 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
     private final long deadlineNanos;
     private int attempts;
 
+    /** The latest whose blocks came to another worker. */
+    private int adoptedAttempt;
+
     /** Of the present attempt, the latest of the decisions; null before the first. */
     private AttemptTimes times;
 
@@ -164,7 +167,9 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
     }
 
     private List<RequestEffect> fromWorker(RequestMessage.OfRequest message) {
-        if (message instanceof RequestMessage.KvAdopted adopted) {
+        // A worker that is asked says so again.
+        if (message instanceof RequestMessage.KvAdopted adopted && adopted.attempt() > adoptedAttempt) {
+            adoptedAttempt = adopted.attempt();
             services.transferred(launch.requestId(), adopted.gpuId(), adopted.stats());
         }
         return life.on(message);

@@ -280,6 +280,10 @@ public final class RequestLifecycle {
         }
         attempt.heard(m.gpuId());
         figures.cached(m.stats().cachedTokens());
+        if (phase == Phase.ADOPTED && !attempt.decodesOn(m.gpuId())) {
+            // The prefill worker, whose blocks are where they are needed.
+            return effects;
+        }
         if (m.publishedTokens() > output.count()) {
             resume(effects, m.gpuId(), "a token is missing");
             toldAtTheEnd = m.publishedTokens();
@@ -299,9 +303,7 @@ public final class RequestLifecycle {
             case CANCELLED -> {
                 // Cancelled by its worker, which loses its GPU or gives up a transfer; our own cancel ended the
                 // attempt.
-                if (!(attempt.prefillEnded() && phase == Phase.ADOPTED && attempt.prefillsOn(m.gpuId()))) {
-                    resume(effects, m.gpuId(), "the worker gave the sequence up");
-                }
+                resume(effects, m.gpuId(), "the worker gave the sequence up");
             }
             case ERROR -> resume(effects, m.gpuId(), m.detail());
             case SHED -> giveBack(effects, m.gpuId(), m.gpuId() + " gave it back");

@@ -22,6 +22,7 @@ import io.tandem.routing.RoutingDecision;
 import io.tandem.sampling.SamplingParams;
 import io.tandem.tokenizer.IncrementalDetokenizer;
 import io.tandem.tokenizer.Tokenizer;
+import io.tandem.transfer.TransferStats;
 import io.tandem.worker.WorkerMessage;
 import java.lang.reflect.Proxy;
 import java.nio.file.Path;
@@ -46,6 +47,7 @@ class RequestActorTest {
     private final LinkedBlockingQueue<Object> observed = new LinkedBlockingQueue<>();
     private final LinkedBlockingQueue<RequestReport> kept = new LinkedBlockingQueue<>();
     private final LinkedBlockingQueue<String> requestsOver = new LinkedBlockingQueue<>();
+    private final AtomicInteger transfers = new AtomicInteger();
     private final AtomicInteger attemptsOver = new AtomicInteger();
     private boolean routes = true;
     private boolean decodes = true;
@@ -79,6 +81,7 @@ class RequestActorTest {
                 }
             }
             case "keep" -> kept.add((RequestReport) args[0]);
+            case "transferred" -> transfers.incrementAndGet();
             case "attemptOver" -> attemptsOver.incrementAndGet();
             case "onRequestOver" -> requestsOver.add(name);
             default -> {}
@@ -255,6 +258,21 @@ class RequestActorTest {
             assertEquals(1, next(cancelled).target().requestId(), "its worker goes on");
             assertEquals("r-1", next(kept).requestId());
         }
+    }
+
+    /** A worker that is asked what it has says so again. */
+    @Test
+    void shouldMeasureATransferOnce() throws InterruptedException {
+        ActorRef<RequestActor.Message> request = start();
+        assertInstanceOf(GenerationEvent.Started.class, next(observed));
+        int attempt = next(dispatched).target().attempt();
+        for (int i = 0; i < 3; i++) {
+            request.tell(new RequestActor.FromWorker(
+                    new RequestMessage.KvAdopted("g", 1, attempt, new TransferStats(1, 64, 9, 0))));
+        }
+        request.tell(new RequestActor.Cancelled());
+        assertInstanceOf(GenerationEvent.Finished.class, next(observed));
+        assertEquals(1, transfers.get());
     }
 
     @Test

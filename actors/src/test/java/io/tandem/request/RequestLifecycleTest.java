@@ -91,6 +91,11 @@ class RequestLifecycleTest {
     void shouldNotCareForThePrefillWorkerOnceItsBlocksAreAdopted() {
         adopt();
         assertTrue(life.onWorkerLost("p", 1, "its reports stopped").isEmpty());
+        for (FinishReason end : List.of(FinishReason.ERROR, FinishReason.DEADLINE, FinishReason.CANCELLED)) {
+            List<RequestEffect> ended =
+                    life.on(new RequestMessage.Ended("p", 1, 1, end, SequenceStats.NONE, "the device is lost", 1));
+            assertTrue(ended.isEmpty(), () -> end + ": " + ended);
+        }
         assertTrue(
                 life.onWorkerLost("d", 99, "its reports stopped").isEmpty(), "another incarnation is another worker");
     }
