@@ -28,16 +28,19 @@ public final class CostPolicy {
     private final CostSettings settings;
     private final long seed;
     private double expectedOutputTokens;
+    private double outputTokensSquared;
 
     public CostPolicy(CostSettings settings, long seed) {
         this.settings = settings;
         this.seed = seed;
         expectedOutputTokens = settings.expectedOutputTokens();
+        outputTokensSquared = expectedOutputTokens * expectedOutputTokens;
     }
 
     /** A request ended with so many output tokens; the latest hundred or so set what is expected of the next. */
     public void outputEnded(int tokens) {
         expectedOutputTokens += OUTPUT_WEIGHT * (tokens - expectedOutputTokens);
+        outputTokensSquared += OUTPUT_WEIGHT * ((double) tokens * tokens - outputTokensSquared);
     }
 
     /** Output tokens expected of a request. */
@@ -261,8 +264,13 @@ public final class CostPolicy {
         return c.freeTokens() >= 0 || booked <= 0 ? 1 : Math.max(0, booked + c.freeTokens()) / booked;
     }
 
+    /**
+     * Context of a decode that is met under way. Long outputs are met more often than short ones, so what it has is not half of a mean
+     * output but half of the mean square over the mean (the inspection paradox of renewal theory).
+     */
     private double expectedContext(Request request) {
-        return request.promptTokens() + expectedSteps(request) / 2;
+        double output = outputTokensSquared / expectedOutputTokens;
+        return request.promptTokens() + Math.min(output, request.maxNewTokens() - 1) / 2;
     }
 
     /**

@@ -432,6 +432,16 @@ class CostPolicyTest {
     }
 
     @Test
+    void shouldBookTheContextOfDecodesThatAreMetUnderWay() {
+        for (int i = 0; i < 2000; i++) {
+            policy.outputEnded(i % 2 == 0 ? 10 : 390);
+        }
+        route(request(1, 1000), List.of(worker("g", EngineRole.MIXED, 0)));
+        double half = (10 * 10 + 390 * 390) / (10 + 390.0) / 2;
+        assertEquals(1000 + half, find("g").contextTokens(), 3, "nearly all steps are those of long outputs");
+    }
+
+    @Test
     void shouldPredictTheItlOfDecodesBesideAPrompt() {
         Candidate only = worker("g", EngineRole.MIXED, 0);
         find("g").bookDecode(9, 5000);

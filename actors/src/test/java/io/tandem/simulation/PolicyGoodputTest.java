@@ -58,6 +58,15 @@ class PolicyGoodputTest {
         assertTrue(goodput(eight, BuiltInPolicy.DYNAMO, "pd:4:4") < 200);
     }
 
+    /** Just beyond what three GPUs decode in time: whoever lets in a little too much has all answers a little too slow. */
+    @Test
+    void shouldKeepTheItlOfMostWhereDecodesAreTheLimit() {
+        Trace trace = SyntheticTrace.generate(SyntheticTrace.parse("rate=105,seconds=60,input=1500,output=200"), 1);
+        int good = goodput(trace, BuiltInPolicy.TANDEM, "pd:5:3");
+        assertTrue(good > 0.9 * trace.size(), good + " of " + trace.size());
+        assertTrue(goodput(trace, BuiltInPolicy.DYNAMO, "pd:5:3") < 0.5 * trace.size());
+    }
+
     @Test
     void shouldBeDeterministic() throws IOException {
         Trace trace = TraceFiles.read(Path.of("src/test/resources/traces/mooncake_conversation_400.jsonl"));
