@@ -51,6 +51,9 @@ public record GenerationRequest(
         if (stop.size() > MAX_STOP_TEXTS) {
             throw new IllegalArgumentException("stop takes at most " + MAX_STOP_TEXTS + " texts, not " + stop.size());
         }
+        if (stop.contains("")) {
+            throw new IllegalArgumentException("a stop text must not be empty: every output would end at once");
+        }
     }
 
     /** Of no session, in the default class and the common tenant. */

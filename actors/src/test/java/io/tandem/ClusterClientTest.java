@@ -127,6 +127,22 @@ class ClusterClientTest {
                         .tokens()[0]);
     }
 
+    /** It is found at once in any text. */
+    @Test
+    void shouldRefuseAnEmptyStopText() {
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> new GenerationRequest(
+                        "m",
+                        new GenerationRequest.TokenIds(new int[] {5}),
+                        8,
+                        SamplingParams.greedy(),
+                        List.of("a", ""),
+                        false,
+                        "",
+                        Duration.ZERO));
+    }
+
     @Test
     void shouldRefuseALengthBelowZero() {
         GenerationException e = refusal(client.generateAsync(request(-3, 5, 6)).toCompletableFuture());

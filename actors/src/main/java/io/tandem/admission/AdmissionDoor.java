@@ -122,10 +122,11 @@ public final class AdmissionDoor<R> {
         policy.waitingIds().forEach(this::cancel);
     }
 
-    /** This door is given up, in whatever state it is: what waits leaves it. */
-    public void abandon() {
+    /** This door is given up, in whatever state it is: what waits leaves it, and what was booked for it ends. */
+    public void abandon(long nowNanos) {
         List<Waiting<R>> left = List.copyOf(waiting.values());
         waiting.clear();
+        forecaster.endBookings(nowNanos);
         left.forEach(w -> exits.cancelled(w.request()));
     }
 

@@ -57,6 +57,12 @@ public final class RouterForecaster implements Forecaster {
         router.route(queries.apply(applicant.id()), nowNanos).ifPresent(r -> routed.put(applicant.id(), r));
     }
 
+    /** Ends the bookings whose routes nobody took. */
+    void endBookings(long nowNanos) {
+        routed.keySet().forEach(id -> router.over(id, nowNanos));
+        routed.clear();
+    }
+
     /** The route that was booked for a request; asked once. */
     public Optional<Routed> takeRouted(long id) {
         return Optional.ofNullable(routed.remove(id));

@@ -176,7 +176,7 @@ public final class AdmissionActor extends AbstractBehavior<AdmissionActor.Messag
 
     private Behavior<Message> onPreRestart() {
         LOG.error("the door begins anew; {} requests that waited are cancelled", door.queued());
-        door.abandon();
+        door.abandon(System.nanoTime());
         return this;
     }
 
