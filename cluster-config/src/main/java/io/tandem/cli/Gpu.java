@@ -60,7 +60,8 @@ final class Gpu {
             long failed = outcomes.stream()
                     .filter(o -> o.passed().isPresent() && !o.passed().get())
                     .count();
-            System.out.println(outcomes.size() + " checks, " + failed + " failed");
+            long skipped = outcomes.stream().filter(o -> o.passed().isEmpty()).count();
+            System.out.println(outcomes.size() + " checks, " + failed + " failed, " + skipped + " skipped");
             return failed == 0 ? 0 : 1;
         }
     }

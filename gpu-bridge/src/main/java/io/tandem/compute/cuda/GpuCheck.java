@@ -95,7 +95,10 @@ public final class GpuCheck {
         if (smollm2.isPresent()) {
             check.add("SmolLM2, continuations one by one", () -> check.smollm2(smollm2.get()));
         } else {
-            check.outcomes.add(new Outcome("SmolLM2", Optional.empty(), "no model file given"));
+            check.report(new Outcome(
+                    "SmolLM2",
+                    Optional.empty(),
+                    "its file is not there: ./tandem models pull, or name it with --model"));
         }
         // The last one: after it this process may be unable to use the device.
         check.add("a device that is lost", check::loss);
@@ -109,6 +112,10 @@ public final class GpuCheck {
         } catch (Exception | AssertionError e) {
             outcome = new Outcome(name, Optional.of(false), e.toString());
         }
+        report(outcome);
+    }
+
+    private void report(Outcome outcome) {
         System.out.println(outcome);
         outcomes.add(outcome);
     }
