@@ -58,6 +58,8 @@ final class SeedJoin {
             } while (cluster.selfMember().status().equals(MemberStatus.removed()) && goesOn(end, system));
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
+        } catch (IllegalStateException e) {
+            LOG.debug("the node ended before it had joined", e);
         }
     }
 
