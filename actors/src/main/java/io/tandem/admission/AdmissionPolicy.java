@@ -153,12 +153,12 @@ public final class AdmissionPolicy {
         return settings.rejectAbove() * entry.applicant.serviceClass().ttftTargetNanos();
     }
 
-    private static double itlLimit(Entry entry) {
-        return entry.applicant.serviceClass().itlTargetNanos();
+    private double itlLimit(Entry entry) {
+        return settings.rejectItlAbove() * entry.applicant.serviceClass().itlTargetNanos();
     }
 
     /** Whether its tokens would come too slowly; one alone has no time between it and another. */
-    private static boolean tooSlow(Entry entry, Forecast f) {
+    private boolean tooSlow(Entry entry, Forecast f) {
         return entry.applicant.decodes() && f.itlNanos() > itlLimit(entry);
     }
 

@@ -27,6 +27,7 @@ public record AdmissionSettings(
         long dispatchAheadNanos,
         int coldRequestsPerWorker,
         double rejectAbove,
+        double rejectItlAbove,
         SizeLimit.Settings sizeLimit,
         boolean serveWhenIdle,
         double outputTokenWeight,
@@ -79,6 +80,7 @@ public record AdmissionSettings(
                 nanos(c, "", "dispatch-ahead", Duration.ofMillis(1), Duration.ofMinutes(1)),
                 (int) number(c, "", "cold-requests-per-worker", 1, 100_000),
                 number(c, "", "reject-above", 0.1, 10),
+                rejectItlAbove(root),
                 sizeLimit(root),
                 c.getBoolean("serve-when-idle"),
                 number(c, "", "output-token-weight", 0, 1000),
@@ -88,6 +90,11 @@ public record AdmissionSettings(
                 (int) number(c, "", "tenant-labels-max", 0, 1000),
                 c.getBoolean("tenant-cache-salt"),
                 Duration.ofNanos(nanos(c, "", "tick-interval", Duration.ofMillis(1), Duration.ofSeconds(1))));
+    }
+
+    /** Reads {@code tandem.admission.reject-itl-above} alone. */
+    public static double rejectItlAbove(Config root) {
+        return number(root.getConfig("tandem.admission"), "", "reject-itl-above", 0.1, 10);
     }
 
     /** Reads {@code tandem.admission.size-limit} alone. */

@@ -55,6 +55,7 @@ public final class AdmissionPlacement implements Placement {
                 dispatchAhead.toNanos(),
                 ALL,
                 0.95,
+                AdmissionSettings.rejectItlAbove(ConfigFactory.load()),
                 AdmissionSettings.sizeLimit(ConfigFactory.load()),
                 false,
                 2,

@@ -14,6 +14,8 @@ final class EarlyRejection {
     /** A little below the TTFT target, since predictions err to the low side when prompts queue. */
     private static final double TTFT_SHARE = 0.95;
 
+    private static final double ITL_SHARE = AdmissionSettings.rejectItlAbove(ConfigFactory.load());
+
     private static final SizeLimit.Settings BY_SIZE = AdmissionSettings.sizeLimit(ConfigFactory.load());
 
     private static final SizeLimit.Settings ANY_SIZE =
@@ -44,7 +46,7 @@ final class EarlyRejection {
         if (sizes.refuses(plan.workNanos() + decodeNanos, ttft, itl, nowNanos)) {
             return true;
         }
-        boolean refused = ttft > TTFT_SHARE * slo.ttftNanos() || itl > slo.itlNanos();
+        boolean refused = ttft > TTFT_SHARE * slo.ttftNanos() || itl > ITL_SHARE * slo.itlNanos();
         if (refused) {
             sizes.missed(plan.workNanos(), nowNanos);
         }

@@ -17,7 +17,7 @@ final class Classes {
                         + "classes.default { ttft-target = 2s, itl-target = 50ms }\n"
                         + "classes.priority { ttft-target = 500ms, itl-target = 25ms }\n"
                         + "classes.flex { ttft-target = 60s, itl-target = 500ms, weight = 1 }\n"
-                        + "serve-when-idle = off\nreject-above = 1\n"
+                        + "serve-when-idle = off\nreject-above = 1\nreject-itl-above = 1\n"
                         + "dispatch-ahead = 100ms }\n")
                 .withFallback(ConfigFactory.defaultReference());
         for (String override : overrides) {

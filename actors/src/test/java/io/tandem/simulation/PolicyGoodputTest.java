@@ -64,6 +64,8 @@ class PolicyGoodputTest {
         Trace trace = SyntheticTrace.generate(SyntheticTrace.parse("rate=105,seconds=60,input=1500,output=200"), 1);
         int good = goodput(trace, BuiltInPolicy.TANDEM, "pd:5:3");
         assertTrue(good > 0.9 * trace.size(), good + " of " + trace.size());
+        int byDoor = goodput(trace, BuiltInPolicy.TANDEM_DOOR, "pd:5:3");
+        assertTrue(byDoor > 0.9 * trace.size(), byDoor + " of " + trace.size());
         assertTrue(goodput(trace, BuiltInPolicy.DYNAMO, "pd:5:3") < 0.5 * trace.size());
     }
 

@@ -61,6 +61,9 @@ class CacheAwareRoutingTest {
                 "simulated",
                 "tandem.engine.kv-memory-bytes",
                 "1M",
+                // A prefix is worth more than a busy machine's noise in the times of steps.
+                "tandem.simulated.prompt-token-micros",
+                200,
                 "tandem.routing.policy",
                 "cost"));
         if (!nodes.isEmpty()) {

@@ -50,6 +50,7 @@ record SimulatedSettings(
                 Duration.ofMillis(50).toNanos(),
                 door.cold(),
                 0.95,
+                0.99,
                 new SizeLimit.Settings(0.9, 0.02, 1.5),
                 door.serveWhenIdle(),
                 2,
