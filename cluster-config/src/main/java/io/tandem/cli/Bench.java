@@ -2,6 +2,7 @@ package io.tandem.cli;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.tandem.compute.cpu.EngineBenchmark;
+import io.tandem.settings.SettingRange;
 import io.tandem.transfer.TransferBenchmark;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -90,9 +91,7 @@ final class Bench {
             if (threads.stream().anyMatch(t -> t < 1 || t > THREADS_MAX)) {
                 throw new IllegalArgumentException("--threads must be 1 to " + THREADS_MAX + " each, not " + threads);
             }
-            if (repeats < 1 || repeats > 100) {
-                throw new IllegalArgumentException("--repeats must be 1 to 100, not " + repeats);
-            }
+            SettingRange.check("--repeats", repeats, 1, 100);
             Path path = model == null ? ModelStore.pull() : model;
             var rows = EngineBenchmark.run(
                     new EngineBenchmark.Plan(path, threads, repeats, workloads, Optional.ofNullable(llamaBench)));

@@ -2,6 +2,7 @@ package io.tandem.cli;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.tandem.settings.SettingRange;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
@@ -99,9 +100,7 @@ final class Quickstart implements Callable<Integer> {
     }
 
     private void checkPort() {
-        if (port < 1 || port > 65_535) {
-            throw new IllegalArgumentException("--port must be 1 to 65535, not " + port);
-        }
+        SettingRange.check("--port", port, 1, 65_535);
         try (ServerSocket probe = new ServerSocket(port, 1, InetAddress.getLoopbackAddress())) {
             probe.setReuseAddress(true);
         } catch (IOException e) {

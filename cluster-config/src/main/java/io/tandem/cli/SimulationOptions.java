@@ -1,5 +1,6 @@
 package io.tandem.cli;
 
+import io.tandem.settings.SettingRange;
 import io.tandem.simulation.ClusterSimulation.Cluster;
 import io.tandem.simulation.DynamoEngineModel;
 import io.tandem.simulation.PassTimer;
@@ -123,9 +124,7 @@ final class SimulationOptions {
     }
 
     Cluster limits() {
-        if (kvBlocks < 1 || kvBlocks > KV_BLOCKS_MAX) {
-            throw new IllegalArgumentException("--kv-blocks must be 1 to " + KV_BLOCKS_MAX + ", not " + kvBlocks);
-        }
+        SettingRange.check("--kv-blocks", kvBlocks, 1, KV_BLOCKS_MAX);
         positive("--block-tokens", blockTokens);
         positive("--max-sequences", maxSequences);
         positive("--batch-tokens", batchTokens);
@@ -164,9 +163,7 @@ final class SimulationOptions {
     }
 
     LongFunction<Trace> traces(int times, int atMost) throws IOException {
-        if (times < 1 || times > COPIES_MAX) {
-            throw new IllegalArgumentException("--copies must be 1 to " + COPIES_MAX + ", not " + times);
-        }
+        SettingRange.check("--copies", times, 1, COPIES_MAX);
         positive("--requests", atMost);
         if (trace.startsWith(SYNTHETIC)) {
             var phases = SyntheticTrace.parse(trace.substring(SYNTHETIC.length()));
