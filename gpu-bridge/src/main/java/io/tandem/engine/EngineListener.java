@@ -5,7 +5,8 @@ import io.tandem.kvcache.FindableBlocks;
 
 /**
  * What an engine reports, on the engine's own thread between and after steps. Implementations copy what they keep and
- * never block: the next step waits for them.
+ * never block: the next step waits for them. Tokens, ends and refusals come to whoever runs anything, so nobody may leave them
+ * out; the rest is for those who give the commands that it answers, or want the figures.
  */
 public interface EngineListener {
 
@@ -30,7 +31,7 @@ public interface EngineListener {
     void onFinished(long key, FinishReason reason, SequenceStats stats, String detail);
 
     /** Prompt blocks {@code [firstBlock, endBlock)} of a prefill-only sequence are whole; ids via the same indices. */
-    void onPrefillProgress(long key, int firstBlock, int endBlock, int[] blockIds);
+    default void onPrefillProgress(long key, int firstBlock, int endBlock, int[] blockIds) {}
 
     /**
      * Prompt blocks {@code [firstBlock, endBlock)} of a prefill-only sequence will be whole when a pass that has begun is over; only
@@ -46,7 +47,7 @@ public interface EngineListener {
      * @param cachedBlocks leading blocks whose content this engine has already
      * @param blockIds all blocks of the sequence's tokens; {@code [cachedBlocks, length)} are to be filled
      */
-    void onReserved(long key, int cachedBlocks, int[] blockIds);
+    default void onReserved(long key, int cachedBlocks, int[] blockIds) {}
 
     /**
      * What the prefix cache can find has changed; see {@link BlockEvents}. In order; at the end of each step and command

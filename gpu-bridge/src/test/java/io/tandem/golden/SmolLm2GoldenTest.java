@@ -129,12 +129,6 @@ class SmolLm2GoldenTest {
         }
 
         @Override
-        public void onPrefillProgress(long key, int firstBlock, int endBlock, int[] blockIds) {}
-
-        @Override
-        public void onReserved(long key, int cachedBlocks, int[] blockIds) {}
-
-        @Override
         public void onRefused(long key, RefusalReason reason, String detail) {
             throw new AssertionError(reason + " " + detail);
         }

@@ -73,12 +73,6 @@ final class SimulatedModel {
         }
 
         @Override
-        public void onPrefillProgress(long key, int firstBlock, int endBlock, int[] blockIds) {}
-
-        @Override
-        public void onReserved(long key, int cachedBlocks, int[] blockIds) {}
-
-        @Override
         public void onRefused(long key, RefusalReason why, String detail) {
             throw new IllegalStateException("the plain run is refused: " + detail);
         }

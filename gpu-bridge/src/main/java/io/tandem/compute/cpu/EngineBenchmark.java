@@ -343,12 +343,6 @@ public final class EngineBenchmark {
         }
 
         @Override
-        public void onPrefillProgress(long key, int firstBlock, int endBlock, int[] blockIds) {}
-
-        @Override
-        public void onReserved(long key, int cachedBlocks, int[] blockIds) {}
-
-        @Override
         public void onRefused(long key, RefusalReason reason, String detail) {
             throw new IllegalStateException("the engine refused the benchmark: " + reason + " " + detail);
         }

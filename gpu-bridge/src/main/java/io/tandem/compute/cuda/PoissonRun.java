@@ -107,12 +107,6 @@ final class PoissonRun implements AutoCloseable, EngineListener {
     }
 
     @Override
-    public void onPrefillProgress(long key, int firstBlock, int endBlock, int[] blockIds) {}
-
-    @Override
-    public void onReserved(long key, int cachedBlocks, int[] blockIds) {}
-
-    @Override
     public void onRefused(long key, RefusalReason reason, String detail) {
         throw new IllegalStateException(reason + " " + detail);
     }

@@ -191,12 +191,6 @@ class CpuEngineTest {
         public void onFinished(long key, FinishReason reason, SequenceStats stats, String detail) {}
 
         @Override
-        public void onPrefillProgress(long key, int firstBlock, int endBlock, int[] blockIds) {}
-
-        @Override
-        public void onReserved(long key, int cachedBlocks, int[] blockIds) {}
-
-        @Override
         public void onRefused(long key, RefusalReason reason, String detail) {
             throw new AssertionError(reason + " " + detail);
         }

@@ -199,12 +199,6 @@ class EngineFailureTest {
         }
 
         @Override
-        public void onPrefillProgress(long key, int firstBlock, int endBlock, int[] blockIds) {}
-
-        @Override
-        public void onReserved(long key, int cachedBlocks, int[] blockIds) {}
-
-        @Override
         public void onRefused(long key, RefusalReason reason, String detail) {
             refusals.add(detail);
         }

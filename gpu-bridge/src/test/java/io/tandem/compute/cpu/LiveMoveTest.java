@@ -80,9 +80,6 @@ class LiveMoveTest {
         }
 
         @Override
-        public void onPrefillProgress(long key, int firstBlock, int endBlock, int[] blockIds) {}
-
-        @Override
         public void onReserved(long key, int cachedBlocks, int[] blockIds) {
             reserved = blockIds;
             cached = cachedBlocks;

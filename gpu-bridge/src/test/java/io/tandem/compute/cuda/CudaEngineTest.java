@@ -545,9 +545,6 @@ class CudaEngineTest {
         }
 
         @Override
-        public void onReserved(long key, int cachedBlocks, int[] blockIds) {}
-
-        @Override
         public void onRefused(long key, RefusalReason reason, String detail) {
             if (!mayRefuse) {
                 throw new AssertionError(reason + " " + detail);
