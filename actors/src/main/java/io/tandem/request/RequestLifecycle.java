@@ -336,8 +336,9 @@ public final class RequestLifecycle {
             effects.add(new RequestEffect.Fail(Kind.CONTEXT_OVERFLOW, m.detail()));
             return effects;
         }
+        boolean full = m.reason() != RefusalReason.BAD_KEY && m.reason() != RefusalReason.FAILED;
         // A client that has tokens already waits for room as long as its deadline allows.
-        if (m.reason() != RefusalReason.BAD_KEY && output.count() > 0) {
+        if (full && output.count() > 0) {
             failures--;
         }
         resume(effects, m.gpuId(), m.reason() + ": " + m.detail());

@@ -20,6 +20,8 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 class RequestLifecycleTest {
     private static final Route SPLIT = new Route("p", 1, "d", 2, "test");
@@ -167,6 +169,22 @@ class RequestLifecycleTest {
         life.on(new RequestMessage.KvAdopted("d", 1, 1, stream.plus(direct)));
         assertEquals(7, life.figures().kvBlocks());
         assertEquals(2, life.figures().kvDirectBlocks());
+    }
+
+    /** Room comes with time; what an engine fails at, it fails at again. */
+    @ParameterizedTest
+    @EnumSource(
+            value = RefusalReason.class,
+            names = {"NO_BLOCKS", "FAILED"})
+    void shouldWaitForRoomWithTokensButNotForAnEngineThatFails(RefusalReason reason) {
+        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        token(1, "e", 0);
+        List<RequestEffect> last = List.of();
+        for (int n = 1; n <= 10 && !life.over(); n++) {
+            last = life.on(new RequestMessage.Refused("e", 1, n, reason, "why"));
+            life.onRoute(Optional.of(ELSEWHERE), target(n + 1), 60_000);
+        }
+        assertEquals(reason == RefusalReason.FAILED, life.over(), last.toString());
     }
 
     @Test

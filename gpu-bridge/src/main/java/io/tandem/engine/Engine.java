@@ -448,6 +448,27 @@ public final class Engine implements AutoCloseable {
         }
     }
 
+    /**
+     * A command threw on its way: its sequence ends with an error, or is refused where nothing is held for it, so that nobody waits for
+     * what will not come. False when the command is about no sequence, and there is nobody to tell.
+     */
+    public boolean failCommand(EngineCommand command, String detail, long nowNanos) {
+        if (!(command instanceof EngineCommand.OfSequence c)) {
+            return false;
+        }
+        Sequence s = sequences.get(c.key());
+        if (s == null) {
+            listener.onRefused(c.key(), RefusalReason.FAILED, detail);
+        } else {
+            finish(s, FinishReason.ERROR, nowNanos, detail);
+        }
+        if (c instanceof EngineCommand.OfExport export) {
+            listener.onRefused(export.exportKey(), RefusalReason.FAILED, detail);
+        }
+        blockEvents.flush();
+        return true;
+    }
+
     /** Ends every sequence in every phase: the device is lost. */
     public void failAll(String detail, long nowNanos) {
         ending = null;

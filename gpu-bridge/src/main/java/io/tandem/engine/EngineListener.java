@@ -90,6 +90,8 @@ public interface EngineListener {
         /** The command queue is full. */
         QUEUE_FULL,
         /** The key is in use, or unknown where it must be known. */
-        BAD_KEY
+        BAD_KEY,
+        /** The engine itself failed at it. */
+        FAILED
     }
 }

@@ -58,6 +58,7 @@ public final class EngineTurns {
      * One turn; answers whether anything was done. Always the same thread, or one after the other.
      *
      * @throws DeviceLostException once every sequence has ended: the last turn
+     * @throws RuntimeException when it cannot go on
      */
     public boolean turn(long nowNanos) {
         boolean worked = drainCommands(nowNanos);
@@ -78,9 +79,12 @@ public final class EngineTurns {
     /** Ends every sequence, those that wait in the queue as well, as far as that can be done still. */
     void failAll(String detail, long nowNanos) {
         try {
-            drainCommands(nowNanos);
-            engine.failAll(detail, nowNanos);
-            refreshStats();
+            try {
+                drainCommands(nowNanos);
+            } finally {
+                engine.failAll(detail, nowNanos);
+                refreshStats();
+            }
         } catch (RuntimeException | Error e) {
             LOG.error("the engine's sequences cannot be ended", e);
         }
@@ -90,16 +94,24 @@ public final class EngineTurns {
         boolean any = false;
         for (EngineCommand c = commands.poll(); c != null; c = commands.poll()) {
             any = true;
-            try {
-                engine.apply(c, nowNanos);
-            } catch (RuntimeException e) {
-                LOG.error("engine command {} failed", c, e);
-            }
+            apply(c, nowNanos);
         }
         if (any) {
             refreshStats();
         }
         return any;
+    }
+
+    /** Whoever waits for a command that fails hears so; one that nobody could be told of is the end of the engine. */
+    private void apply(EngineCommand command, long nowNanos) {
+        try {
+            engine.apply(command, nowNanos);
+        } catch (RuntimeException e) {
+            LOG.error("engine command {} failed", command, e);
+            if (!engine.failCommand(command, "the engine failed at a command: " + e, nowNanos)) {
+                throw e;
+            }
+        }
     }
 
     private boolean step(long nowNanos) {

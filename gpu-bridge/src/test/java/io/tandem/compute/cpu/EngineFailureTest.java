@@ -15,10 +15,12 @@ import io.tandem.engine.EngineListener;
 import io.tandem.engine.EngineLoop;
 import io.tandem.engine.EngineRole;
 import io.tandem.engine.EngineSettings;
+import io.tandem.engine.EngineTurns;
 import io.tandem.engine.FinishReason;
 import io.tandem.engine.SequenceSpec;
 import io.tandem.engine.SequenceStats;
 import io.tandem.engine.StepTokens;
+import io.tandem.kvcache.FindableBlocks;
 import io.tandem.kvcache.KvLayout;
 import io.tandem.kvcache.KvMemory;
 import io.tandem.model.ModelConfig;
@@ -47,7 +49,7 @@ class EngineFailureTest {
         return CpuBackend.scalar(new TinyLlama(TensorType.F32), 16, 640, 8, List.of());
     }
 
-    private static EngineCommand generate(long key, SamplingParams sampling) {
+    private static EngineCommand.Generate generate(long key, SamplingParams sampling) {
         int[] prompt = {5, 6, 7 + (int) key};
         return new EngineCommand.Generate(
                 key, new SequenceSpec(prompt, prompt.length, NEW_TOKENS, sampling, new int[0], 0, Long.MAX_VALUE));
@@ -87,6 +89,74 @@ class EngineFailureTest {
         assertEquals(2, recorder.refusals.size(), recorder.refusals.toString());
         assertTrue(recorder.refusals.getFirst().contains("logit_bias"), recorder.refusals.toString());
         assertEquals(Map.of(1L, FinishReason.LENGTH), recorder.ends);
+    }
+
+    /** Whoever waits for a command that throws hears so, and nothing is held for it. */
+    @Test
+    void shouldTellOfACommandThatFails() {
+        recorder.onReserved = () -> {
+            throw new IllegalStateException("on purpose");
+        };
+        try (ComputeBackend backend = tiny();
+                Engine engine = new Engine(backend, "tiny", settings(), EngineRole.MIXED, recorder)) {
+            EngineTurns turns = new EngineTurns(engine, 64);
+            assertTrue(turns.offer(generate(1, SamplingParams.greedy())));
+            assertTrue(turns.offer(new EngineCommand.Reserve(2, generate(2, SamplingParams.greedy()).spec())));
+            assertTrue(turns.offer(generate(3, null)));
+            assertTrue(turns.turn(0));
+            assertFalse(engine.holds(2));
+            assertFalse(engine.holds(3));
+            assertEquals(Map.of(2L, FinishReason.ERROR), recorder.ends);
+            assertTrue(recorder.refusals.getFirst().contains("NullPointerException"), recorder.refusals.toString());
+            while (turns.turn(0)) {
+                assertTrue(recorder.refusals.size() < 2, recorder.refusals.toString());
+            }
+            assertEquals(0, engine.stats().usedBlocks());
+        }
+        assertEquals(Map.of(1L, FinishReason.LENGTH, 2L, FinishReason.ERROR), recorder.ends);
+        assertEquals(NEW_TOKENS, recorder.tokens);
+    }
+
+    /** Its sequence cannot be sent on: nobody knows what the export has of it. */
+    @Test
+    void shouldTellBothWhoWaitForAnExportThatFails() {
+        recorder.onExported = () -> {
+            throw new IllegalStateException("on purpose");
+        };
+        try (ComputeBackend backend = tiny();
+                Engine engine = new Engine(backend, "tiny", settings(), EngineRole.MIXED, recorder)) {
+            EngineTurns turns = new EngineTurns(engine, 64);
+            assertTrue(turns.offer(generate(1, SamplingParams.greedy())));
+            while (recorder.tokens < 2) {
+                turns.turn(0);
+            }
+            assertTrue(turns.offer(new EngineCommand.Export(1, 100)));
+            turns.turn(0);
+            assertEquals(Map.of(1L, FinishReason.ERROR), recorder.ends);
+            assertEquals(1, recorder.refusals.size(), recorder.refusals.toString());
+            assertTrue(turns.offer(new EngineCommand.EndExport(100)));
+            turns.turn(0);
+            assertEquals(0, engine.stats().usedBlocks());
+        }
+    }
+
+    /** What nobody can be told of must not be forgotten: everything goes on elsewhere. */
+    @Test
+    void shouldEndWithACommandOfNoSequenceThatFails() throws InterruptedException {
+        recorder.onBlocksListed = () -> {
+            throw new IllegalStateException("on purpose");
+        };
+        try (ComputeBackend backend = tiny();
+                EngineLoop loop = new EngineLoop(
+                        "tiny", new Engine(backend, "tiny", settings(), EngineRole.MIXED, recorder), 64)) {
+            assertTrue(loop.offer(new EngineCommand.ListBlocks()));
+            while (loop.failure() == null) {
+                Thread.sleep(5);
+            }
+            assertTrue(
+                    loop.failure().getMessage().contains("on purpose"),
+                    loop.failure().getMessage());
+        }
     }
 
     /** Whoever owns the loop learns that it ended, as when the device is lost: the sequences go on elsewhere. */
@@ -186,6 +256,9 @@ class EngineFailureTest {
         private final List<String> refusals = new ArrayList<>();
         private int tokens;
         private Runnable onStep = () -> {};
+        private Runnable onReserved = () -> {};
+        private Runnable onExported = () -> {};
+        private Runnable onBlocksListed = () -> {};
 
         @Override
         public void onStep(StepTokens step) {
@@ -196,6 +269,21 @@ class EngineFailureTest {
         @Override
         public void onFinished(long key, FinishReason reason, SequenceStats stats, String detail) {
             ends.put(key, reason);
+        }
+
+        @Override
+        public void onReserved(long key, int cachedBlocks, int[] blockIds) {
+            onReserved.run();
+        }
+
+        @Override
+        public void onExported(long exportKey, int[] blockIds) {
+            onExported.run();
+        }
+
+        @Override
+        public void onBlocksListed(FindableBlocks blocks) {
+            onBlocksListed.run();
         }
 
         @Override
