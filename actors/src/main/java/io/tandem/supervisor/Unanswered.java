@@ -20,13 +20,18 @@ import java.util.function.Function;
  */
 record Unanswered(WorkerReport asked, Duration waited) {
 
+    private static final String KNOWS_NOTHING = "it was started anew meanwhile and knows nothing of it; ask again";
+
     /** For people. */
     String roleChange(EngineRole wanted, Throwable failure, List<WorkerDirectory.Entry> workers) {
         return text(failure, workers, now -> {
             String is = now.role().name().toLowerCase(Locale.ROOT);
             return now.role() == wanted
                     ? "its answer did not arrive within " + seconds() + ", but it is " + is
-                    : "no step ran in that role within " + seconds() + "; it is " + is + " still, " + load(now.stats());
+                    : isAnother(now)
+                            ? KNOWS_NOTHING
+                            : "no step ran in that role within " + seconds() + "; it is " + is + " still, "
+                                    + load(now.stats());
         });
     }
 
@@ -35,10 +40,13 @@ record Unanswered(WorkerReport asked, Duration waited) {
         return text(
                 failure,
                 workers,
-                now -> draining
-                        ? "it is not idle after " + seconds() + ": " + load(now.stats()) + "; it stays out of routing"
-                        : "its answer did not arrive within " + seconds() + "; it is "
-                                + (now.draining() ? "out of routing still" : "in routing"));
+                now -> isAnother(now) && now.draining() != draining
+                        ? KNOWS_NOTHING
+                        : draining
+                                ? "it is not idle after " + seconds() + ": " + load(now.stats())
+                                        + "; it stays out of routing"
+                                : "its answer did not arrive within " + seconds() + "; it is "
+                                        + (now.draining() ? "out of routing still" : "in routing"));
     }
 
     private String text(Throwable failure, List<WorkerDirectory.Entry> workers, Function<WorkerReport, String> busy) {
@@ -52,10 +60,12 @@ record Unanswered(WorkerReport asked, Duration waited) {
                 ? "it left the cluster meanwhile"
                 : !known.get().live()
                         ? "it was lost meanwhile"
-                        : known.get().report().epoch() != asked.epoch()
-                                ? "it was started anew meanwhile and knows nothing of it; ask again"
-                                : busy.apply(known.get().report());
+                        : busy.apply(known.get().report());
         return asked.gpuId() + ": " + why;
+    }
+
+    private boolean isAnother(WorkerReport now) {
+        return now.epoch() != asked.epoch();
     }
 
     private static String load(EngineStats s) {

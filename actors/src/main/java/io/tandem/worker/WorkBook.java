@@ -216,11 +216,12 @@ public final class WorkBook {
     }
 
     /**
-     * The worker changes its role.
+     * The worker changes its role: from the engine's next turn on, once its queue has room.
      *
      * @param moveWork whether what the role does not want is to run elsewhere
      */
     public void onRole(EngineRole role, boolean moveWork, long nowNanos) {
+        outbox.tell(new EngineCommand.SetRole(role));
         departures.onRole(role, moveWork, nowNanos);
     }
 

@@ -2,7 +2,6 @@ package io.tandem.worker;
 
 import io.tandem.compute.ComputeBackend;
 import io.tandem.engine.Engine;
-import io.tandem.engine.EngineCommand;
 import io.tandem.engine.EngineListener.RefusalReason;
 import io.tandem.engine.EngineLoop;
 import io.tandem.engine.EngineRole;
@@ -74,15 +73,13 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private final GpuHost host;
     private final WorkerSettings settings;
     private final Registries registries;
-    private final Drains drains;
+    private final StandingOrders orders;
     private final long epoch = System.currentTimeMillis();
     private final ConcurrentHashMap<Long, Work> works = new ConcurrentHashMap<>();
     private final EngineSettings engineSettings;
     private final StepTimeRecorder times;
     private final BlockHashKey hashKey;
     private final AwaitedAnswers answers;
-    private EngineRole previousRole;
-    private long roleSinceNanos = System.nanoTime();
     private final CompletableFuture<Opened> opening;
     private ComputeBackend backend;
     private BlockTransport transport;
@@ -101,13 +98,13 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
             String gpuId,
             GpuHost host,
             Registries registries,
-            Drains drains) {
+            StandingOrders orders) {
         super(context);
         this.gpuId = gpuId;
         this.host = host;
         this.registries = registries;
-        this.drains = drains;
-        answers = new AwaitedAnswers(gpuId, drains.has(gpuId));
+        this.orders = orders;
+        answers = new AwaitedAnswers(gpuId, orders.isDrained(gpuId));
         settings = WorkerSettings.from(host.config());
         engineSettings = EngineSettings.from(host.config());
         hashKey = BlockHashKey.from(host.config());
@@ -123,11 +120,12 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     /**
      * The behaviour of a GPU that this node owns.
      *
-     * @param drains of this process
+     * @param orders of this process
      */
-    public static Behavior<WorkerMessage> create(String gpuId, GpuHost host, Registries registries, Drains drains) {
+    public static Behavior<WorkerMessage> create(
+            String gpuId, GpuHost host, Registries registries, StandingOrders orders) {
         return Behaviors.setup(context ->
-                Behaviors.withTimers(timers -> new WorkerActor(context, timers, gpuId, host, registries, drains)));
+                Behaviors.withTimers(timers -> new WorkerActor(context, timers, gpuId, host, registries, orders)));
     }
 
     static WorkerMessage stopMessage() {
@@ -223,7 +221,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         }
         backend = opened.backend();
         transport = opened.transport();
-        EngineRole role = host.gpus().getOrDefault(gpuId, EngineRole.MIXED);
+        EngineRole role = ordered().now();
         EnginePublisher publisher =
                 new EnginePublisher(gpuId, works, getContext().getSelf()::tell, signals());
         Engine engine = new Engine(
@@ -260,7 +258,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 settings.maxMoves(),
                 settings.holdingInterval().toNanos());
         enableDirect(engine.kvMemory());
-        drains.movesWork(gpuId).ifPresent(moveWork -> book.onDraining(true, moveWork, System.nanoTime()));
+        orders.movesWork(gpuId).ifPresent(moveWork -> book.onDraining(true, moveWork, System.nanoTime()));
         LOG.info(
                 "GPU {} is up as {}{}: {} on {}, {} KV blocks of {} bytes, transfers by {}, device to device: {}",
                 gpuId,
@@ -272,8 +270,12 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 backend.kvLayout().blockBytes(),
                 transport.endpoint().channels(),
                 directState);
-        report();
+        onRoleRuns(role);
         return this;
+    }
+
+    private StandingOrders.Role ordered() {
+        return orders.role(gpuId, host.gpus().getOrDefault(gpuId, EngineRole.MIXED), System.nanoTime());
     }
 
     /** Blocks of workers on this host need not pass through its memory. */
@@ -386,19 +388,16 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
 
     private Behavior<WorkerMessage> onChangeRole(WorkerMessage.ChangeRole m) {
         long now = System.nanoTime();
-        EngineRole before = loop == null ? m.role() : loop.stats().role();
-        if (loop == null || !loop.offer(new EngineCommand.SetRole(m.role()))) {
-            LOG.warn("GPU {} cannot take the role {} now", gpuId, m.role());
-            return this;
-        }
-        LOG.info("GPU {}: {} -> {}", gpuId, before, m.role());
-        if (before != m.role()) {
-            previousRole = before;
-            roleSinceNanos = now;
-            times.roleChanged(now);
-        }
-        book.onRole(m.role(), m.moveWork(), now);
+        EngineRole before = ordered().now();
+        orders.changeRole(gpuId, m.role(), now);
         answers.roleAsked(m.role(), now, m.replyTo()::tell);
+        LOG.info("GPU {}: {} -> {}{}", gpuId, before, m.role(), book == null ? ", once it is up" : "");
+        if (book != null) {
+            if (before != m.role()) {
+                times.roleChanged(now);
+            }
+            book.onRole(m.role(), m.moveWork(), now);
+        }
         return this;
     }
 
@@ -411,10 +410,10 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private Behavior<WorkerMessage> onSetDraining(WorkerMessage.SetDraining m) {
         long now = System.nanoTime();
         if (m.draining()) {
-            drains.begin(gpuId, m.moveWork());
+            orders.drain(gpuId, m.moveWork());
             answers.drainAsked(now, m.replyTo()::tell);
         } else {
-            drains.end(gpuId);
+            orders.undrain(gpuId);
             answers.undrainAsked(role(), now, m.replyTo()::tell);
         }
         report();
@@ -425,7 +424,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     }
 
     private EngineRole role() {
-        return loop == null ? EngineRole.MIXED : loop.stats().role();
+        return loop == null ? ordered().now() : loop.stats().role();
     }
 
     private Behavior<WorkerMessage> onTick() {
@@ -449,6 +448,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         if (loop == null || hangs()) {
             return;
         }
+        StandingOrders.Role ordered = ordered();
         RegistryMessage report = new WorkerReport(
                 gpuId,
                 registries.selfNode(),
@@ -472,8 +472,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                         times.learned(),
                         times.promptShare(System.nanoTime())),
                 new WorkerReport.RoleHistory(
-                        previousRole == null ? loop.stats().role() : previousRole,
-                        (System.nanoTime() - roleSinceNanos) / 1_000_000),
+                        ordered.previous(), (System.nanoTime() - ordered.sinceNanos()) / 1_000_000),
                 transferPaths());
         registries.tellAll(report);
     }

@@ -27,7 +27,7 @@ public final class WorkerShards {
     private static final EntityTypeKey<WorkerMessage> TYPE = EntityTypeKey.create(WorkerMessage.class, "gpu");
 
     private final ClusterSharding sharding;
-    private final Drains drains = new Drains();
+    private final StandingOrders orders = new StandingOrders();
     private final CoordinatedShutdown shutdown;
 
     /**
@@ -38,7 +38,7 @@ public final class WorkerShards {
     public WorkerShards(ActorSystem<?> system, GpuHost host, Registries registries) {
         sharding = ClusterSharding.get(system);
         shutdown = CoordinatedShutdown.get(Adapter.toClassic(system));
-        sharding.init(Entity.of(TYPE, context -> behavior(context.getEntityId(), host, registries, drains))
+        sharding.init(Entity.of(TYPE, context -> behavior(context.getEntityId(), host, registries, orders))
                 .withRole(WORKER_ROLE)
                 .withStopMessage(WorkerActor.stopMessage())
                 .withMessageExtractor(new ByGpu())
@@ -47,13 +47,14 @@ public final class WorkerShards {
         LOG.debug("sharding of workers on {}", Cluster.get(system).selfMember());
     }
 
-    private static Behavior<WorkerMessage> behavior(String gpuId, GpuHost host, Registries registries, Drains drains) {
+    private static Behavior<WorkerMessage> behavior(
+            String gpuId, GpuHost host, Registries registries, StandingOrders orders) {
         if (host == null || !host.gpus().containsKey(gpuId)) {
             LOG.error("GPU {} is not on this node; its worker does not start here", gpuId);
             return Behaviors.stopped();
         }
         String gone = host.backends().gone(gpuId);
-        return gone.isEmpty() ? WorkerActor.create(gpuId, host, registries, drains) : GoneWorker.create(gpuId, gone);
+        return gone.isEmpty() ? WorkerActor.create(gpuId, host, registries, orders) : GoneWorker.create(gpuId, gone);
     }
 
     /** The GPUs that a node with these cluster roles owns. */

@@ -34,7 +34,7 @@ class UnansweredTest {
         assertEquals("g0: it left the cluster meanwhile", drain.drain(true, late, List.of()));
         assertEquals(
                 "g0: it was started anew meanwhile and knows nothing of it; ask again",
-                drain.drain(true, late, only(g0.epoch(2).live())));
+                drain.drain(true, late, only(g0.epoch(2).draining(false).live())));
     }
 
     @Test
@@ -52,6 +52,20 @@ class UnansweredTest {
                 "g0: its answer did not arrive within 500 ms, but it is decode",
                 role.roleChange(
                         EngineRole.DECODE, late, only(TestWorker.named("g0").live())));
+    }
+
+    @Test
+    void shouldTellOfAWorkerThatStartedAnewAndDoesWhatItWasTold() {
+        TestWorker anew = TestWorker.named("g0").epoch(2);
+        assertEquals(
+                "g0: its answer did not arrive within 500 ms, but it is decode",
+                role.roleChange(EngineRole.DECODE, late, only(anew.live())));
+        assertEquals(
+                "g0: it was started anew meanwhile and knows nothing of it; ask again",
+                role.roleChange(EngineRole.PREFILL, late, only(anew.live())));
+        assertEquals(
+                "g0: it is not idle after 600 s: 3 sequences run and 3 wait there; it stays out of routing",
+                drain.drain(true, late, only(anew.stats(BUSY).draining(true).live())));
     }
 
     @Test

@@ -1,5 +1,6 @@
 package io.tandem.worker;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -45,6 +46,7 @@ import org.junit.jupiter.api.Test;
 
 class WorkerActorTest {
     private static final int GUARD_SECONDS = 60;
+    private static final Duration GUARD = Duration.ofSeconds(GUARD_SECONDS);
 
     private final CountDownLatch asked = new CountDownLatch(1);
     private final CountDownLatch mayOpen = new CountDownLatch(1);
@@ -61,14 +63,15 @@ class WorkerActorTest {
         }));
     }
 
-    private ComputeBackend open() {
+    /** Opens when it may. */
+    private ComputeBackend later(ComputeBackend backend) {
         asked.countDown();
         try {
             assertTrue(mayOpen.await(GUARD_SECONDS, TimeUnit.SECONDS));
         } catch (InterruptedException e) {
             throw new IllegalStateException(e);
         }
-        return closeable(ComputeBackend.class);
+        return backend;
     }
 
     private static Config config() {
@@ -126,26 +129,96 @@ class WorkerActorTest {
                     Map.of("g", EngineRole.MIXED),
                     gpu -> simulated(),
                     gpu -> InMemoryTransport.start(network, "g" + opened.incrementAndGet()));
-            Drains drains = new Drains();
+            StandingOrders orders = new StandingOrders();
             Supplier<ActorRef<WorkerMessage>> start =
-                    () -> kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), drains));
+                    () -> kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), orders));
             ActorRef<WorkerMessage> first = start.get();
             assertFalse(next(reports, r -> true).draining());
             TestProbe<WorkerMessage.Done> done = kit.createTestProbe();
             first.tell(new WorkerMessage.SetDraining(true, true, done.getRef()));
-            assertTrue(done.receiveMessage(Duration.ofSeconds(GUARD_SECONDS)).draining());
+            assertTrue(done.receiveMessage(GUARD).draining());
             long epoch = next(reports, WorkerReport::draining).epoch();
             kit.stop(first);
             ActorRef<WorkerMessage> second = start.get();
             WorkerReport anew = next(reports, r -> r.epoch() != epoch);
             assertTrue(anew.draining(), "its first word already");
             second.tell(new WorkerMessage.SetDraining(false, false, done.getRef()));
-            assertFalse(done.receiveMessage(Duration.ofSeconds(GUARD_SECONDS)).draining());
+            assertFalse(done.receiveMessage(GUARD).draining());
             kit.stop(second);
             ActorRef<WorkerMessage> third = start.get();
             assertFalse(next(reports, r -> r.epoch() > anew.epoch()).draining());
             kit.stop(third);
         } finally {
+            kit.shutdownTestKit();
+        }
+    }
+
+    /** The supervisor would find another layout than the one it made, and has better to do than to make it again. */
+    @Test
+    void shouldKeepItsRoleAndItsAgeWhenItStartsAnew() throws InterruptedException {
+        Config config = config();
+        ActorTestKit kit = ActorTestKit.create("role", config);
+        try {
+            BlockingQueue<WorkerReport> reports = reports(kit);
+            ModelBundle model = new ModelBundle("m", Path.of("m"), null, null, Optional.empty(), "f", 1);
+            InMemoryNetwork network = new InMemoryNetwork();
+            AtomicInteger opened = new AtomicInteger();
+            GpuHost host = new GpuHost(
+                    config,
+                    model,
+                    Map.of("g", EngineRole.MIXED),
+                    gpu -> opened.get() == 1 ? later(simulated()) : simulated(),
+                    gpu -> InMemoryTransport.start(network, "g" + opened.incrementAndGet()));
+            StandingOrders orders = new StandingOrders();
+            Supplier<ActorRef<WorkerMessage>> start =
+                    () -> kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), orders));
+            ActorRef<WorkerMessage> first = start.get();
+            assertEquals(EngineRole.MIXED, next(reports, r -> true).role());
+            TestProbe<WorkerMessage.Done> done = kit.createTestProbe();
+            first.tell(new WorkerMessage.ChangeRole(EngineRole.PREFILL, true, done.getRef()));
+            assertEquals(EngineRole.PREFILL, done.receiveMessage(GUARD).role());
+            WorkerReport before = next(reports, r -> r.role() == EngineRole.PREFILL);
+            kit.stop(first);
+            ActorRef<WorkerMessage> second = start.get();
+            assertTrue(asked.await(GUARD_SECONDS, TimeUnit.SECONDS));
+            mayOpen.countDown();
+            WorkerReport anew = next(reports, r -> r.epoch() != before.epoch());
+            assertEquals(EngineRole.PREFILL, anew.role(), "its first word already");
+            assertEquals(EngineRole.MIXED, anew.history().previous());
+            assertTrue(anew.history().ageMillis() >= before.history().ageMillis());
+            kit.stop(second);
+        } finally {
+            mayOpen.countDown();
+            kit.shutdownTestKit();
+        }
+    }
+
+    /** Whoever asks for a role while the worker's weights are still read is answered when it is up. */
+    @Test
+    void shouldTakeARoleWhileItStarts() throws InterruptedException {
+        Config config = config();
+        ActorTestKit kit = ActorTestKit.create("starts", config);
+        try {
+            BlockingQueue<WorkerReport> reports = reports(kit);
+            ModelBundle model = new ModelBundle("m", Path.of("m"), null, null, Optional.empty(), "f", 1);
+            InMemoryNetwork network = new InMemoryNetwork();
+            GpuHost host = new GpuHost(
+                    config,
+                    model,
+                    Map.of("g", EngineRole.MIXED),
+                    gpu -> later(simulated()),
+                    gpu -> InMemoryTransport.start(network, gpu));
+            ActorRef<WorkerMessage> worker =
+                    kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), new StandingOrders()));
+            assertTrue(asked.await(GUARD_SECONDS, TimeUnit.SECONDS));
+            TestProbe<WorkerMessage.Done> done = kit.createTestProbe();
+            worker.tell(new WorkerMessage.ChangeRole(EngineRole.DECODE, false, done.getRef()));
+            mayOpen.countDown();
+            assertEquals(EngineRole.DECODE, done.receiveMessage(GUARD).role());
+            assertEquals(EngineRole.DECODE, next(reports, r -> true).role());
+            kit.stop(worker);
+        } finally {
+            mayOpen.countDown();
             kit.shutdownTestKit();
         }
     }
@@ -169,7 +242,7 @@ class WorkerActorTest {
                     gpu -> hanging(simulated(), begun, mayEnd),
                     gpu -> InMemoryTransport.start(network, gpu));
             ActorRef<WorkerMessage> worker =
-                    kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), new Drains()));
+                    kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), new StandingOrders()));
             long epoch = next(reports, r -> true).epoch();
             TestProbe<RequestMessage> hub = kit.createTestProbe();
             SequenceSpec spec = new SequenceSpec(new int[] {5, 6}, 2, 1, SamplingParams.greedy(), new int[] {2}, 0, 0);
@@ -206,9 +279,13 @@ class WorkerActorTest {
         ActorTestKit kit = ActorTestKit.create("worker", config);
         try {
             GpuHost host = new GpuHost(
-                    config, null, Map.of("g", EngineRole.MIXED), gpu -> open(), gpu -> closeable(BlockTransport.class));
+                    config,
+                    null,
+                    Map.of("g", EngineRole.MIXED),
+                    gpu -> later(closeable(ComputeBackend.class)),
+                    gpu -> closeable(BlockTransport.class));
             ActorRef<WorkerMessage> worker =
-                    kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), new Drains()));
+                    kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), new StandingOrders()));
             assertTrue(asked.await(GUARD_SECONDS, TimeUnit.SECONDS));
             kit.stop(worker);
             mayOpen.countDown();

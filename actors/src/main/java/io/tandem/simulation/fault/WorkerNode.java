@@ -276,9 +276,6 @@ final class WorkerNode extends SimulatedNode {
     }
 
     private void onChangeRole(WorkerMessage.ChangeRole m) {
-        if (!offer(new EngineCommand.SetRole(m.role()))) {
-            return;
-        }
         if (role != m.role()) {
             previousRole = role;
             role = m.role();

@@ -101,7 +101,8 @@ class EngineFailureTest {
                 Engine engine = new Engine(backend, "tiny", settings(), EngineRole.MIXED, recorder)) {
             EngineTurns turns = new EngineTurns(engine, 64);
             assertTrue(turns.offer(generate(1, SamplingParams.greedy())));
-            assertTrue(turns.offer(new EngineCommand.Reserve(2, generate(2, SamplingParams.greedy()).spec())));
+            assertTrue(turns.offer(new EngineCommand.Reserve(
+                    2, generate(2, SamplingParams.greedy()).spec())));
             assertTrue(turns.offer(generate(3, null)));
             assertTrue(turns.turn(0));
             assertFalse(engine.holds(2));
