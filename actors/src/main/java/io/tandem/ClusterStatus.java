@@ -31,7 +31,7 @@ public record ClusterStatus(
      * @param requestsPerSecond arriving
      * @param promptTokensPerSecond arriving and not cached
      * @param outputTokensPerSecond that the arriving requests will want
-     * @param changes of role made or advised
+     * @param changes of role that were made
      * @param lastChange the latest of them, or empty
      * @param lastChangeMillis from the decision to the first step in the new role; 0 = none yet
      */

@@ -48,7 +48,9 @@ public record RouteDecision(
      * @param workNanos GPU time of the prompt
      * @param interferenceNanos delay of decodes that run beside the prompt, summed over them
      * @param lateNanos predicted time to first token beyond what the target allows
-     * @param cost what was compared
+     * @param slowNanos predicted time between tokens beyond what the target allows, summed over the expected output
+     * @param transferNanos to bring the prompt's blocks to the decode GPU; 0 = not split
+     * @param cost what was compared: predicted TTFT, work, interference and transfer, and many times what is late or slow
      */
     public record Plan(
             String prefillGpu,
@@ -60,6 +62,8 @@ public record RouteDecision(
             double workNanos,
             double interferenceNanos,
             double lateNanos,
+            double slowNanos,
+            double transferNanos,
             double cost) {
         public boolean split() {
             return !prefillGpu.equals(decodeGpu);
@@ -83,6 +87,8 @@ public record RouteDecision(
                         p.workNanos(),
                         p.interferenceNanos(),
                         p.lateNanos(),
+                        p.slowNanos(),
+                        p.transferNanos(),
                         p.cost()))
                 .toList();
         return new RouteDecision(plans, decision.chosen(), decision.reason(), sinceNanos, "", Observed.NOTHING);

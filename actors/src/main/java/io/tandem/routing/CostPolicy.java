@@ -206,6 +206,8 @@ public final class CostPolicy {
                 work,
                 interference,
                 late,
+                slow,
+                transfer,
                 cost);
     }
 

@@ -27,7 +27,9 @@ public record RoutingDecision(List<Plan> plans, int chosen, String reason) {
      * @param workNanos GPU time of the prompt
      * @param interferenceNanos delay of decodes that run beside the prompt, summed over them
      * @param lateNanos predicted TTFT beyond what the target allows
-     * @param cost what was compared
+     * @param slowNanos predicted time between tokens beyond what the target allows, summed over the expected output
+     * @param transferNanos to bring the prompt's blocks to the decode GPU; 0 = not split
+     * @param cost what was compared: predicted TTFT, work, interference and transfer, and many times what is late or slow
      */
     public record Plan(
             String prefillGpu,
@@ -39,6 +41,8 @@ public record RoutingDecision(List<Plan> plans, int chosen, String reason) {
             double workNanos,
             double interferenceNanos,
             double lateNanos,
+            double slowNanos,
+            double transferNanos,
             double cost) {
         public boolean split() {
             return !prefillGpu.equals(decodeGpu);

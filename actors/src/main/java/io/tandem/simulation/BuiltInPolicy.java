@@ -5,6 +5,7 @@ import java.time.Duration;
 import java.util.Arrays;
 import java.util.Optional;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /** The policies that can be compared by name: ours and the field's. */
 public enum BuiltInPolicy {
@@ -154,6 +155,15 @@ public enum BuiltInPolicy {
     /** Whether it can run a layout of this kind. */
     public boolean suits(Layout layout) {
         return !layout.dynamic();
+    }
+
+    /** The kinds of layout it can run, for people. */
+    String takes() {
+        return "it takes "
+                + Stream.of(new Layout(2, 0), new Layout(2, 1), new Layout(2, 1, true))
+                        .filter(this::suits)
+                        .map(l -> l.toString().substring(0, l.toString().indexOf(':')))
+                        .collect(Collectors.joining(", "));
     }
 
     /** Runs the scenario to its end. */

@@ -12,6 +12,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.function.Consumer;
 import java.util.function.LongFunction;
+import java.util.stream.Collectors;
 
 /**
  * Policies on the same traffic: every policy with every layout it can run, every rate, every seed. A seed gives the trace, if it is
@@ -51,7 +52,12 @@ public record Comparison(
 
     /** A mean and the half width of its 95 % interval (Student's t over the seeds; 0 with one). */
     public record Mean(double value, double halfWidth) {
-        private static final double[] T = {0, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262};
+        /** Of Student's distribution, 97.5 %, by degrees of freedom; beyond the table within 0.1 % by its expansion. */
+        private static final double[] T = {0, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228};
+
+        private static double quantile(int free) {
+            return free < T.length ? T[free] : 1.96 + 2.372 / free + 2.82 / (free * (double) free);
+        }
 
         public static Mean of(double... values) {
             double mean = Arrays.stream(values).average().orElse(Double.NaN);
@@ -61,8 +67,7 @@ public record Comparison(
             }
             double squares =
                     Arrays.stream(values).map(v -> (v - mean) * (v - mean)).sum();
-            double t = free < T.length ? T[free] : 1.96;
-            return new Mean(mean, t * Math.sqrt(squares / free / values.length));
+            return new Mean(mean, quantile(free) * Math.sqrt(squares / free / values.length));
         }
     }
 
@@ -120,9 +125,31 @@ public record Comparison(
             }
         }
         if (tasks.isEmpty()) {
-            throw new IllegalArgumentException("none of the policies can run any of the layouts");
+            throw new IllegalArgumentException("none of the policies can run any of the layouts: " + leftOut());
         }
         return tasks;
+    }
+
+    /** How many are to be done; 0 = no policy can run any of the layouts. */
+    public int runs() {
+        return seeds.size()
+                * speedups.size()
+                * policies.stream()
+                        .mapToInt(p -> (int) layouts.stream().filter(p::suits).count())
+                        .sum();
+    }
+
+    /** Pairs that are not run, by policy, with what each policy takes; empty when all are. */
+    public String leftOut() {
+        return policies.stream()
+                .filter(p -> !layouts.stream().allMatch(p::suits))
+                .map(p -> p.id() + " not with "
+                        + layouts.stream()
+                                .filter(l -> !p.suits(l))
+                                .map(Layout::toString)
+                                .collect(Collectors.joining(", "))
+                        + " (" + p.takes() + ")")
+                .collect(Collectors.joining("; "));
     }
 
     private RunSummary run(Task task, Trace trace, long seed) {

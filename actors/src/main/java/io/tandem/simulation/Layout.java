@@ -8,7 +8,13 @@ package io.tandem.simulation;
  * @param dynamic whether roles may change while it runs
  */
 public record Layout(int workers, int prefillWorkers, boolean dynamic) {
+    private static final int WORKERS_MAX = 16_384;
+
     public Layout {
+        if (workers > WORKERS_MAX) {
+            throw new IllegalArgumentException("a layout has at most " + WORKERS_MAX + " workers, not " + workers
+                    + "; the simulator holds all in memory");
+        }
         if (workers < 1 || prefillWorkers < 0 || prefillWorkers >= workers) {
             throw new IllegalArgumentException("a layout needs at least one worker of each role, not " + prefillWorkers
                     + " for prefill among " + workers);

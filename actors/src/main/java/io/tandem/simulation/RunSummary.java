@@ -1,5 +1,6 @@
 package io.tandem.simulation;
 
+import com.fasterxml.jackson.annotation.JsonProperty;
 import io.tandem.engine.EngineRole;
 import io.tandem.simulation.SimulationResult.Spread;
 
@@ -27,9 +28,9 @@ public record RunSummary(
         int completed,
         int rejected,
         int good,
-        Spread ttft,
-        Spread itl,
-        Spread tpot,
+        @JsonProperty("ttft_ms") Spread ttft,
+        @JsonProperty("itl_ms") Spread itl,
+        @JsonProperty("tpot_ms") Spread tpot,
         double hitRate,
         double outputTokensPerSecond,
         double prefillUse,

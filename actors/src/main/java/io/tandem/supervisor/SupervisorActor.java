@@ -40,7 +40,8 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
     private record Beat() implements Internal {}
 
     /** @param failure empty when it is done */
-    private record Flipped(RebalancePolicy.Flip flip, long decidedNanos, String failure) implements Internal {}
+    private record Flipped(RebalancePolicy.Flip flip, String why, long decidedNanos, String failure)
+            implements Internal {}
 
     private final WorkerDirectory directory;
     private final WorkerShards workers;
@@ -48,6 +49,7 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
     private final Duration drainTimeout;
     private final RebalanceSettings settings;
     private final Supervision supervision;
+    private final AdviceLog advice = new AdviceLog();
     private long changes;
     private String lastChange;
     private double lastChangeMillis;
@@ -102,11 +104,11 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
         Supervision.Round round = supervision.decide(now);
         for (RebalancePolicy.Flip flip : round.flips()) {
             String why = round.verdict().reason();
-            LOG.info("{}: {} -> {}: {}", round.acts() ? "changes" : "advises", flip.gpuId(), flip.to(), why);
-            changes++;
-            lastChange = flip.gpuId() + " " + flip.from() + " to " + flip.to() + ": " + why;
             if (round.acts()) {
-                flip(flip, now);
+                LOG.info("changes: {} -> {}: {}", flip.gpuId(), flip.to(), why);
+                flip(flip, why, now);
+            } else if (advice.isNew(flip, now)) {
+                LOG.info("advises: {} -> {}: {}", flip.gpuId(), flip.to(), why);
             }
         }
         tell(round.demand(), round.verdict());
@@ -130,7 +132,7 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
                 lastChangeMillis));
     }
 
-    private void flip(RebalancePolicy.Flip flip, long decidedNanos) {
+    private void flip(RebalancePolicy.Flip flip, String why, long decidedNanos) {
         CompletionStage<WorkerMessage.Done> asked =
                 ask(flip.gpuId(), ref -> supervision.changeRole(flip.gpuId(), flip.to(), ref), settings.flipTimeout());
         Optional<WorkerReport> worker = directory.live(flip.gpuId());
@@ -139,6 +141,7 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
                         asked,
                         (done, failure) -> new Flipped(
                                 flip,
+                                why,
                                 decidedNanos,
                                 failure == null
                                         ? ""
@@ -149,6 +152,9 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
 
     private Behavior<SupervisorMessage> onFlipped(Flipped m) {
         if (m.failure().isEmpty()) {
+            changes++;
+            lastChange =
+                    m.flip().gpuId() + " " + m.flip().from() + " to " + m.flip().to() + ": " + m.why();
             lastChangeMillis = (System.nanoTime() - m.decidedNanos()) / 1e6;
             LOG.info(
                     "{} runs as {} after {} ms",

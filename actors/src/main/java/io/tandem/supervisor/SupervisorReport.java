@@ -17,7 +17,7 @@ import io.tandem.serialization.WireMessage;
  * @param requestsPerSecond arriving
  * @param promptTokensPerSecond arriving and not cached
  * @param outputTokensPerSecond that the arriving requests will want
- * @param changes of role it has made or advised since the cluster's start
+ * @param changes of role it has made since the cluster's start; what it only advises is in {@code wanted} and {@code reason}
  * @param lastChange the latest of them, or empty
  * @param lastChangeMillis from the decision to the first step in the new role; 0 = none yet
  */

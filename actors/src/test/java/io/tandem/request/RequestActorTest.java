@@ -96,7 +96,7 @@ class RequestActorTest {
         return Optional.of(new Routed(
                 new Route("g", 1, "g", 1, "test"),
                 new RoutingDecision(
-                        List.of(new RoutingDecision.Plan("g", "g", 0, 3, 1, 1, 1, 0, 0, attemptsOver.get())),
+                        List.of(new RoutingDecision.Plan("g", "g", 0, 3, 1, 1, 1, 0, 0, 0, 0, attemptsOver.get())),
                         0,
                         "test")));
     }

@@ -165,6 +165,33 @@ class CostPolicyTest {
     }
 
     @Test
+    void shouldSayEveryPartOfTheCost() {
+        List<Candidate> all = List.of(
+                worker("p0", EngineRole.PREFILL, 0),
+                worker("d0", EngineRole.DECODE, 0),
+                worker("m0", EngineRole.MIXED, 0));
+        for (int i = 0; i < 40; i++) {
+            find("d0").bookDecode(100 + i, 20_000);
+        }
+        find("m0").bookDecode(200, 5000);
+        find("p0").bookPrefill(99, 400_000, 0);
+        RoutingDecision decision = policy.decide(request(1, 8000), all, 0).orElseThrow();
+        assertTrue(decision.plans().stream().anyMatch(RoutingDecision.Plan::split));
+        assertTrue(decision.plans().stream().anyMatch(p -> p.lateNanos() > 0));
+        for (RoutingDecision.Plan p : decision.plans()) {
+            assertEquals(p.split(), p.transferNanos() > 0, p.toString());
+            double beyond = (CostSettings.DEFAULT.latePenalty() - 1) * (p.lateNanos() + p.slowNanos());
+            double once = p.predictedTtftNanos() + p.workNanos() + p.transferNanos() + beyond;
+            double beside = p.cost() - once;
+            assertTrue(
+                    Math.abs(beside - p.interferenceNanos()) < 1e-6 * p.cost()
+                            || Math.abs(beside - CostSettings.DEFAULT.latePenalty() * p.interferenceNanos())
+                                    < 1e-6 * p.cost(),
+                    p.toString());
+        }
+    }
+
+    @Test
     void shouldPackDecodesOfMixedGpusWithinTheTarget() {
         List<Candidate> four = new ArrayList<>();
         for (int i = 0; i < 4; i++) {

@@ -16,6 +16,7 @@ import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 class ComparisonTest {
@@ -45,6 +46,8 @@ class ComparisonTest {
         assertEquals(3, five.value(), 1e-12);
         assertEquals(2.776 * Math.sqrt(2.5 / 5), five.halfWidth(), 1e-9);
         assertEquals(0, Mean.of(7).halfWidth());
+        double[] twenty = IntStream.range(0, 20).asDoubleStream().toArray();
+        assertEquals(2.093 * Math.sqrt(35.0 / 20), Mean.of(twenty).halfWidth(), 0.003, "t of 19 degrees of freedom");
     }
 
     @Test

@@ -56,6 +56,15 @@ class TraceTest {
         assertTrue(failure("b.jsonl", short512).contains("only 1 prefix ids"));
         assertTrue(failure("c.csv", "when,what\n").contains("TIMESTAMP,ContextTokens"));
         assertTrue(failure("d.txt", "").contains(".jsonl"));
+        String good = "{\"timestamp\": 0, \"input_length\": 5, \"output_length\": 5, \"hash_ids\": [0]}\n";
+        assertTrue(failure("e.jsonl", good + "hello\n").startsWith("e.jsonl, line 2: no JSON object"));
+        assertTrue(failure("f.jsonl", good + good.replace("5,", "5000000000,"))
+                .contains("line 2: field input_length must be"));
+        assertTrue(failure("g.jsonl", good.replace("5,", "-5,")).startsWith("g.jsonl, line 1: request 0 has -5 input"));
+        String header = "TIMESTAMP,ContextTokens,GeneratedTokens\n";
+        assertTrue(failure("h.csv", header + "yesterday,1,2\n").startsWith("h.csv, line 2: TIMESTAMP 'yesterday'"));
+        assertTrue(failure("i.csv", header + "2023-11-16 18:17:03.97,1,x\n")
+                .startsWith("i.csv, line 2: ContextTokens and"));
     }
 
     private String failure(String name, String text) {

@@ -93,7 +93,7 @@ final class Explain implements Callable<Integer> {
                 out,
                 String.format(
                         Locale.ROOT,
-                        "  %-16s %-16s %8s %8s %10s %9s %9s %9s %9s %10s",
+                        "  %-16s %-16s %8s %8s %10s %9s %9s %9s %9s %9s %9s %10s",
                         "PREFILL",
                         "DECODE",
                         "CACHED",
@@ -103,13 +103,15 @@ final class Explain implements Callable<Integer> {
                         "WORK ms",
                         "BESIDE ms",
                         "LATE ms",
+                        "SLOW ms",
+                        "MOVE ms",
                         "COST ms"));
         for (JsonNode plan : decision.path("plans")) {
             line(
                     out,
                     String.format(
                             Locale.ROOT,
-                            "%s %-16s %-16s %8d %8d %10.1f %9.2f %9.1f %9.1f %9.1f %10.1f",
+                            "%s %-16s %-16s %8d %8d %10.1f %9.2f %9.1f %9.1f %9.1f %9.1f %9.1f %10.1f",
                             plan.path("chosen").asBoolean() ? "*" : " ",
                             plan.path("prefill_gpu").asText(),
                             plan.path("decode_gpu").asText(),
@@ -120,6 +122,8 @@ final class Explain implements Callable<Integer> {
                             plan.path("work_ms").asDouble(),
                             plan.path("interference_ms").asDouble(),
                             plan.path("late_ms").asDouble(),
+                            plan.path("slow_ms").asDouble(),
+                            plan.path("transfer_ms").asDouble(),
                             plan.path("cost_ms").asDouble()));
         }
     }

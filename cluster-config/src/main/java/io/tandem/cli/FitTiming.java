@@ -19,11 +19,12 @@ final class FitTiming implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        if (!Files.exists(samples)) {
+        if (!Files.isRegularFile(samples)) {
             throw new IllegalArgumentException("--samples: there is no file " + samples);
         }
+        SiliconSamples runs = SiliconSamples.read(samples);
         System.err.println("Leaving out each run, pair and model in turn: some minutes of computing ...");
-        System.out.print(TimingReport.of(SiliconSamples.read(samples)));
+        System.out.print(TimingReport.of(runs));
         return 0;
     }
 }

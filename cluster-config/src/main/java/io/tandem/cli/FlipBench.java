@@ -10,6 +10,7 @@ import io.tandem.Tandem;
 import io.tandem.TandemClient;
 import io.tandem.engine.EngineRole;
 import io.tandem.sampling.SamplingParams;
+import io.tandem.settings.SettingRange;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -119,6 +120,12 @@ final class FlipBench implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
+        SettingRange.check("--requests", requests, 1, 1024);
+        SettingRange.check("--flips", flips, 1, 100_000);
+        SettingRange.check("--drains", drains, 0, 100_000);
+        SettingRange.check("--prompt", prompt, 1, 1 << 20);
+        SettingRange.check("--output", output, 2, 1 << 20);
+        SettingRange.check("--devices", devices, 1, 2);
         try {
             open();
             measure();

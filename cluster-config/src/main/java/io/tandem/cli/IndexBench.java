@@ -3,6 +3,8 @@ package io.tandem.cli;
 import com.fasterxml.jackson.databind.JsonNode;
 import io.tandem.routing.benchmark.IndexBenchmark;
 import io.tandem.routing.benchmark.IndexReport;
+import io.tandem.settings.SettingRange;
+import io.tandem.simulation.TraceFiles;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -16,11 +18,13 @@ import picocli.CommandLine.Option;
         mixinStandardHelpOptions = true,
         description = "The prefix index and its hashes on a request trace: build, look-ups, both mixed, memory.")
 final class IndexBench implements Callable<Integer> {
+    private static final int WORKERS_MAX = 1024;
+
     @Option(
             names = "--trace",
             paramLabel = "FILE",
-            defaultValue = "../shared/traces/mooncake_conversation.jsonl",
-            description = "Mooncake JSONL (default: ${DEFAULT-VALUE})")
+            required = true,
+            description = "Mooncake JSONL; of the conversation trace the answers are checked as well")
     Path trace;
 
     @Option(names = "--workers", split = ",", defaultValue = "8,128", description = "default: ${DEFAULT-VALUE}")
@@ -37,6 +41,11 @@ final class IndexBench implements Callable<Integer> {
         if (!Files.isReadable(trace)) {
             throw new IllegalArgumentException("--trace: cannot read " + trace + "; name a Mooncake trace (.jsonl)");
         }
+        OutputFile.check("--json", json);
+        workers.forEach(n -> SettingRange.check("--workers", n, 1, WORKERS_MAX));
+        SettingRange.check("--runs", runs, 1, 50);
+        // Before a process that measures does, whose stack trace would be all to see.
+        TraceFiles.read(trace);
         JsonNode report = IndexBenchmark.run(trace, workers, runs);
         if (json != null) {
             Files.writeString(json, report.toPrettyString());

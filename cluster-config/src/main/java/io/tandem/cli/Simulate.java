@@ -92,6 +92,10 @@ final class Simulate implements Callable<Integer> {
                 options.timer(),
                 options.limits(),
                 options.traces());
+        String leftOut = comparison.leftOut();
+        if (comparison.runs() > 0 && !leftOut.isEmpty() && !policies.equals(List.of("all"))) {
+            System.err.println("left out: " + leftOut);
+        }
         List<Cell> cells = comparison.run(options.threads(), SimulationReport::progress);
         List<Cell> bounds = bound ? comparison.bounds() : List.of();
         SimulationReport report = new SimulationReport(options.trace, comparison, cells, bounds);

@@ -25,6 +25,8 @@ final class SimulationOptions {
     private static final int COPIES_MAX = 500;
 
     private static final int KV_BLOCKS_MAX = 1 << 24;
+    /** Of all traces, drawn ones too. */
+    private static final int PREFIX_TOKENS = 512;
 
     @Option(
             names = "--trace",
@@ -125,7 +127,10 @@ final class SimulationOptions {
 
     Cluster limits() {
         SettingRange.check("--kv-blocks", kvBlocks, 1, KV_BLOCKS_MAX);
-        positive("--block-tokens", blockTokens);
+        if (blockTokens < 1 || PREFIX_TOKENS % blockTokens != 0) {
+            throw new IllegalArgumentException("--block-tokens must divide the " + PREFIX_TOKENS
+                    + " tokens of a prefix id, such as 16, 64 or 512, not " + blockTokens);
+        }
         positive("--max-sequences", maxSequences);
         positive("--batch-tokens", batchTokens);
         if (kvBytesPerToken < 0 || !(transferGigabytes > 0)) {

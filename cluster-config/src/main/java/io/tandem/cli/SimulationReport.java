@@ -1,8 +1,12 @@
 package io.tandem.cli;
 
+import com.fasterxml.jackson.core.JsonGenerator;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonSerializer;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
+import com.fasterxml.jackson.databind.SerializerProvider;
+import com.fasterxml.jackson.databind.module.SimpleModule;
 import io.tandem.simulation.Comparison;
 import io.tandem.simulation.Comparison.Cell;
 import io.tandem.simulation.Comparison.Mean;
@@ -14,6 +18,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.ToDoubleFunction;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /** A comparison for people, for programs, and as a page of its own. */
@@ -47,6 +52,18 @@ final class SimulationReport {
                 cells,
                 bounds,
                 comparison.speedups().size() > 1 ? Comparison.saturation(cells) : List.of());
+    }
+
+    /** JSON has no NaN: what there is none of is null. */
+    private static final class Figure extends JsonSerializer<Double> {
+        @Override
+        public void serialize(Double value, JsonGenerator out, SerializerProvider provider) throws IOException {
+            if (Double.isFinite(value)) {
+                out.writeNumber(value);
+            } else {
+                out.writeNull();
+            }
+        }
     }
 
     static synchronized void progress(RunSummary run) {
@@ -190,17 +207,27 @@ final class SimulationReport {
             ToDoubleFunction<RunSummary> b,
             ToDoubleFunction<RunSummary> d,
             String format) {
-        return String.format(Locale.ROOT, format, mean(c, a)) + "/" + String.format(Locale.ROOT, format, mean(c, b))
-                + "/" + String.format(Locale.ROOT, format, mean(c, d));
+        return Stream.of(a, b, d)
+                .map(f -> mean(c, f))
+                .map(v -> Double.isNaN(v) ? "-" : String.format(Locale.ROOT, format, v))
+                .collect(Collectors.joining("/"));
     }
 
+    /** Of the runs that have the figure; a run that answered nothing has no time to a first token. */
     private static double mean(Cell c, ToDoubleFunction<RunSummary> figure) {
-        return c.runs().stream().mapToDouble(figure).average().orElse(Double.NaN);
+        return c.runs().stream()
+                .mapToDouble(figure)
+                .filter(v -> !Double.isNaN(v))
+                .average()
+                .orElse(Double.NaN);
     }
 
     String json() throws JsonProcessingException {
         return new ObjectMapper()
                 .setPropertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
+                .registerModule(new SimpleModule()
+                        .addSerializer(double.class, new Figure())
+                        .addSerializer(Double.class, new Figure()))
                 .writerWithDefaultPrettyPrinter()
                 .writeValueAsString(document);
     }

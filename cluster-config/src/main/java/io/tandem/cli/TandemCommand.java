@@ -274,10 +274,13 @@ public final class TandemCommand {
                             ? "ready"
                             : "not ready: " + cluster.path("reason").asText());
             JsonNode supervisor = cluster.path("supervisor");
+            String layout = supervisor.path("layout").asText();
+            String wanted = supervisor.path("wanted_layout").asText();
             System.out.printf(
-                    "supervisor on %s, mode %s: %s%n",
+                    "supervisor on %s, mode %s%s: %s%n",
                     supervisor.path("node").asText("?"),
                     supervisor.path("mode").asText(),
+                    layout.isEmpty() ? "" : ", " + layout + (wanted.equals(layout) ? "" : ", wants " + wanted),
                     supervisor.path("reason").asText());
             System.out.printf("%-24s %-12s %s%n", "MEMBER", "STATUS", "ROLES");
             for (JsonNode m : cluster.path("members")) {

@@ -53,9 +53,11 @@ class SimulateTest {
         assertEquals(10, document.path("cells").size(), "two rates of five pairs");
         JsonNode run = document.path("cells").path(0).path("runs").path(0);
         assertTrue(run.path("good").asInt() > 0);
-        assertTrue(run.path("ttft").path("p99").asDouble() > 0);
+        assertTrue(run.path("ttft_ms").path("p99").asDouble() > 0);
         assertEquals(60, run.path("timeline").path("arrivals").size());
         assertEquals(5, document.path("saturation").size());
+        assertTrue(run.path("prefill_use").isNull(), "no worker of agg:2 has that role");
+        assertFalse(Files.readString(json).contains("NaN"), "which is no JSON");
         String page = Files.readString(html);
         assertTrue(page.contains("\"good_share\""), "the figures are inside");
         assertFalse(page.contains("src=") || page.contains("href=") || page.contains("/*DATA*/"), "nothing is fetched");
@@ -94,6 +96,12 @@ class SimulateTest {
         assertTrue(failure("--trace", trace, "--slo", "ttft=2").getMessage().contains("needs a unit"));
         assertTrue(failure("--trace", trace, "--engine", "fast").getMessage().contains("roofline"));
         assertTrue(failure("--trace", trace, "--speedup", "0").getMessage().contains("--speedup"));
-        assertTrue(failure("--trace", trace, "--policy", "arrow").getMessage().contains("none of the policies"));
+        assertTrue(failure("--trace", trace, "--layout", "agg:1000000")
+                .getMessage()
+                .contains("at most 16384"));
+        assertTrue(failure("--trace", trace, "--block-tokens", "7").getMessage().contains("must divide the 512"));
+        assertTrue(failure("--trace", trace, "--policy", "arrow")
+                .getMessage()
+                .endsWith("any of the layouts: arrow not with agg:8 (it takes dynamic)"));
     }
 }

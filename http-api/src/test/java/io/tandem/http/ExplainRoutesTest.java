@@ -47,6 +47,8 @@ class ExplainRoutesTest {
             assertTrue(kept.at("/decisions/0/plans/0/chosen").asBoolean());
             assertFalse(kept.at("/decisions/0/plans/1/chosen").asBoolean());
             assertEquals(6.0, kept.at("/decisions/0/plans/1/cost_ms").asDouble());
+            assertEquals(2.0, kept.at("/decisions/0/plans/0/transfer_ms").asDouble());
+            assertEquals(0.0, kept.at("/decisions/0/plans/0/slow_ms").asDouble(-1));
             assertEquals(7.25, kept.at("/decisions/0/plans/0/predicted_itl_ms").asDouble());
             assertEquals(2.0, kept.at("/decisions/0/observed_ttft_ms").asDouble());
             assertTrue(kept.at("/decisions/0/observed_itl_ms").isNull(), "too few tokens to tell");

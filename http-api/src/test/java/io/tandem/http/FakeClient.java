@@ -136,8 +136,8 @@ final class FakeClient implements TandemClient {
     /** Of every request. */
     static final RouteDecision DECISION = new RouteDecision(
             List.of(
-                    new RouteDecision.Plan("g0", "g1", 2, 1, 1.5e6, 7.25e6, 1e6, 0, 0, 2.5e6),
-                    new RouteDecision.Plan("g1", "g1", 0, 3, 3e6, 7.25e6, 3e6, 0, 0, 6e6)),
+                    new RouteDecision.Plan("g0", "g1", 2, 1, 1.5e6, 7.25e6, 1e6, 0, 0, 0, 2e6, 4.5e6),
+                    new RouteDecision.Plan("g1", "g1", 0, 3, 3e6, 7.25e6, 3e6, 0, 0, 0, 0, 6e6)),
             0,
             "split: least cost",
             1_500_000,

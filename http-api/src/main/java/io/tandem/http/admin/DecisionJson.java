@@ -72,6 +72,8 @@ public final class DecisionJson {
         out.name("work_ms").value(ms(p.workNanos()));
         out.name("interference_ms").value(ms(p.interferenceNanos()));
         out.name("late_ms").value(ms(p.lateNanos()));
+        out.name("slow_ms").value(ms(p.slowNanos()));
+        out.name("transfer_ms").value(ms(p.transferNanos()));
         out.name("cost_ms").value(ms(p.cost()));
         out.endObject();
     }

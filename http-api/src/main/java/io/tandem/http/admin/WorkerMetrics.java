@@ -87,7 +87,7 @@ final class WorkerMetrics {
                 .register(registry);
         CounterWithCallback.builder()
                 .name("tandem_supervisor_role_changes_total")
-                .help("Role changes made or advised")
+                .help("Role changes made by the supervisor; advice does not count")
                 .callback(out ->
                         out.call((double) client.clusterStatus().supervisor().changes()))
                 .register(registry);
