@@ -66,12 +66,12 @@ final class ProcessWatch implements AutoCloseable {
     void start(ActorContext<?> context, NodeSettings node, ActorRef<RegistryMessage> registry, WorkerShards workers) {
         owns.set(node.serves());
         sockets.ifPresent(s -> lifelines = context.spawn(
-                LifelineActor.create(
+                Tandem.lasting(LifelineActor.create(
                         s,
                         settings,
                         roles -> owns.get() && hasGpus(roles)
                                 || !node.gpus().isEmpty() && NodeSettings.serves(roles, hasGpus(roles)),
-                        new News(node, registry, workers)),
+                        new News(node, registry, workers))),
                 "lifelines"));
     }
 

@@ -266,7 +266,7 @@ public final class Tandem implements AutoCloseable {
     }
 
     /** For those that keep nothing that cannot be learned again: after a failure they begin anew, where they would be gone for good. */
-    private static <T> Behavior<T> lasting(Behavior<T> behavior) {
+    static <T> Behavior<T> lasting(Behavior<T> behavior) {
         return Behaviors.supervise(behavior)
                 .onFailure(
                         RuntimeException.class, SupervisorStrategy.restartWithBackoff(RESTART_MIN, RESTART_MAX, 0.1));

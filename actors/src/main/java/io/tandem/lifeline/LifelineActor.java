@@ -24,7 +24,10 @@ import org.apache.pekko.cluster.typed.Subscribe;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Carries out what {@link Lifelines} decides for the members that this node is to watch, and tells what became of them. */
+/**
+ * Carries out what {@link Lifelines} decides for the members that this node is to watch, and tells what became of them. When it begins
+ * anew after a failure, it connects to all of them again.
+ */
 public final class LifelineActor extends AbstractBehavior<LifelineActor.Message> {
     private static final Logger LOG = LoggerFactory.getLogger(LifelineActor.class);
 
@@ -69,7 +72,7 @@ public final class LifelineActor extends AbstractBehavior<LifelineActor.Message>
             ActorContext<Message> context,
             TimerScheduler<Message> timers,
             LifelineSockets sockets,
-            LifelineSettings settings,
+            Lifelines lines,
             Predicate<Set<String>> watched,
             Listener listener) {
         super(context);
@@ -77,21 +80,27 @@ public final class LifelineActor extends AbstractBehavior<LifelineActor.Message>
         this.sockets = sockets;
         this.watched = watched;
         this.listener = listener;
-        lines = new Lifelines(
-                settings.maxConnections(), settings.retryInterval().toNanos());
+        this.lines = lines;
         events = new ToSelf(context.getSelf());
         Cluster.get(context.getSystem())
                 .subscriptions()
                 .tell(Subscribe.create(
                         context.messageAdapter(ClusterEvent.MemberEvent.class, Membership::new),
                         ClusterEvent.MemberEvent.class));
+        run(lines.forgetAll());
     }
 
-    /** @param watched whether a member with these cluster roles is to be watched by this node */
+    /**
+     * To be spawned once.
+     *
+     * @param watched whether a member with these cluster roles is to be watched by this node
+     */
     public static Behavior<Message> create(
             LifelineSockets sockets, LifelineSettings settings, Predicate<Set<String>> watched, Listener listener) {
+        Lifelines lines = new Lifelines(
+                settings.maxConnections(), settings.retryInterval().toNanos());
         return Behaviors.setup(context -> Behaviors.withTimers(
-                timers -> new LifelineActor(context, timers, sockets, settings, watched, listener)));
+                timers -> new LifelineActor(context, timers, sockets, lines, watched, listener)));
     }
 
     @Override

@@ -3,8 +3,11 @@ package io.tandem.lifeline;
 import io.tandem.LifelineStatus;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.Iterator;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * Decides from what happens to idle connections which processes are dead: one that was connected, whose connection closed, and
@@ -80,6 +83,10 @@ public final class Lifelines {
     private final long retryNanos;
     private final Map<Peer, Line> lines = new HashMap<>();
     private final Map<Long, Line> byNumber = new HashMap<>();
+
+    /** Those that there was no room for, the longest first. */
+    private final Set<Peer> waiting = new LinkedHashSet<>();
+
     private long lastNumber;
     private long deaths;
     private long falseAlarms;
@@ -99,16 +106,17 @@ public final class Lifelines {
         for (Line line : lines.values()) {
             open += line.state == State.OPEN ? 1 : 0;
         }
-        return new LifelineStatus(lines.size(), open, deaths, falseAlarms);
+        return new LifelineStatus(lines.size() + waiting.size(), open, deaths, falseAlarms);
     }
 
     /** A member of the cluster is to be watched. */
     public List<Effect> watch(Peer peer) {
         List<Effect> effects = new ArrayList<>(1);
-        if (lines.containsKey(peer)) {
+        if (lines.containsKey(peer) || waiting.contains(peer)) {
             return effects;
         }
         if (lines.size() >= maxLines) {
+            waiting.add(peer);
             effects.add(new Effect.Unwatched(peer, maxLines + " lifelines are open already"));
             return effects;
         }
@@ -118,15 +126,45 @@ public final class Lifelines {
         return effects;
     }
 
+    /** There is room for another one. */
+    private void watchNext(List<Effect> effects) {
+        Iterator<Peer> next = waiting.iterator();
+        if (next.hasNext()) {
+            Line line = new Line(next.next());
+            next.remove();
+            line.unwatched = true;
+            lines.put(line.peer, line);
+            connect(effects, line);
+        }
+    }
+
     /** It is no member any more, or leaves in order: what becomes of its process means nothing. */
     public List<Effect> forget(Peer peer) {
-        List<Effect> effects = new ArrayList<>(1);
+        List<Effect> effects = new ArrayList<>(2);
         Line line = lines.remove(peer);
-        if (line != null && line.state != State.RESTING) {
+        if (line == null) {
+            waiting.remove(peer);
+            return effects;
+        }
+        close(effects, line);
+        watchNext(effects);
+        return effects;
+    }
+
+    /** Nobody is watched any more, and no connection is left; what was counted stays. */
+    public List<Effect> forgetAll() {
+        List<Effect> effects = new ArrayList<>(lines.size());
+        waiting.clear();
+        lines.values().forEach(line -> close(effects, line));
+        lines.clear();
+        return effects;
+    }
+
+    private void close(List<Effect> effects, Line line) {
+        if (line.state != State.RESTING) {
             byNumber.remove(line.number);
             effects.add(new Effect.Close(line.number));
         }
-        return effects;
     }
 
     /** A greeting came. */

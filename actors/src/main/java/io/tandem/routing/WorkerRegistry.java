@@ -4,7 +4,9 @@ import io.tandem.supervisor.DemandReport;
 import io.tandem.supervisor.SupervisorReport;
 import io.tandem.worker.WorkerReport;
 import java.time.Duration;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.javadsl.AbstractBehavior;
 import org.apache.pekko.actor.typed.javadsl.ActorContext;
@@ -17,7 +19,10 @@ import org.apache.pekko.cluster.typed.Subscribe;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** Collects the workers' reports on one node and tells of losses; the rules are {@link WorkerRoster}'s. */
+/**
+ * Collects the workers' reports on one node and tells of losses; the rules are {@link WorkerRoster}'s. When it begins anew after a failure
+ * it goes on with the workers that it knew, but for those whose nodes have left meanwhile.
+ */
 public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
     private static final Logger LOG = LoggerFactory.getLogger(WorkerRegistry.class);
     private static final String LEAVING = "its node is Exiting";
@@ -49,11 +54,11 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
     private WorkerRegistry(
             ActorContext<RegistryMessage> context,
             WorkerDirectory directory,
-            Duration workerTimeout,
+            WorkerRoster roster,
             LossListener onLost) {
         super(context);
         this.directory = directory;
-        roster = new WorkerRoster(workerTimeout.toNanos());
+        this.roster = roster;
         this.onLost = onLost;
         cluster = Cluster.get(context.getSystem());
         cluster.subscriptions()
@@ -64,16 +69,32 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
                 .tell(Subscribe.create(
                         context.messageAdapter(ClusterEvent.MemberEvent.class, Membership::new),
                         ClusterEvent.MemberEvent.class));
+        forgetAllButMembers();
+    }
+
+    /** Of those that are members, the subscriptions tell. */
+    private void forgetAllButMembers() {
+        Set<String> members = new HashSet<>();
+        cluster.state().getMembers().forEach(m -> members.add(Registries.node(m.address())));
+        for (WorkerDirectory.Entry entry : roster.entries()) {
+            String node = entry.report().node();
+            if (!members.contains(node)) {
+                remove(node, "its node is no member any more");
+            }
+        }
     }
 
     /**
+     * To be spawned once.
+     *
      * @param workerTimeout silence after which a worker is lost
      */
     public static Behavior<RegistryMessage> create(
             WorkerDirectory directory, Duration workerTimeout, LossListener onLost) {
+        WorkerRoster roster = new WorkerRoster(workerTimeout.toNanos());
         return Behaviors.setup(context -> Behaviors.withTimers(timers -> {
             timers.startTimerWithFixedDelay(new Tick(), workerTimeout.dividedBy(10));
-            return new WorkerRegistry(context, directory, workerTimeout, onLost);
+            return new WorkerRegistry(context, directory, roster, onLost);
         }));
     }
 
@@ -134,14 +155,18 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
         String node = Registries.node(event.member().address());
         String why = why(event);
         if (event instanceof ClusterEvent.MemberRemoved) {
-            List<WorkerRoster.Loss> losses = roster.onNodeRemoved(node, why, System.nanoTime());
-            directory.forgetDemand(node);
-            publish();
-            tell(losses);
+            remove(node, why);
         } else if (event instanceof ClusterEvent.MemberDowned || event instanceof ClusterEvent.MemberExited) {
             lose(roster.onNodeLost(node, why, System.nanoTime()));
         }
         return this;
+    }
+
+    private void remove(String node, String why) {
+        List<WorkerRoster.Loss> losses = roster.onNodeRemoved(node, why, System.nanoTime());
+        directory.forgetDemand(node);
+        publish();
+        tell(losses);
     }
 
     private String why(ClusterEvent.MemberEvent event) {

@@ -86,6 +86,36 @@ class LifelinesTest {
         assertEquals(0, lines.status().deaths());
     }
 
+    /** One lifeline more than there may be is missing only as long as all others are wanted. */
+    @Test
+    void shouldWatchWhomItHadNoRoomForOnceThereIs() {
+        open(GPU);
+        open(SUCCESSOR);
+        Lifelines.Peer third = new Lifelines.Peer("third:1", "third", 7, 13);
+        Lifelines.Peer fourth = new Lifelines.Peer("fourth:1", "fourth", 7, 14);
+        assertEquals(List.of(new Effect.Unwatched(third, "2 lifelines are open already")), lines.watch(third));
+        assertEquals(List.of(), lines.watch(third), "said once");
+        assertEquals(1, lines.watch(fourth).size());
+        assertEquals(new LifelineStatus(4, 2, 0, 0), lines.status());
+
+        long line = connect(lines.forget(GPU));
+        assertEquals(List.of(new Effect.Watched(third)), lines.onOpened(line, third.processId(), "10.0.0.8"));
+        assertEquals(List.of(), lines.forget(fourth));
+        assertEquals(1, lines.forget(SUCCESSOR).size(), "nobody waits any more");
+        assertEquals(new LifelineStatus(1, 1, 0, 0), lines.status());
+    }
+
+    @Test
+    void shouldBeginAnewWithoutAnyLineAndWithoutANumberTwice() {
+        long line = open(GPU);
+        lines.onRefused(connect(lines.watch(SUCCESSOR)));
+        assertEquals(List.of(new Effect.Close(line)), lines.forgetAll());
+        assertEquals(new LifelineStatus(0, 0, 0, 0), lines.status());
+        assertEquals(List.of(), lines.onDue(SUCCESSOR));
+        assertTrue(connect(lines.watch(GPU)) > line + 1);
+        assertEquals(List.of(new Effect.Close(line)), lines.onOpened(line, GPU.processId(), "10.0.0.7"), "too late");
+    }
+
     @Test
     void shouldTakeAConnectionThatMerelyBrokeForNothing() {
         long line = connect(lines.onClosed(open(GPU)));
