@@ -22,7 +22,7 @@ public final class BackendsAhead implements GpuHost.BackendFactory, AutoCloseabl
     /**
      * Starts opening, each GPU on a thread of its own.
      *
-     * @param onFailure told GPU id and cause when a GPU cannot be opened, at the node's start or later
+     * @param onFailure told GPU id and cause, once, when a GPU cannot be opened or its worker cannot begin, at the node's start or later
      */
     public BackendsAhead(
             Collection<String> gpuIds, GpuHost.BackendFactory opener, BiConsumer<String, Throwable> onFailure) {
@@ -36,7 +36,7 @@ public final class BackendsAhead implements GpuHost.BackendFactory, AutoCloseabl
                     future.complete(opener.open(gpuId));
                 } catch (IOException | RuntimeException | Error e) {
                     future.completeExceptionally(e);
-                    onFailure.accept(gpuId, e);
+                    cannotStart(gpuId, e);
                 }
             });
         }
@@ -60,9 +60,15 @@ public final class BackendsAhead implements GpuHost.BackendFactory, AutoCloseabl
         try {
             return opener.open(gpuId);
         } catch (IOException | RuntimeException | Error e) {
-            gone.put(gpuId, String.valueOf(e.getMessage()));
-            onFailure.accept(gpuId, e);
+            cannotStart(gpuId, e);
             throw e;
+        }
+    }
+
+    @Override
+    public void cannotStart(String gpuId, Throwable why) {
+        if (gone.putIfAbsent(gpuId, String.valueOf(why.getMessage())) == null) {
+            onFailure.accept(gpuId, why);
         }
     }
 

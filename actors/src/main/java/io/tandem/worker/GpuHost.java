@@ -25,6 +25,9 @@ public record GpuHost(
     public interface BackendFactory {
         ComputeBackend open(String gpuId) throws IOException;
 
+        /** What was opened is of no use: the GPU's worker could not begin with it. */
+        default void cannotStart(String gpuId, Throwable why) {}
+
         /** Why the GPU cannot be had again in this process, which is ending for it; empty when that is not so. */
         default String gone(String gpuId) {
             return "";

@@ -51,8 +51,9 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         /** Nobody took it. */
         void close() {
             if (failure == null) {
-                transport.close();
-                backend.close();
+                try (backend) {
+                    transport.close();
+                }
             }
         }
     }
@@ -139,7 +140,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
             return new Opened(backend, host.transports().open(gpuId), null);
         } catch (IOException | RuntimeException | Error e) {
             if (backend != null) {
-                backend.close();
+                isDone(gpuId, "close the backend", backend::close);
             }
             return new Opened(null, null, e);
         }
@@ -215,12 +216,23 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     }
 
     private Behavior<WorkerMessage> onOpened(Opened opened) {
-        if (opened.failure() != null) {
-            LOG.error("GPU {} cannot start: {}", gpuId, opened.failure().getMessage(), opened.failure());
-            return Behaviors.stopped();
-        }
         backend = opened.backend();
         transport = opened.transport();
+        Throwable failure = opened.failure();
+        if (failure == null) {
+            try {
+                begin();
+                return this;
+            } catch (RuntimeException | Error e) {
+                failure = e;
+            }
+        }
+        LOG.error("GPU {} cannot start: {}", gpuId, failure.getMessage(), failure);
+        host.backends().cannotStart(gpuId, failure);
+        return Behaviors.stopped();
+    }
+
+    private void begin() {
         EngineRole role = ordered().now();
         EnginePublisher publisher =
                 new EnginePublisher(gpuId, works, getContext().getSelf()::tell, signals());
@@ -271,7 +283,6 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 transport.endpoint().channels(),
                 directState);
         onRoleRuns(role);
-        return this;
     }
 
     private StandingOrders.Role ordered() {
@@ -493,26 +504,51 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         return now;
     }
 
-    /** Transfers end before the memory they touch goes. What is still being opened is closed when it is open. */
+    /**
+     * Transfers end before the memory they touch goes, and none of these steps keeps the next ones from being done. What is still being
+     * opened is closed when it is open.
+     */
     private void close() {
         if (backend == null) {
             opening.thenAccept(Opened::close);
         }
         if (transport != null) {
-            if (kv != null && !transport.endDirect(PEERS_PATIENCE)) {
-                kv.keepForPeers();
-            }
-            transport.close();
+            endTransfers();
         }
         if (loop != null) {
-            loop.close();
+            isDone(gpuId, "end the engine", loop::close);
         }
         // A step that goes on still reads the weights.
         if (backend != null && (loop == null || loop.hasEnded())) {
-            backend.close();
+            isDone(gpuId, "close the backend", backend::close);
         }
         // What ran here resumes elsewhere: whoever waits for this worker to run dry need not wait for its successor.
-        answers.onIdle(role(), System.nanoTime());
+        answers.onIdle(ordered().now(), System.nanoTime());
         LOG.info("GPU {} is down", gpuId);
+    }
+
+    private void endTransfers() {
+        boolean unread = kv == null || isDone(gpuId, "have peers close its blocks", this::endDirect);
+        boolean ended = isDone(gpuId, "end its transfers", transport::close);
+        if (kv != null && !(unread && ended)) {
+            kv.keep();
+        }
+    }
+
+    private void endDirect() {
+        if (!transport.endDirect(PEERS_PATIENCE)) {
+            kv.keep();
+        }
+    }
+
+    /** Does a step of an end; false when it fails, which is said here. */
+    private static boolean isDone(String gpuId, String what, Runnable step) {
+        try {
+            step.run();
+            return true;
+        } catch (RuntimeException | Error e) {
+            LOG.error("GPU {} could not {}", gpuId, what, e);
+            return false;
+        }
     }
 }

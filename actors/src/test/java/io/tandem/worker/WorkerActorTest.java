@@ -33,6 +33,7 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
@@ -43,6 +44,8 @@ import org.apache.pekko.actor.typed.javadsl.Behaviors;
 import org.apache.pekko.cluster.typed.Cluster;
 import org.apache.pekko.cluster.typed.Join;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class WorkerActorTest {
     private static final int GUARD_SECONDS = 60;
@@ -292,6 +295,82 @@ class WorkerActorTest {
             assertTrue(closed.await(GUARD_SECONDS, TimeUnit.SECONDS), "backend and transport stay open");
         } finally {
             mayOpen.countDown();
+            kit.shutdownTestKit();
+        }
+    }
+
+    /** One step of its end that fails keeps nothing else open, whether it was told to stop or fails itself. */
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void shouldCloseEverythingElseWhenOneStepOfItsEndFails(boolean told) throws InterruptedException {
+        Config config = ConfigFactory.parseString("tandem.worker.report-interval = 20ms").withFallback(config());
+        ActorTestKit kit = ActorTestKit.create("closes", config);
+        try {
+            BlockingQueue<WorkerReport> reports = reports(kit);
+            ModelBundle model = new ModelBundle("m", Path.of("m"), null, null, Optional.empty(), "f", 1);
+            InMemoryNetwork network = new InMemoryNetwork();
+            AtomicBoolean failing = new AtomicBoolean();
+            BlockingQueue<String> calls = new LinkedBlockingQueue<>();
+            GpuHost host = new GpuHost(
+                    config,
+                    model,
+                    Map.of("g", EngineRole.MIXED),
+                    gpu -> failing(ComputeBackend.class, simulated(), failing, List.of("close", "kvLayout"), calls),
+                    gpu -> failing(
+                            BlockTransport.class,
+                            InMemoryTransport.start(network, gpu),
+                            failing,
+                            List.of("close", "endDirect"),
+                            calls));
+            ActorRef<WorkerMessage> worker =
+                    kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), new StandingOrders()));
+            next(reports, r -> true);
+            failing.set(true);
+            if (told) {
+                worker.tell(new WorkerActor.Stop());
+            }
+            kit.createTestProbe().expectTerminated(worker, GUARD);
+            calls.removeIf(call -> call.equals("kvLayout"));
+            assertEquals(List.of("endDirect", "close", "close"), List.copyOf(calls));
+        } finally {
+            kit.shutdownTestKit();
+        }
+    }
+
+    /** Calls the real one and says so; those named fail all the same when they are to. */
+    private static <T> T failing(
+            Class<T> type, T real, AtomicBoolean fails, List<String> named, BlockingQueue<String> calls) {
+        return type.cast(Proxy.newProxyInstance(type.getClassLoader(), new Class<?>[] {type}, (proxy, method, args) -> {
+            Object answer = method.invoke(real, args);
+            if (fails.get() && named.contains(method.getName())) {
+                calls.add(method.getName());
+                throw new IllegalStateException(method.getName() + " fails on purpose");
+            }
+            return answer;
+        }));
+    }
+
+    /** As when its weights cannot be read: what was opened is closed, and the node hears of it. */
+    @Test
+    void shouldSayThatItCannotStartWhenTheEngineCannot() throws InterruptedException {
+        Config config = config();
+        ActorTestKit kit = ActorTestKit.create("cannot", config);
+        try {
+            BlockingQueue<String> heard = new LinkedBlockingQueue<>();
+            BackendsAhead backends = new BackendsAhead(
+                    List.of("g"),
+                    gpu -> closeable(ComputeBackend.class),
+                    (gpu, why) -> heard.add(gpu + ": " + why.getMessage()));
+            ModelBundle model = new ModelBundle("m", Path.of("m"), null, null, Optional.empty(), "f", 1);
+            GpuHost host = new GpuHost(
+                    config, model, Map.of("g", EngineRole.MIXED), backends, gpu -> closeable(BlockTransport.class));
+            ActorRef<WorkerMessage> worker =
+                    kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), new StandingOrders()));
+            kit.createTestProbe().expectTerminated(worker, GUARD);
+            assertTrue(closed.await(GUARD_SECONDS, TimeUnit.SECONDS), "backend and transport stay open");
+            assertEquals(1, heard.size(), heard.toString());
+            assertEquals("g: " + backends.gone("g"), heard.poll());
+        } finally {
             kit.shutdownTestKit();
         }
     }

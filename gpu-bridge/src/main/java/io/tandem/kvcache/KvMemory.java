@@ -82,8 +82,8 @@ public interface KvMemory extends AutoCloseable {
         return Optional.empty();
     }
 
-    /** Another process may have the blocks open still: {@link #close()} must not free them. */
-    default void keepForPeers() {}
+    /** Another process may have the blocks open still, or a transfer that did not end: {@link #close()} must not free them. */
+    default void keep() {}
 
     @Override
     void close();

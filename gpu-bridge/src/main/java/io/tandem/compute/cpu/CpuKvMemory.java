@@ -28,6 +28,7 @@ final class CpuKvMemory implements KvMemory {
     private final MemorySegment memory;
     private final long stride;
     private final long base;
+    private volatile boolean kept;
 
     CpuKvMemory(KvLayout layout, int blocks) {
         this.layout = layout;
@@ -87,7 +88,14 @@ final class CpuKvMemory implements KvMemory {
     }
 
     @Override
+    public void keep() {
+        kept = true;
+    }
+
+    @Override
     public void close() {
-        arena.close();
+        if (!kept) {
+            arena.close();
+        }
     }
 }

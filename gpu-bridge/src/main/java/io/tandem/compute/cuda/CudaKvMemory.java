@@ -180,7 +180,7 @@ final class CudaKvMemory implements KvMemory {
     }
 
     @Override
-    public void keepForPeers() {
+    public void keep() {
         kept = true;
         driver.leaveOpen();
     }
@@ -193,7 +193,7 @@ final class CudaKvMemory implements KvMemory {
         peers.ifPresent(p -> p.end(free));
         if (kept) {
             LOG.warn(
-                    "the KV blocks stay in the memory of {} until this process ends: another has them open",
+                    "the KV blocks stay in the memory of {} until this process ends: they may be in use still",
                     driver.facts().name());
         }
         if (free) {

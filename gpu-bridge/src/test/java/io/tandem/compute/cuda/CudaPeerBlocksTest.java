@@ -176,7 +176,7 @@ class CudaPeerBlocksTest {
                 address = kv.address(0);
                 bytes = kv.layout().blockBytes();
                 sum = BlockSum.of(block(kv, 0));
-                kv.keepForPeers();
+                kv.keep();
             }
             assertEquals(sum, BlockSum.of(ALL.asSlice(address, bytes)));
         }
