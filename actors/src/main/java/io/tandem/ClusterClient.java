@@ -292,7 +292,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
 
     @Override
     public ClusterStatus clusterStatus() {
-        return StatusView.of(system, self, directory, model.name(), caches.missing(gpus(), System.nanoTime()));
+        return StatusView.of(system, self, directory, model, caches.missing(gpus(), System.nanoTime()));
     }
 
     /** GPUs that members own, whether they report or not. */
@@ -422,6 +422,13 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         routed.ifPresent(r -> admission.tell(
                 new AdmissionActor.Moved(launch.requestId(), r.route().decodeGpu())));
         return routed;
+    }
+
+    @Override
+    public String unserved() {
+        String why = StatusView.unserved(directory.entries(), model.name(), model.fingerprint());
+        // One may have come back between the question and its answer.
+        return why.isEmpty() ? "no worker takes requests of " + model.name() + " now" : why;
     }
 
     @Override

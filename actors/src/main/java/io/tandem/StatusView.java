@@ -1,5 +1,6 @@
 package io.tandem;
 
+import io.tandem.model.ModelBundle;
 import io.tandem.routing.Registries;
 import io.tandem.routing.WorkerDirectory;
 import io.tandem.supervisor.SupervisorReport;
@@ -7,6 +8,8 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.function.Predicate;
+import java.util.stream.Collectors;
 import org.apache.pekko.actor.typed.ActorSystem;
 import org.apache.pekko.cluster.ClusterEvent;
 import org.apache.pekko.cluster.Member;
@@ -19,7 +22,7 @@ final class StatusView {
 
     /** @param unheard what this node must learn of the workers before it serves; empty = nothing */
     static ClusterStatus of(
-            ActorSystem<?> system, String self, WorkerDirectory directory, String model, String unheard) {
+            ActorSystem<?> system, String self, WorkerDirectory directory, ModelBundle model, String unheard) {
         ClusterEvent.CurrentClusterState state = Cluster.get(system).state();
         Set<Member> unreachable = new HashSet<>(state.getUnreachable());
         List<ClusterStatus.Member> members = new ArrayList<>();
@@ -38,7 +41,9 @@ final class StatusView {
         }
         List<ClusterStatus.Worker> workers =
                 directory.entries().stream().map(StatusView::worker).toList();
-        String missing = missing(up, workers, model);
+        String missing = up
+                ? unserved(directory.entries(), model.name(), model.fingerprint())
+                : "this node has not joined the cluster yet";
         missing = missing.isEmpty() ? unheard : missing;
         return new ClusterStatus(
                 self, missing.isEmpty(), missing, members, workers, supervisor(directory.supervisor()));
@@ -78,16 +83,30 @@ final class StatusView {
                 r.stats());
     }
 
-    /** Any role alone serves: where no pair is there, a request runs whole on what is. */
-    static String missing(boolean up, List<ClusterStatus.Worker> workers, String model) {
-        if (!up) {
-            return "this node has not joined the cluster yet";
+    /**
+     * Why no worker takes requests for a model; empty when one does. Any role alone serves: where no pair is there, a request runs whole
+     * on what is.
+     */
+    static String unserved(List<WorkerDirectory.Entry> workers, String model, String fingerprint) {
+        List<WorkerDirectory.Entry> live = only(workers, WorkerDirectory.Entry::live);
+        List<WorkerDirectory.Entry> able =
+                only(live, e -> e.report().modelFingerprint().equals(fingerprint));
+        String lost = named("; lost: ", only(workers, e -> !e.live()));
+        if (able.isEmpty()) {
+            return "no worker serves " + model + named("; with another model file: ", live) + lost;
         }
-        List<ClusterStatus.Worker> live =
-                workers.stream().filter(ClusterStatus.Worker::live).toList();
-        if (live.isEmpty()) {
-            return "no worker serves " + model;
-        }
-        return live.stream().allMatch(ClusterStatus.Worker::draining) ? "every worker of " + model + " is drained" : "";
+        boolean drained = able.stream().allMatch(e -> e.report().draining());
+        return drained ? "every worker of " + model + " is drained" + named(": ", able) + lost : "";
+    }
+
+    private static List<WorkerDirectory.Entry> only(
+            List<WorkerDirectory.Entry> workers, Predicate<WorkerDirectory.Entry> which) {
+        return workers.stream().filter(which).toList();
+    }
+
+    private static String named(String what, List<WorkerDirectory.Entry> workers) {
+        return workers.isEmpty()
+                ? ""
+                : workers.stream().map(e -> e.report().gpuId()).collect(Collectors.joining(", ", what, ""));
     }
 }

@@ -2,42 +2,52 @@ package io.tandem;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import io.tandem.compute.BackendInfo;
 import io.tandem.engine.EngineRole;
-import io.tandem.engine.EngineStats;
+import io.tandem.routing.WorkerDirectory;
+import io.tandem.worker.TestWorker;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
 class StatusViewTest {
-    private static final BackendInfo CPU = new BackendInfo("cpu-vector", "", List.of(), true, 0);
 
-    private static ClusterStatus.Worker worker(EngineRole role, boolean draining, boolean live) {
-        EngineStats stats = new EngineStats(role, 0, 0, 0, 0, 0, 0, 0, 8, 8, 0, 0, 0, 0, 0, 0, 0);
-        return new ClusterStatus.Worker("gpu", "host:1", 1, "m", "f", "kv", CPU, "udp", "", draining, live, stats);
+    private static TestWorker worker(String gpu) {
+        return TestWorker.named(gpu).role(EngineRole.MIXED);
     }
 
-    private static String missing(ClusterStatus.Worker... workers) {
-        return StatusView.missing(true, List.of(workers), "m");
+    private static String unserved(WorkerDirectory.Entry... workers) {
+        String fingerprint = worker("any").report().modelFingerprint();
+        return StatusView.unserved(List.of(workers), "m", fingerprint);
     }
 
     @Test
     void shouldBeReadyWhileAnyWorkerServes() {
         for (EngineRole role : EngineRole.values()) {
-            assertEquals("", missing(worker(role, false, true)), "requests run whole on " + role);
+            assertEquals("", unserved(worker("a").role(role).live()), "requests run whole on " + role);
         }
         assertEquals(
                 "",
-                missing(worker(EngineRole.PREFILL, false, true), worker(EngineRole.DECODE, false, false)),
-                "the other one is lost");
+                unserved(
+                        worker("a").role(EngineRole.PREFILL).live(),
+                        worker("b").role(EngineRole.DECODE).lost(),
+                        worker("c").draining(true).live()),
+                "the other ones are lost or drained");
     }
 
     @Test
     void shouldSayWhyNobodyServes() {
-        assertEquals("no worker serves m", missing());
-        assertEquals("no worker serves m", missing(worker(EngineRole.MIXED, false, false)));
-        assertEquals("every worker of m is drained", missing(worker(EngineRole.MIXED, true, true)));
+        assertEquals("no worker serves m", unserved());
         assertEquals(
-                "this node has not joined the cluster yet",
-                StatusView.missing(false, List.of(worker(EngineRole.MIXED, false, true)), "m"));
+                "no worker serves m; lost: a, b",
+                unserved(worker("a").lost(), worker("b").lost()));
+        WorkerDirectory.Entry drained = worker("b").draining(true).live();
+        assertEquals("every worker of m is drained: b", unserved(drained));
+        assertEquals("every worker of m is drained: b; lost: a", unserved(worker("a").lost(), drained));
+    }
+
+    /** A node of the same cluster that was given another file is nobody's worker here. */
+    @Test
+    void shouldNotTakeWorkersOfAnotherModelForItsOwn() {
+        List<WorkerDirectory.Entry> others = List.of(worker("a").live());
+        assertEquals("no worker serves m; with another model file: a", StatusView.unserved(others, "m", "another"));
     }
 }

@@ -184,7 +184,10 @@ final class RequestActor extends AbstractBehavior<RequestActor.Message> {
         routed.ifPresent(r -> decided(RouteDecision.of(r.decision(), age())));
         services.decided(launch.name(), List.copyOf(decisions));
         times = routed.isPresent() ? new AttemptTimes(System.nanoTime()) : null;
-        run(life.onRoute(routed.map(Routed::route), target, timeLeftMillis()));
+        run(
+                routed.isPresent()
+                        ? life.onRoute(routed.get().route(), target, timeLeftMillis())
+                        : life.onNoRoute(services.unserved()));
     }
 
     /** A request that waits for room is decided on again and again: the first decisions tell how it came to that. */

@@ -51,6 +51,9 @@ public final class RequestLifecycle {
 
     private int failures;
 
+    /** Why there was no route when one was looked for last; else empty. */
+    private String unserved = "";
+
     /** Tokens that the attempt before had told when it ended with some missing here. */
     private int toldAtTheEnd;
 
@@ -95,17 +98,13 @@ public final class RequestLifecycle {
 
     // ---- attempts
 
-    /** A route was looked for, at the start or after {@link RequestEffect.RetryLater}. */
-    public List<RequestEffect> onRoute(Optional<Route> found, RequestTarget target, long timeLeftMillis) {
+    /** A route was found, at the start or after {@link RequestEffect.RetryLater}. */
+    public List<RequestEffect> onRoute(Route route, RequestTarget target, long timeLeftMillis) {
         List<RequestEffect> effects = new ArrayList<>();
         if (phase != Phase.WAITING) {
             return effects;
         }
-        if (found.isEmpty()) {
-            noWorker(effects);
-            return effects;
-        }
-        Route route = found.get();
+        unserved = "";
         attempt = new Attempt(route, target);
         toldAtTheEnd = 0;
         figures.routed(route, output.count() > 0);
@@ -120,13 +119,24 @@ public final class RequestLifecycle {
         return effects;
     }
 
-    private void noWorker(List<RequestEffect> effects) {
+    /**
+     * None was found: one that has begun waits for a worker.
+     *
+     * @param why for people
+     */
+    public List<RequestEffect> onNoRoute(String why) {
+        List<RequestEffect> effects = new ArrayList<>(1);
+        if (phase != Phase.WAITING) {
+            return effects;
+        }
         if (attempt == null) {
             end(effects);
-            effects.add(new RequestEffect.Fail(Kind.UNAVAILABLE, "no worker is ready to serve this model"));
+            effects.add(new RequestEffect.Fail(Kind.UNAVAILABLE, why));
         } else {
+            unserved = why;
             effects.add(new RequestEffect.RetryLater());
         }
+        return effects;
     }
 
     private void dispatch(
@@ -516,7 +526,9 @@ public final class RequestLifecycle {
 
     public List<RequestEffect> onDeadline() {
         return endEverywhere(new RequestEffect.Fail(
-                Kind.DEADLINE, "the request's time is over after " + output.count() + " output tokens"));
+                Kind.DEADLINE,
+                "the request's time is over after " + output.count() + " output tokens"
+                        + (unserved.isEmpty() ? "" : ": " + unserved)));
     }
 
     private List<RequestEffect> endEverywhere(RequestEffect terminal) {

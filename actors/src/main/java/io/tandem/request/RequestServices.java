@@ -22,6 +22,9 @@ public interface RequestServices {
      */
     Optional<Routed> route(RequestHub.Launch launch, int[] tokens, Set<String> avoid);
 
+    /** Why there is no route, for people. */
+    String unserved();
+
     /** The decisions of a running request so far, one an attempt; forgotten when its report is kept. */
     default void decided(String requestName, List<RouteDecision> decisions) {}
 

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.tandem.GenerationException.Kind;
 import io.tandem.engine.EngineListener.RefusalReason;
 import io.tandem.engine.FinishReason;
 import io.tandem.engine.SequenceSpec;
@@ -17,7 +18,6 @@ import io.tandem.transfer.TransferFailure;
 import io.tandem.transfer.TransferStats;
 import io.tandem.worker.WorkerMessage;
 import java.util.List;
-import java.util.Optional;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -51,7 +51,7 @@ class RequestLifecycleTest {
     }
 
     private void adopt() {
-        life.onRoute(Optional.of(SPLIT), target(1), 60_000);
+        life.onRoute(SPLIT, target(1), 60_000);
         token(1, "p", 0);
         life.on(new RequestMessage.KvAdopted("d", 1, 1, new TransferStats(1, 64, 9, 0)));
         assertEquals(Phase.ADOPTED, life.phase());
@@ -59,7 +59,7 @@ class RequestLifecycleTest {
 
     @Test
     void shouldTellBothWorkersAtOnceAndPassTheFirstTokenOn() {
-        List<RequestEffect> start = life.onRoute(Optional.of(SPLIT), target(1), 60_000);
+        List<RequestEffect> start = life.onRoute(SPLIT, target(1), 60_000);
         assertEquals(1, told(start, "p").size());
         assertEquals(1, told(start, "d").size());
         List<RequestEffect> pushed = life.on(new RequestMessage.KvReserved(
@@ -77,7 +77,7 @@ class RequestLifecycleTest {
         token(1, "d", 1);
         List<RequestEffect> lost = life.onWorkerLost("d", 2, "its reports stopped");
         assertEquals(1, only(lost, RequestEffect.Reroute.class).size(), "at once");
-        List<RequestEffect> again = life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000);
+        List<RequestEffect> again = life.onRoute(ELSEWHERE, target(2), 60_000);
         WorkerMessage.Dispatch dispatch =
                 (WorkerMessage.Dispatch) told(again, "e").getFirst();
         assertArrayEquals(new int[] {5, 6, 7, 40, 41}, dispatch.spec().tokens());
@@ -104,7 +104,7 @@ class RequestLifecycleTest {
 
     @Test
     void shouldComputeAgainWhenATransferFails() {
-        life.onRoute(Optional.of(SPLIT), target(1), 60_000);
+        life.onRoute(SPLIT, target(1), 60_000);
         List<RequestEffect> failed = life.on(new RequestMessage.KvFailed(
                 "d", 1, 1, TransferFailure.CHECKSUM_MISMATCH, new TransferStats(0, 0, 0, 1)));
         assertTrue(told(failed, "p").getFirst() instanceof WorkerMessage.CancelWork);
@@ -115,7 +115,7 @@ class RequestLifecycleTest {
 
     @Test
     void shouldGoElsewhereAtOnceWhenBlocksFindNoWay() {
-        life.onRoute(Optional.of(SPLIT), target(1), 60_000);
+        life.onRoute(SPLIT, target(1), 60_000);
         token(1, "p", 0);
         List<RequestEffect> failed = life.on(
                 new RequestMessage.KvFailed("p", 1, 1, TransferFailure.NOT_CONNECTED, new TransferStats(0, 0, 0, 0)));
@@ -150,10 +150,10 @@ class RequestLifecycleTest {
                 life.on(new RequestMessage.Ended("d", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, "", 1));
         assertEquals(1, only(full, RequestEffect.Reroute.class).size());
         assertEquals(Set.of("d"), life.avoid());
-        life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000);
+        life.onRoute(ELSEWHERE, target(2), 60_000);
         token(2, "e", 1);
         life.on(new RequestMessage.Ended("e", 1, 2, FinishReason.LENGTH, SequenceStats.NONE, "", 2));
-        life.onRoute(Optional.of(ELSEWHERE), target(3), 60_000);
+        life.onRoute(ELSEWHERE, target(3), 60_000);
         List<RequestEffect> refused = life.on(new RequestMessage.Refused("e", 1, 3, RefusalReason.TOO_LONG, "no room"));
         assertEquals(List.of(new RequestEffect.Finish(FinishReason.LENGTH)), only(refused, RequestEffect.Finish.class));
         assertEquals(2, life.outputTokens());
@@ -162,7 +162,7 @@ class RequestLifecycleTest {
     /** Of a move, whole blocks may take the stream while the way is opened that its last ones go. */
     @Test
     void shouldCountTheBlocksThatWentPastTheStreamAndNoOthers() {
-        life.onRoute(Optional.of(SPLIT), target(1), 60_000);
+        life.onRoute(SPLIT, target(1), 60_000);
         token(1, "p", 0);
         TransferStats stream = new TransferStats(5, 320, 9, 0);
         TransferStats direct = new TransferStats(2, 128, 1, 0, 0, 2);
@@ -177,12 +177,12 @@ class RequestLifecycleTest {
             value = RefusalReason.class,
             names = {"NO_BLOCKS", "FAILED"})
     void shouldWaitForRoomWithTokensButNotForAnEngineThatFails(RefusalReason reason) {
-        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        life.onRoute(ELSEWHERE, target(1), 60_000);
         token(1, "e", 0);
         List<RequestEffect> last = List.of();
         for (int n = 1; n <= 10 && !life.over(); n++) {
             last = life.on(new RequestMessage.Refused("e", 1, n, reason, "why"));
-            life.onRoute(Optional.of(ELSEWHERE), target(n + 1), 60_000);
+            life.onRoute(ELSEWHERE, target(n + 1), 60_000);
         }
         assertEquals(reason == RefusalReason.FAILED, life.over(), last.toString());
     }
@@ -191,7 +191,7 @@ class RequestLifecycleTest {
     void shouldGiveUpAfterTheLimitOfAttempts() {
         List<RequestEffect> last = List.of();
         for (int attempt = 1; attempt <= 5; attempt++) {
-            life.onRoute(Optional.of(ELSEWHERE), target(attempt), 60_000);
+            life.onRoute(ELSEWHERE, target(attempt), 60_000);
             last = life.onWorkerLost("e", 3, "its reports stopped");
         }
         assertEquals(1, only(last, RequestEffect.Fail.class).size());
@@ -200,8 +200,21 @@ class RequestLifecycleTest {
 
     @Test
     void shouldFailAtOnceWhenThereIsNoWorker() {
-        List<RequestEffect> effects = life.onRoute(Optional.empty(), target(1), 60_000);
-        assertEquals(1, only(effects, RequestEffect.Fail.class).size());
+        List<RequestEffect> effects = life.onNoRoute("every worker is drained");
+        assertEquals(List.of(new RequestEffect.Fail(Kind.UNAVAILABLE, "every worker is drained")), effects);
+    }
+
+    /** One that has begun waits for a worker, as long as its time allows. */
+    @Test
+    void shouldSayWhatItWaitedForWhenItsTimeIsOver() {
+        life.onRoute(ELSEWHERE, target(1), 60_000);
+        token(1, "e", 0);
+        life.onWorkerLost("e", 3, "its reports stopped");
+        assertEquals(List.of(new RequestEffect.RetryLater()), life.onNoRoute("every worker is drained"));
+        assertEquals(
+                List.of(new RequestEffect.Fail(
+                        Kind.DEADLINE, "the request's time is over after 1 output tokens: every worker is drained")),
+                only(life.onDeadline(), RequestEffect.Fail.class));
     }
 
     private static RequestMessage.WorkState state(String gpu, boolean known, int published, boolean told) {
@@ -210,7 +223,7 @@ class RequestLifecycleTest {
 
     @Test
     void shouldAskSilentWorkersAndTellAgainWhatTheyMissed() {
-        life.onRoute(Optional.of(SPLIT), target(1), 60_000);
+        life.onRoute(SPLIT, target(1), 60_000);
         assertTrue(life.onQuiet((gpu, epoch) -> true).isEmpty(), "nobody has been silent for long");
         token(1, "p", 0);
         List<RequestEffect> asked = life.onQuiet((gpu, epoch) -> true);
@@ -223,18 +236,18 @@ class RequestLifecycleTest {
 
     @Test
     void shouldResumeWhenAWorkerKnowsNothingOrToldMoreThanArrived() {
-        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        life.onRoute(ELSEWHERE, target(1), 60_000);
         token(1, "e", 0);
         List<RequestEffect> missing = life.on(state("e", true, 2, true));
         assertEquals(1, only(missing, RequestEffect.RetryLater.class).size());
-        life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000);
+        life.onRoute(ELSEWHERE, target(2), 60_000);
         List<RequestEffect> unknown = life.on(new RequestMessage.WorkState("e", 1, 2, false, 0, false, false, false));
         assertEquals(1, only(unknown, RequestEffect.RetryLater.class).size());
     }
 
     @Test
     void shouldNotEndBeforeAllTokensArrived() {
-        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        life.onRoute(ELSEWHERE, target(1), 60_000);
         token(1, "e", 0);
         List<RequestEffect> ended =
                 life.on(new RequestMessage.Ended("e", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, "", 4));
@@ -244,7 +257,7 @@ class RequestLifecycleTest {
 
     @Test
     void shouldTakeATokenThatItsAttemptsEndOvertook() {
-        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        life.onRoute(ELSEWHERE, target(1), 60_000);
         token(1, "e", 0);
         token(1, "e", 1);
         life.on(new RequestMessage.Ended("e", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, "", 4));
@@ -255,22 +268,22 @@ class RequestLifecycleTest {
         assertEquals(
                 FinishReason.LENGTH,
                 only(last, RequestEffect.Finish.class).getFirst().reason());
-        assertTrue(life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000).isEmpty(), "it is over");
+        assertTrue(life.onRoute(ELSEWHERE, target(2), 60_000).isEmpty(), "it is over");
     }
 
     @Test
     void shouldNotTakeAnOvertakenTokenThatIsComputedAnew() {
-        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        life.onRoute(ELSEWHERE, target(1), 60_000);
         token(1, "e", 0);
         life.on(new RequestMessage.Ended("e", 1, 1, FinishReason.LENGTH, SequenceStats.NONE, "", 4));
-        life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000);
+        life.onRoute(ELSEWHERE, target(2), 60_000);
         assertTrue(only(token(1, "e", 1), RequestEffect.Emit.class).isEmpty());
         assertEquals(1, only(token(2, "e", 1), RequestEffect.Emit.class).size());
     }
 
     @Test
     void shouldFinishWhenItsWorkerIsLostAfterTheLastToken() {
-        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        life.onRoute(ELSEWHERE, target(1), 60_000);
         for (int i = 0; i < 4; i++) {
             token(1, "e", i);
         }
@@ -282,11 +295,11 @@ class RequestLifecycleTest {
 
     @Test
     void shouldNeitherLoseNorRepeatATokenOfAWorkerThatWasCalledDeadAndLives() {
-        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        life.onRoute(ELSEWHERE, target(1), 60_000);
         token(1, "e", 0);
         life.onWorkerLost("e", 3, "its process is gone (connection refused)");
         assertTrue(only(token(1, "e", 1), RequestEffect.Emit.class).isEmpty(), "while another one is looked for");
-        life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000);
+        life.onRoute(ELSEWHERE, target(2), 60_000);
         assertTrue(only(token(1, "e", 2), RequestEffect.Emit.class).isEmpty(), "and when it goes on elsewhere");
         assertEquals(1, only(token(2, "e", 1), RequestEffect.Emit.class).size());
         assertTrue(only(token(1, "e", 3), RequestEffect.Emit.class).isEmpty());
@@ -296,10 +309,10 @@ class RequestLifecycleTest {
 
     @Test
     void shouldReportWhyAnotherWorkerTookOver() {
-        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        life.onRoute(ELSEWHERE, target(1), 60_000);
         token(1, "e", 0);
         life.onWorkerLost("e", 3, "its reports stopped");
-        life.onRoute(Optional.of(SPLIT), target(2), 60_000);
+        life.onRoute(SPLIT, target(2), 60_000);
         assertEquals(
                 "worker e is lost: its reports stopped; then " + SPLIT.reason(),
                 life.figures().reason());
@@ -308,9 +321,9 @@ class RequestLifecycleTest {
 
     @Test
     void shouldCancelWhatAWorkerHoldsOfAnEarlierAttempt() {
-        life.onRoute(Optional.of(ELSEWHERE), target(1), 60_000);
+        life.onRoute(ELSEWHERE, target(1), 60_000);
         life.onWorkerLost("e", 3, "its reports stopped");
-        life.onRoute(Optional.of(ELSEWHERE), target(2), 60_000);
+        life.onRoute(ELSEWHERE, target(2), 60_000);
         WorkerMessage.CancelWork cancel =
                 (WorkerMessage.CancelWork) told(life.onHeld("e", 1), "e").getFirst();
         assertEquals(1, cancel.target().attempt());
@@ -319,7 +332,7 @@ class RequestLifecycleTest {
 
     @Test
     void shouldGiveUpAWorkerWhoseLossWasToldBeforeTheRequestWentThere() {
-        life.onRoute(Optional.of(SPLIT), target(1), 60_000);
+        life.onRoute(SPLIT, target(1), 60_000);
         List<RequestEffect> quiet = life.onQuiet((gpu, epoch) -> !gpu.equals("p"));
         assertEquals(1, only(quiet, RequestEffect.RetryLater.class).size());
         assertTrue(life.avoid().contains("p"));

@@ -66,7 +66,7 @@ class RequestMoveTest {
     }
 
     private void startDecoding() {
-        seen(life.onRoute(Optional.of(OLD), target(1), 60_000));
+        seen(life.onRoute(OLD, target(1), 60_000));
         token(1, "old", 0);
         token(1, "old", 1);
     }
@@ -166,7 +166,7 @@ class RequestMoveTest {
         assertEquals(List.of(new WorkerMessage.CancelWork(target(2))), told(lost, "new"));
         assertTrue(lost.contains(new RequestEffect.Reroute()));
         assertEquals(Map.of("old", 0, "new", 0), counts);
-        seen(life.onRoute(Optional.of(NEW), target(3), 60_000));
+        seen(life.onRoute(NEW, target(3), 60_000));
         assertTrue(token(2, "new", 2).stream().noneMatch(RequestEffect.Emit.class::isInstance));
         token(3, "new", 2);
         assertEquals(List.of(0, 1, 2), emitted);
@@ -257,13 +257,13 @@ class RequestMoveTest {
 
     @Test
     void shouldRouteAgainAtOnceAndWithoutBlameWhenAWorkerGivesItBack() {
-        seen(life.onRoute(Optional.of(OLD), target(1), 60_000));
+        seen(life.onRoute(OLD, target(1), 60_000));
         for (int attempt = 1; attempt < 20; attempt++) {
             List<RequestEffect> shed = seen(
                     life.on(new RequestMessage.Ended("old", 1, attempt, FinishReason.SHED, SequenceStats.NONE, "", 0)));
             assertTrue(shed.contains(new RequestEffect.Reroute()));
             assertEquals(List.of(), told(shed, "old"));
-            seen(life.onRoute(Optional.of(OLD), target(attempt + 1), 60_000));
+            seen(life.onRoute(OLD, target(attempt + 1), 60_000));
         }
         assertEquals(Map.of("old", 1), counts);
         assertEquals(Phase.TOGETHER, life.phase());

@@ -147,10 +147,10 @@ final class SimulatedRequest {
         }
         attempts++;
         promptPending = true;
-        run(life.onRoute(
-                attempts == 1 && first.isPresent() ? first : node.route(this, life.tokensToCompute(), life.avoid()),
-                new RequestTarget(node.ref(), id, attempts),
-                timeLeftMillis()));
+        Optional<Route> route =
+                attempts == 1 && first.isPresent() ? first : node.route(this, life.tokensToCompute(), life.avoid());
+        RequestTarget target = new RequestTarget(node.ref(), id, attempts);
+        run(route.isPresent() ? life.onRoute(route.get(), target, timeLeftMillis()) : life.onNoRoute("no worker"));
     }
 
     private long timeLeftMillis() {
