@@ -41,7 +41,8 @@ class StatusViewTest {
                 unserved(worker("a").lost(), worker("b").lost()));
         WorkerDirectory.Entry drained = worker("b").draining(true).live();
         assertEquals("every worker of m is drained: b", unserved(drained));
-        assertEquals("every worker of m is drained: b; lost: a", unserved(worker("a").lost(), drained));
+        assertEquals(
+                "every worker of m is drained: b; lost: a", unserved(worker("a").lost(), drained));
     }
 
     /** A node of the same cluster that was given another file is nobody's worker here. */

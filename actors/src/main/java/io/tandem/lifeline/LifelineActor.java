@@ -99,8 +99,8 @@ public final class LifelineActor extends AbstractBehavior<LifelineActor.Message>
             LifelineSockets sockets, LifelineSettings settings, Predicate<Set<String>> watched, Listener listener) {
         Lifelines lines = new Lifelines(
                 settings.maxConnections(), settings.retryInterval().toNanos());
-        return Behaviors.setup(context -> Behaviors.withTimers(
-                timers -> new LifelineActor(context, timers, sockets, lines, watched, listener)));
+        return Behaviors.setup(context ->
+                Behaviors.withTimers(timers -> new LifelineActor(context, timers, sockets, lines, watched, listener)));
     }
 
     @Override

@@ -44,7 +44,7 @@ record Unanswered(WorkerReport asked, Duration waited) {
                         ? KNOWS_NOTHING
                         : draining
                                 ? "it is not idle after " + seconds() + ": " + load(now.stats())
-                                        + "; it stays out of routing"
+                                        + "; it stays out of routing, and another drain waits on"
                                 : "its answer did not arrive within " + seconds() + "; it is "
                                         + (now.draining() ? "out of routing still" : "in routing"));
     }

@@ -62,8 +62,7 @@ class LifelineActorTest {
                     .tell(Join.create(cluster.selfMember().address()));
             TestProbe<String> heard = kit.createTestProbe();
             AtomicBoolean fails = new AtomicBoolean(true);
-            kit.spawn(Behaviors.supervise(
-                            LifelineActor.create(ours, settings, roles -> true, new Heard(heard, fails)))
+            kit.spawn(Behaviors.supervise(LifelineActor.create(ours, settings, roles -> true, new Heard(heard, fails)))
                     .onFailure(RuntimeException.class, SupervisorStrategy.restart()));
             heard.expectMessage(GUARD, "0 of 0");
             heard.expectMessage(GUARD, "0 of 0");
@@ -81,7 +80,6 @@ class LifelineActorTest {
 
     private static void await(TestProbe<String> heard, String wanted) {
         heard.fishForMessage(
-                GUARD,
-                text -> text.equals(wanted) ? FishingOutcomes.complete() : FishingOutcomes.continueAndIgnore());
+                GUARD, text -> text.equals(wanted) ? FishingOutcomes.complete() : FishingOutcomes.continueAndIgnore());
     }
 }

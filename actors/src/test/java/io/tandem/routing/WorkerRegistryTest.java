@@ -39,14 +39,14 @@ class WorkerRegistryTest {
             String here = Registries.node(cluster.selfMember().address());
             WorkerDirectory directory = new WorkerDirectory();
             TestProbe<String> lost = kit.createTestProbe();
-            ActorRef<RegistryMessage> registry = kit.spawn(Behaviors.supervise(
-                            WorkerRegistry.create(directory, GUARD, (gpu, epoch, why) -> {
+            ActorRef<RegistryMessage> registry =
+                    kit.spawn(Behaviors.supervise(WorkerRegistry.create(directory, GUARD, (gpu, epoch, why) -> {
                                 lost.getRef().tell(gpu + " " + epoch + ": " + why);
                                 if (gpu.equals("a")) {
                                     throw new IllegalStateException("something that nobody thought of");
                                 }
                             }))
-                    .onFailure(RuntimeException.class, SupervisorStrategy.restart()));
+                            .onFailure(RuntimeException.class, SupervisorStrategy.restart()));
             registry.tell(TestWorker.named("a").on(here).epoch(1).report());
             registry.tell(TestWorker.named("b").on(here).report());
             registry.tell(TestWorker.named("c").on("left-meanwhile:1").report());

@@ -28,7 +28,7 @@ class UnansweredTest {
     void shouldTellABusyWorkerFromOneThatIsLostGoneOrNew() {
         TestWorker g0 = TestWorker.named("g0").stats(BUSY).draining(true);
         assertEquals(
-                "g0: it is not idle after 600 s: 3 sequences run and 3 wait there; it stays out of routing",
+                "g0: it is not idle after 600 s: 3 sequences run and 3 wait there; it stays out of routing, and another drain waits on",
                 drain.drain(true, late, only(g0.live())));
         assertEquals("g0: it was lost meanwhile", drain.drain(true, late, only(g0.lost())));
         assertEquals("g0: it left the cluster meanwhile", drain.drain(true, late, List.of()));
@@ -64,7 +64,7 @@ class UnansweredTest {
                 "g0: it was started anew meanwhile and knows nothing of it; ask again",
                 role.roleChange(EngineRole.PREFILL, late, only(anew.live())));
         assertEquals(
-                "g0: it is not idle after 600 s: 3 sequences run and 3 wait there; it stays out of routing",
+                "g0: it is not idle after 600 s: 3 sequences run and 3 wait there; it stays out of routing, and another drain waits on",
                 drain.drain(true, late, only(anew.stats(BUSY).draining(true).live())));
     }
 

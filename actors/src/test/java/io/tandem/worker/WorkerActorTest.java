@@ -303,7 +303,8 @@ class WorkerActorTest {
     @ParameterizedTest
     @ValueSource(booleans = {true, false})
     void shouldCloseEverythingElseWhenOneStepOfItsEndFails(boolean told) throws InterruptedException {
-        Config config = ConfigFactory.parseString("tandem.worker.report-interval = 20ms").withFallback(config());
+        Config config = ConfigFactory.parseString("tandem.worker.report-interval = 20ms")
+                .withFallback(config());
         ActorTestKit kit = ActorTestKit.create("closes", config);
         try {
             BlockingQueue<WorkerReport> reports = reports(kit);

@@ -62,6 +62,9 @@ final class FakeClient implements TandemClient {
     volatile int maxTokens = 16;
     volatile EngineRole role = EngineRole.MIXED;
 
+    /** Done once nothing runs on a GPU that is drained. */
+    volatile CompletableFuture<Void> idle = CompletableFuture.completedFuture(null);
+
     @Override
     public Generation start(GenerationRequest request, GenerationObserver observer) {
         requests.add(request);
@@ -257,7 +260,7 @@ final class FakeClient implements TandemClient {
 
     @Override
     public CompletionStage<Void> drain(String gpuId) {
-        return CompletableFuture.completedFuture(null);
+        return idle;
     }
 
     @Override

@@ -15,6 +15,7 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.Test;
 
 class OperatorRoutesTest {
@@ -67,6 +68,21 @@ class OperatorRoutesTest {
                     403,
                     server.post("/admin/workers/g0/drain", "", "Origin", "http://elsewhere")
                             .statusCode());
+        }
+    }
+
+    /** Answers may run for longer than a connection is kept waiting. */
+    @Test
+    void shouldWaitOnForADrainThatIsAskedForAgain() throws Exception {
+        try (TestServer server = new TestServer("tandem.http.generation-timeout = 1 s")) {
+            server.fake.idle = new CompletableFuture<>();
+            HttpResponse<String> late = server.post("/admin/workers/g0/drain", "");
+            assertEquals(504, late.statusCode());
+            String why = TestServer.json(late).at("/error/message").asText();
+            assertTrue(why.startsWith("Not done within ") && why.contains("again waits on"), why);
+            server.fake.idle.complete(null);
+            HttpResponse<String> drained = server.post("/admin/workers/g0/drain", "");
+            assertEquals("drained", TestServer.json(drained).path("status").asText());
         }
     }
 

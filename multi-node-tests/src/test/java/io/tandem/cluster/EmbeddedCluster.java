@@ -21,7 +21,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicReference;
 
 /**
@@ -180,6 +182,18 @@ final class EmbeddedCluster implements AutoCloseable {
 
         int received() {
             return received;
+        }
+
+        /** What it ends with, where it must not succeed. */
+        GenerationException failure() {
+            try {
+                all.get(GUARD_SECONDS, TimeUnit.SECONDS);
+            } catch (ExecutionException e) {
+                return (GenerationException) e.getCause();
+            } catch (InterruptedException | TimeoutException e) {
+                throw new AssertionError("an answer does not end", e);
+            }
+            throw new AssertionError("an answer succeeded");
         }
 
         int[] tokens() {

@@ -149,7 +149,8 @@ public final class AdminRoutes {
                 .exceptionally(failure -> {
                     if (Failures.cause(failure) instanceof TimeoutException) {
                         throw ApiException.timeout("Not done within " + limit.toSeconds()
-                                + " s, but under way: GET /admin/cluster shows when it is");
+                                + " s, but under way: the same request again waits on, and GET /admin/cluster shows"
+                                + " when it is");
                     }
                     throw new CompletionException(Failures.cause(failure));
                 });
