@@ -10,6 +10,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -129,11 +130,6 @@ public final class RebalancePolicy {
         if (now.score() < settings.actAbove()) {
             return rest(State.START, layout, now, layout, "the targets are met with room");
         }
-        for (WorkerView w : workers) {
-            if (w.changed() && w.roleAgeNanos() < settings.settleTime().toNanos()) {
-                return rest(State.START, layout, now, layout, "watches the effect of " + w.gpuId() + "'s change");
-            }
-        }
         List<Layout> better = better(layout, model, now.score() * (1 - settings.margin()));
         if (better.isEmpty()) {
             return rest(State.START, layout, now, layout, "no layout is better by the margin");
@@ -157,16 +153,30 @@ public final class RebalancePolicy {
         int needed = settings.confirmations() * (reverses(workers, flips.getFirst()) ? REVERSAL : 1);
         String why =
                 String.format(Locale.ROOT, "%s: predicted %.2f instead of %.2f", change, step.score(), now.score());
+        Optional<String> watched = watched(workers);
+        if (watched.isPresent()) {
+            why = "watches the effect of " + watched.get() + "'s change; then " + why;
+            return rest(confirmed, layout, now, best, why);
+        }
         if (confirmed.rounds() < needed) {
             return rest(confirmed, layout, now, best, why + ", round " + confirmed.rounds() + " of " + needed);
         }
         return act(flips, nowNanos, layout, now, best, why);
     }
 
-    /** A share of the workers; where a target is nearly missed half of the way, so that the way does not take an hour. */
+    /** Whose change shows no effect yet. Rounds confirm meanwhile, nothing else is changed. */
+    private Optional<String> watched(List<WorkerView> workers) {
+        return workers.stream()
+                .filter(w ->
+                        w.changed() && w.roleAgeNanos() < settings.settleTime().toNanos())
+                .map(WorkerView::gpuId)
+                .findFirst();
+    }
+
+    /** A share of the workers; where a target is nearly missed half of the way, rounded up, so that the way does not take an hour. */
     private int atOnce(int way, int workers, Strain now) {
         boolean urgent = now.score() > (1 + settings.actAbove()) / 2;
-        return Math.max(1, Math.max(urgent ? way / 2 : 0, (int) (settings.changeShare() * workers)));
+        return Math.max(1, Math.max(urgent ? (way + 1) / 2 : 0, (int) (settings.changeShare() * workers)));
     }
 
     private boolean reverses(List<WorkerView> workers, Flip flip) {

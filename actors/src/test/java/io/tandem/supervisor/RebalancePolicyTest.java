@@ -232,6 +232,49 @@ class RebalancePolicyTest {
     }
 
     @Test
+    void shouldRoundHalfOfTheWayUp() {
+        List<WorkerView> views = thirtyTwo(15, 60, null);
+        RebalancePolicy.State state = RebalancePolicy.State.START;
+        RebalancePolicy.Outcome outcome = null;
+        for (int round = 0; round < RoleCluster.settings().confirmations(); round++) {
+            outcome = decide(state, views, round);
+            state = outcome.state();
+        }
+        int way = prefillWorkers(outcome.verdict().wanted()) - 15;
+        assertTrue(way % 2 == 1 && way > 2, "an odd way, or this shows nothing: " + outcome.verdict());
+        assertEquals((way + 1) / 2, outcome.flips().size(), outcome.toString());
+    }
+
+    private static int prefillWorkers(String layout) {
+        return Integer.parseInt(layout.substring(0, layout.indexOf('P')));
+    }
+
+    private static RebalancePolicy.Outcome decide(RebalancePolicy.State state, List<WorkerView> views, int second) {
+        return new RebalancePolicy(RoleCluster.settings())
+                .decide(state, views, shortPrompts(200), (20 + second) * RoleCluster.SECOND);
+    }
+
+    /** What a change brought is not known before the settle time is over; what is wanted all along need not be confirmed after it. */
+    @Test
+    void shouldConfirmWhileItWatchesAChange() {
+        long settle = RoleCluster.settings().settleTime().toNanos();
+        RebalancePolicy.State state = RebalancePolicy.State.START;
+        for (int round = RoleCluster.settings().confirmations(); round >= 0; round--) {
+            List<WorkerView> views = thirtyTwo(16, 60, null);
+            WorkerView first = views.getFirst();
+            long age = settle - round * RoleCluster.SECOND;
+            views.set(
+                    0,
+                    new WorkerView(first.gpuId(), true, PREFILL, DECODE, age, first.steps(), 0, 0, first.kvTokens()));
+            RebalancePolicy.Outcome outcome = decide(state, views, 0);
+            state = outcome.state();
+            boolean watching = outcome.verdict().reason().contains("watches the effect of gpu-0's change");
+            assertEquals(round > 0, watching, outcome::toString);
+            assertEquals(round > 0, outcome.flips().isEmpty(), outcome::toString);
+        }
+    }
+
+    @Test
     void shouldLetTheLastWorkerDoBoth() {
         RoleCluster c = new RoleCluster(1, RoleCluster.settings(), PREFILL, DECODE);
         c.lose(1);
