@@ -178,7 +178,8 @@ public final class CostPolicy {
         boolean split = !decode.load().gpuId().equals(at.gpuId());
         double ownItl = request.decodes() ? cautiousItl(request, decode, 1, expectedContext(request), 0, nowNanos) : 0;
         double transfer = split ? transferNanos(at.gpuId(), decode, ways) : 0;
-        double ttft = readyNanos(wait, work, split, roomWait(request, decode));
+        double joined = at.joinedNanos(uncached, nowNanos);
+        double ttft = readyNanos(wait + joined, work, split, roomWait(request, decode));
         if (split && settings.firstTokenFromDecode()) {
             ttft += transfer + ownItl;
         }

@@ -460,9 +460,8 @@ public final class RequestRouter {
         WorkerLoad decode = loads.of(plan.decodeGpu());
         // Not with what was reported meanwhile: a worker that was weighed may be lost by that.
         endBooking(query.id());
-        double before = decode.contextTokens();
         cost.book(weighed.request(), plan, loads.of(plan.prefillGpu()), decode, nowNanos);
-        booked.put(query.id(), new Booked(plan.prefillGpu(), plan.decodeGpu(), decode.contextTokens() - before));
+        booked.put(query.id(), new Booked(plan.prefillGpu(), plan.decodeGpu(), decode.bookedContextTokens(query.id())));
         Route route = new Route(
                 plan.prefillGpu(),
                 weighed.reports().get(plan.prefillGpu()).epoch(),

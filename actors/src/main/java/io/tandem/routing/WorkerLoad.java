@@ -15,7 +15,9 @@ public final class WorkerLoad {
     private int decodes;
     private double contextTokens;
     private double openPromptTokens;
+    private long reportedNanos;
     private final PromptShare promptShare = new PromptShare();
+    private final ContextDrift drift = new ContextDrift();
 
     /** Of requests that other routers sent there. */
     private int othersDecodes;
@@ -47,9 +49,9 @@ public final class WorkerLoad {
         return decodes + othersDecodes;
     }
 
-    /** Their context, grown by half their expected output. */
+    /** Their context, grown by half their expected output, and more if those that run have turned out longer. */
     public double contextTokens() {
-        return contextTokens + othersContextTokens;
+        return contextTokens * drift.factor() + othersContextTokens;
     }
 
     /** Prompt tokens sent here and not computed yet. */
@@ -83,6 +85,12 @@ public final class WorkerLoad {
             bookings.put(request, found);
         }
         return found;
+    }
+
+    /** Context that a request's output was booked with; 0 = it decodes elsewhere. */
+    double bookedContextTokens(long request) {
+        Booking booking = bookings.get(request);
+        return booking == null ? 0 : booking.contextTokens;
     }
 
     /** The prompt is computed, or will not be. */
@@ -138,8 +146,15 @@ public final class WorkerLoad {
         steps.observe(newTokens, prefixTokens, stepDecodes, stepContext, durationNanos);
         backlogTokens = Math.max(0, backlogTokens - newTokens);
         backlogSinceNanos = nowNanos;
+        met(stepDecodes, stepContext, durationNanos);
         double prompts = newTokens == 0 ? 0 : durationNanos - steps.decodeNanos(stepDecodes, (double) stepContext);
         promptShare.stepEnded(prompts, durationNanos, nowNanos);
+    }
+
+    private void met(int sequences, long context, long elapsedNanos) {
+        if (sequences > 0 && decodes > 0) {
+            drift.met(context / (double) sequences, contextTokens / decodes, (double) elapsedNanos);
+        }
     }
 
     /** Share of its time that the worker gave to prompts lately, in [0, 1]; it fades while no step is seen. */
@@ -205,6 +220,8 @@ public final class WorkerLoad {
         if (before <= 0 || backlogTokens < before) {
             backlogSinceNanos = nowNanos;
         }
+        met(sequences, context, nowNanos - reportedNanos);
+        reportedNanos = nowNanos;
         othersDecodes = Math.max(0, sequences - decodes);
         othersContextTokens = sequences == 0 ? 0 : othersDecodes * ((double) context / sequences);
     }
@@ -216,6 +233,17 @@ public final class WorkerLoad {
         double running = backlogTokens <= 0 ? 0 : nowNanos - backlogSinceNanos;
         double firstStep = steps.prefillNanos(Math.min(backlogTokens, steps.maxBatchTokens()));
         return busy - Math.min(running, firstStep);
+    }
+
+    /**
+     * By how much later than {@link #prefillEndNanos} the last of {@code more} tokens is done because prompts that come while it waits
+     * join its step: as many as the worker computes in that time, if it is busy all of it.
+     */
+    public double joinedNanos(double more, long nowNanos) {
+        double all = backlogTokens + more;
+        double last = all - (steps.steps(all) - 1) * steps.maxBatchTokens();
+        double joined = Math.min(steps.maxBatchTokens() - last, promptShare(nowNanos) * backlogTokens);
+        return Math.max(0, steps.prefillStepNanos(last + joined, 0) - steps.prefillStepNanos(last, 0));
     }
 
     /** A step of the decodes here and {@code more} of them. */

@@ -75,11 +75,10 @@ public final class AdmissionPlacement implements Placement {
             forecasts.put(applicant.id(), plan);
             WorkerLoad prefill = cost.load(CostPlacement.number(plan.prefillGpu()));
             WorkerLoad decode = cost.load(CostPlacement.number(plan.decodeGpu()));
-            boolean learned = prefill.steps().prefillLearned() && decode.steps().decodeLearned();
             boolean idle = prefill.backlogTokens() <= 0 && decode.decodes() == 0;
             return new Forecast(
                     workers,
-                    learned,
+                    cost.learned(plan),
                     idle,
                     plan.decodeGpu(),
                     Math.max(0, plan.predictedTtftNanos() - plan.workNanos()),

@@ -3,10 +3,12 @@ package io.tandem.simulation;
 import io.tandem.routing.CostPolicy;
 import io.tandem.routing.CostSettings;
 import io.tandem.routing.RoutingDecision;
-import io.tandem.routing.StepTimeModel;
+import io.tandem.routing.RoutingSettings;
+import io.tandem.routing.StepTimes;
 import io.tandem.routing.WorkerLoad;
 import io.tandem.simulation.ClusterSimulation.Cluster;
 import io.tandem.supervisor.DemandWindow;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -14,6 +16,9 @@ import java.util.Optional;
 /** The production {@link CostPolicy} in the simulated cluster: it learns step times and books as it does there. */
 public final class CostPlacement implements Placement {
     private static final long DEMAND_HALF_LIFE_NANOS = 20_000_000_000L;
+    private static final RoutingSettings.Prior PRIOR =
+            new RoutingSettings.Prior(Duration.ofMillis(10), Duration.ofNanos(20_000), Duration.ofNanos(50));
+    private static final long REPORT_INTERVAL_NANOS = 200_000_000L;
 
     private final CostPolicy policy;
     private final Optional<EarlyRejection> rejection;
@@ -26,6 +31,7 @@ public final class CostPlacement implements Placement {
     private final int[] prefillAt;
     private final int[] decodeAt;
     private final List<CostPolicy.Candidate> candidates = new ArrayList<>();
+    private long nextReportNanos;
 
     /** @param rejection empty = every request is served, however late */
     CostPlacement(Scenario scenario, RoleBoard roles, CostSettings settings, Optional<EarlyRejection> rejection) {
@@ -37,7 +43,7 @@ public final class CostPlacement implements Placement {
         policy = new CostPolicy(settings, scenario.seed());
         loads = new WorkerLoad[roles.workers()];
         for (int w = 0; w < loads.length; w++) {
-            loads[w] = new WorkerLoad("gpu-" + w, new StepTimeModel(cluster.maxBatchTokens(), 10e6, 20_000, 50));
+            loads[w] = new WorkerLoad("gpu-" + w, PRIOR.newModel(cluster.maxBatchTokens()));
         }
         prefillAt = new int[trace.size()];
         decodeAt = new int[trace.size()];
@@ -48,7 +54,7 @@ public final class CostPlacement implements Placement {
         long now = arrival.nowNanos();
         RoutingDecision.Plan plan = decide(arrival);
         double decodeNanos = outputNanos(plan, arrival);
-        if (rejection.isPresent() && rejection.get().refuses(plan, decodeNanos, now)) {
+        if (rejection.isPresent() && learned(plan) && rejection.get().refuses(plan, decodeNanos, now)) {
             return Plan.REJECTED;
         }
         arrived(plan, now);
@@ -60,8 +66,18 @@ public final class CostPlacement implements Placement {
         return new CostPolicy.Request(arrival.request(), arrival.inputTokens(), slo.ttftNanos(), slo.itlNanos());
     }
 
+    /** Whether a plan's times rest on measurements. Nothing is refused for a prior: what is served instead corrects it. */
+    boolean learned(RoutingDecision.Plan plan) {
+        return load(number(plan.prefillGpu())).steps().prefillLearned()
+                && load(number(plan.decodeGpu())).steps().decodeLearned();
+    }
+
     /** Decides and books nothing. */
     RoutingDecision.Plan decide(Arrival arrival) {
+        if (arrival.nowNanos() >= nextReportNanos) {
+            nextReportNanos = arrival.nowNanos() + REPORT_INTERVAL_NANOS;
+            lendTimes();
+        }
         return policy.decide(request(arrival), candidates(arrival), arrival.nowNanos())
                 .orElseThrow()
                 .plan();
@@ -94,6 +110,29 @@ public final class CostPlacement implements Placement {
             candidates.add(new CostPolicy.Candidate(loads[w], roles.role(w), cached, transfer, free));
         }
         return candidates;
+    }
+
+    /**
+     * What a worker has not measured is taken from the one that measured most of it, as routers do with the reports of workers that are
+     * alike. Else one whose prior is beyond a target is never tried.
+     */
+    private void lendTimes() {
+        StepTimes[] own = new StepTimes[loads.length];
+        StepTimes decode = StepTimes.NOTHING;
+        StepTimes prefill = StepTimes.NOTHING;
+        for (int w = 0; w < loads.length; w++) {
+            own[w] = loads[w].steps().learned();
+            decode = own[w].decodeSamples() > decode.decodeSamples() ? own[w] : decode;
+            prefill = own[w].prefillSamples() > prefill.prefillSamples() ? own[w] : prefill;
+        }
+        for (int w = 0; w < loads.length; w++) {
+            long decodeSamples = own[w].decodeSamples() == 0 ? decode.decodeSamples() : 0;
+            long prefillSamples = own[w].prefillSamples() == 0 ? prefill.prefillSamples() : 0;
+            if (decodeSamples > 0 || prefillSamples > 0) {
+                StepTimes lent = new StepTimes(decode.decode(), prefill.prefill(), decodeSamples, prefillSamples);
+                loads[w].steps().adopt(lent, cluster.maxBatchTokens());
+            }
+        }
     }
 
     static int number(String gpu) {

@@ -8,6 +8,7 @@ import io.tandem.simulation.ClusterSimulation.Cluster;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 
 /** Policies on Dynamo's engine model, 8 workers, targets TTFT 2 s and mean ITL 25 ms. */
@@ -67,6 +68,18 @@ class PolicyGoodputTest {
         int byDoor = goodput(trace, BuiltInPolicy.TANDEM_DOOR, "pd:5:3");
         assertTrue(byDoor > 0.9 * trace.size(), byDoor + " of " + trace.size());
         assertTrue(goodput(trace, BuiltInPolicy.DYNAMO, "pd:5:3") < 0.5 * trace.size());
+    }
+
+    /** The ITL target is what a step is believed to take at least before any was measured. Nobody may be refused or left idle for that. */
+    @Test
+    void shouldTryEveryGpuThoughItsPriorIsBeyondTheTarget() {
+        Slo tight = new Slo(300, 10);
+        Trace trace = SyntheticTrace.generate(SyntheticTrace.parse("rate=35,seconds=30,input=1500,output=200"), 2);
+        for (String layout : List.of("agg:8", "pd:4:4", "dynamic:8")) {
+            Scenario s = new Scenario(trace, Layout.parse(layout), EIGHT, DynamoEngineModel.DEFAULT, tight, 2);
+            int good = BuiltInPolicy.TANDEM.run(s).goodput(tight);
+            assertTrue(good > 0.95 * trace.size(), layout + ": " + good + " of " + trace.size());
+        }
     }
 
     @Test
