@@ -1,12 +1,14 @@
 package io.tandem.model;
 
 import io.tandem.chat.ChatTemplate;
+import io.tandem.chat.ChatTemplateException;
 import io.tandem.chat.JinjaChatTemplate;
 import io.tandem.tokenizer.DeferredTokenizer;
 import io.tandem.tokenizer.GgufTokenizers;
 import io.tandem.tokenizer.Tokenizer;
 import io.tandem.tokenizer.TokenizerJson;
 import io.tandem.weights.Checkpoint;
+import io.tandem.weights.FileFault;
 import io.tandem.weights.GgufCheckpoint;
 import io.tandem.weights.HuggingFaceFiles;
 import io.tandem.weights.SafetensorsCheckpoint;
@@ -31,7 +33,7 @@ public final class Models {
             Optional<String> template = checkpoint instanceof GgufCheckpoint gguf
                     ? gguf.metadata().optionalString("tokenizer.chat_template")
                     : HuggingFaceFiles.chatTemplate(path);
-            Optional<ChatTemplate> chat = template.map(JinjaChatTemplate::parse);
+            Optional<ChatTemplate> chat = template.map(text -> parse(path, text));
             return new ModelBundle(
                     name.isEmpty() ? nameOf(path) : name,
                     path,
@@ -43,13 +45,22 @@ public final class Models {
         }
     }
 
+    private static ChatTemplate parse(Path path, String template) {
+        try {
+            return JinjaChatTemplate.parse(template);
+        } catch (ChatTemplateException e) {
+            throw new IllegalArgumentException(path + ": its chat template, " + e.getMessage(), e);
+        }
+    }
+
     private static Tokenizer readTokenizer(Path path) {
         try {
             if (Files.isDirectory(path)) {
-                return TokenizerJson.read(path.resolve("tokenizer.json"));
+                Path file = path.resolve("tokenizer.json");
+                return FileFault.naming(file, () -> TokenizerJson.read(file));
             }
             try (GgufCheckpoint gguf = GgufCheckpoint.open(path)) {
-                return GgufTokenizers.from(gguf.metadata());
+                return FileFault.naming(path, () -> GgufTokenizers.from(gguf.metadata()));
             }
         } catch (IOException e) {
             throw new UncheckedIOException("cannot read the tokenizer of " + path + ": " + e.getMessage(), e);

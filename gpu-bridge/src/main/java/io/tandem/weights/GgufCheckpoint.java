@@ -68,7 +68,8 @@ public final class GgufCheckpoint extends MappedCheckpoint {
         Arena arena = Arena.ofShared();
         try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
             MemorySegment file = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
-            return new GgufCheckpoint(path, arena, new GgufReader(path.toString(), file).read());
+            return FileFault.naming(
+                    path, () -> new GgufCheckpoint(path, arena, new GgufReader(path.toString(), file).read()));
         } catch (IOException | RuntimeException | Error e) {
             arena.close();
             throw e;

@@ -28,8 +28,9 @@ public final class SafetensorsCheckpoint extends MappedCheckpoint {
 
     private SafetensorsCheckpoint(Path folder, Arena arena) throws IOException {
         super(folder, arena, readShards(folder, arena));
-        config = HuggingFaceConfig.read(
-                folder.resolve("config.json"), find("lm_head.weight").isEmpty());
+        Path file = folder.resolve("config.json");
+        boolean tied = find("lm_head.weight").isEmpty();
+        config = FileFault.naming(file, () -> HuggingFaceConfig.read(file, tied));
         WeightShapes.check(folder, this);
     }
 

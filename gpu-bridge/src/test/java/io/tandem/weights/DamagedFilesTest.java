@@ -18,9 +18,11 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Whatever is in a file, reading it ends in an error that names the file, never in a crash or a huge allocation. */
@@ -155,6 +157,53 @@ class DamagedFilesTest {
         }
         Files.writeString(config, "{\"model_type\": llama}");
         assertTrue(message(whole).contains(config + " holds no JSON"), message(whole));
+    }
+
+    /** Figures that are numbers each and make no model together. */
+    @Test
+    void shouldNameTheFileOfAConfigurationThatIsNone() throws IOException {
+        Path whole = copyOfTiny();
+        Path config = whole.resolve("config.json");
+        ObjectNode text = (ObjectNode) JSON.readTree(Files.readString(config));
+        Files.writeString(config, text.deepCopy().put("num_key_value_heads", 3).toString());
+        assertEquals(config + ": heads 8 is not a multiple of kv heads 3", message(whole));
+        ObjectNode scaled = text.deepCopy();
+        scaled.remove("rope_parameters");
+        scaled.putObject("rope_scaling").put("rope_type", "linear").put("factor", 0);
+        Files.writeString(config, scaled.toString());
+        assertEquals(config + ": rope scaling: factor must be a positive number, not 0.0", message(whole));
+
+        Path file = folder.resolve("model.gguf");
+        try (Checkpoint source = Models.openWeights(GoldenFiles.folder("tiny/llama"))) {
+            GgufWriter.write(source, "llama", file, Map.of("llama.attention.head_count_kv", 3));
+        }
+        assertEquals(file + ": heads 8 is not a multiple of kv heads 3", message(file));
+    }
+
+    @Test
+    void shouldNameTheFileOfATokenizerOrATemplateThatIsNone() throws IOException {
+        Path file = folder.resolve("model.gguf");
+        try (Checkpoint source = Models.openWeights(GoldenFiles.folder("tiny/llama"))) {
+            GgufWriter.write(source, "llama", file, Map.of("tokenizer.ggml.model", "llama"));
+            assertEquals(
+                    file + ": tokenizer model 'llama' is not supported; supported: gpt2 (byte-level BPE)",
+                    refusal(() -> Models.open(file, "").tokenizer().vocabSize()));
+            GgufWriter.write(source, "llama", file, Map.of("tokenizer.chat_template", "a\n{% bad %}"));
+            String said = refusal(() -> Models.open(file, ""));
+            assertTrue(said.startsWith(file + ": its chat template, line 2: "), said);
+        }
+        Path whole = copyOfTiny();
+        Files.writeString(
+                whole.resolve("tokenizer.json"),
+                """
+                {"model": {"vocab": {"a": 0}}, "pre_tokenizer":
+                 {"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated"}}""");
+        String said = refusal(() -> Models.open(whole, "").tokenizer().vocabSize());
+        assertTrue(said.startsWith(whole.resolve("tokenizer.json") + ": "), said);
+    }
+
+    private static String refusal(Executable reading) {
+        return assertThrows(IllegalArgumentException.class, reading).getMessage();
     }
 
     private Path copyOfTiny() throws IOException {

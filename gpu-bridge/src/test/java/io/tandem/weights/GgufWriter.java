@@ -24,6 +24,11 @@ public final class GgufWriter {
     private GgufWriter() {}
 
     public static void write(Checkpoint source, String architecture, Path file) throws IOException {
+        write(source, architecture, file, Map.of());
+    }
+
+    /** @param more metadata besides what the checkpoint says */
+    static void write(Checkpoint source, String architecture, Path file, Map<String, Object> more) throws IOException {
         ModelConfig c = source.config();
         List<byte[]> bodies = new ArrayList<>();
         Buffer infos = new Buffer();
@@ -48,6 +53,7 @@ public final class GgufWriter {
         }
         Buffer head = new Buffer();
         Map<String, Object> keys = keys(c, architecture);
+        keys.putAll(more);
         head.u32(0x46554747).u32(3).u64(names.size()).u64(keys.size());
         keys.forEach(head::entry);
         head.bytes.writeBytes(infos.bytes.toByteArray());
