@@ -88,9 +88,7 @@ final class Bench {
 
         @Override
         public Integer call() throws Exception {
-            if (threads.stream().anyMatch(t -> t < 1 || t > THREADS_MAX)) {
-                throw new IllegalArgumentException("--threads must be 1 to " + THREADS_MAX + " each, not " + threads);
-            }
+            threads.forEach(t -> SettingRange.check("--threads", t, 1, THREADS_MAX));
             SettingRange.check("--repeats", repeats, 1, 100);
             Path path = model == null ? ModelStore.pull() : model;
             var rows = EngineBenchmark.run(
@@ -114,6 +112,8 @@ final class Bench {
 
         @Override
         public Integer call() throws Exception {
+            SettingRange.check("--repeats", repeats, 1, 20);
+            SettingRange.check("--latency-blocks", latencyBlocks, 1, 1000);
             System.out.println(TransferBenchmark.markdown(TransferBenchmark.run(repeats, latencyBlocks)));
             return 0;
         }

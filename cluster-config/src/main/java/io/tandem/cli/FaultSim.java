@@ -1,5 +1,6 @@
 package io.tandem.cli;
 
+import io.tandem.settings.SettingRange;
 import io.tandem.simulation.fault.FaultReport;
 import io.tandem.simulation.fault.FaultSimulation;
 import io.tandem.simulation.fault.InvariantViolation;
@@ -22,6 +23,8 @@ final class FaultSim implements Callable<Integer> {
     /** Each leaves a report until the end. */
     private static final int SEEDS_MAX = 1_000_000;
 
+    private static final int THREADS_MAX = 256;
+
     @Option(names = "--seeds", defaultValue = "1000", description = "how many (default: ${DEFAULT-VALUE})")
     int seeds;
 
@@ -41,9 +44,8 @@ final class FaultSim implements Callable<Integer> {
             lines.forEach(System.out::println);
             return lines.stream().anyMatch(l -> l.startsWith("VIOLATION")) ? 1 : 0;
         }
-        if (seeds < 1 || seeds > SEEDS_MAX || threads < 1 || threads > 256) {
-            throw new IllegalArgumentException("--seeds must be 1 to " + SEEDS_MAX + ", --threads 1 to 256");
-        }
+        SettingRange.check("--seeds", seeds, 1, SEEDS_MAX);
+        SettingRange.check("--threads", threads, 1, THREADS_MAX);
         long from = first != null ? first : ThreadLocalRandom.current().nextLong(1L << 40);
         long start = System.nanoTime();
         List<FaultReport> reports = new ArrayList<>();

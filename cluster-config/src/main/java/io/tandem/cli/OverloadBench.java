@@ -1,6 +1,7 @@
 package io.tandem.cli;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.tandem.settings.SettingRange;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -62,11 +63,7 @@ final class OverloadBench implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        for (double rate : rates) {
-            if (!(rate > 0 && rate <= RATE_MAX)) {
-                throw new IllegalArgumentException("--rates must be above 0 and at most " + RATE_MAX + ", not " + rate);
-            }
-        }
+        rates.forEach(rate -> SettingRange.checkPositive("--rates", rate, RATE_MAX));
         try (ApiClient api = where.open();
                 ExecutorService callers = Executors.newVirtualThreadPerTaskExecutor()) {
             String model = api.get("/v1/models").path("data").path(0).path("id").asText();

@@ -1,5 +1,6 @@
 package io.tandem.cli;
 
+import io.tandem.settings.SettingRange;
 import io.tandem.simulation.BuiltInPolicy;
 import io.tandem.simulation.Comparison;
 import io.tandem.simulation.Comparison.Cell;
@@ -122,9 +123,7 @@ final class Simulate implements Callable<Integer> {
 
     private List<Double> speedups() {
         for (double s : speedups) {
-            if (!(s > 0 && s <= 1e6)) {
-                throw new IllegalArgumentException("--speedup must be above 0 and at most 1000000, not " + s);
-            }
+            SettingRange.checkPositive("--speedup", s, 1_000_000);
         }
         return speedups;
     }

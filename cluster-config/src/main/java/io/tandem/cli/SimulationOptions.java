@@ -147,9 +147,7 @@ final class SimulationOptions {
     }
 
     List<Long> seeds() {
-        if (seeds < 1 || seeds > 100) {
-            throw new IllegalArgumentException("--seeds must be 1 to 100, not " + seeds);
-        }
+        SettingRange.check("--seeds", seeds, 1, 100);
         List<Long> list = new ArrayList<>();
         for (long seed = 1; seed <= seeds; seed++) {
             list.add(seed);

@@ -15,4 +15,11 @@ public final class SettingRange {
             throw new IllegalArgumentException(key + " must be " + min + " to " + max + ", not " + value);
         }
     }
+
+    /** The same for a rate or a share, of which there must be some. */
+    public static void checkPositive(String key, double value, long max) {
+        if (!(value > 0 && value <= max)) {
+            throw new IllegalArgumentException(key + " must be above 0 and at most " + max + ", not " + value);
+        }
+    }
 }

@@ -1,6 +1,7 @@
 package io.tandem.compute.cuda;
 
 import com.typesafe.config.Config;
+import io.tandem.settings.SettingRange;
 import java.time.Duration;
 
 /** {@code tandem.compute.cuda}; see this module's reference.conf for units, ranges and reasons. */
@@ -17,13 +18,8 @@ public record CudaSettings(
         long faultAfterPasses) {
 
     public CudaSettings {
-        if (device < 0 || device > 255) {
-            throw new IllegalArgumentException("tandem.compute.cuda.device must be 0 to 255, not " + device);
-        }
-        if (!(memoryFraction > 0 && memoryFraction <= 1)) {
-            throw new IllegalArgumentException(
-                    "tandem.compute.cuda.memory-fraction must be above 0 and at most 1, not " + memoryFraction);
-        }
+        SettingRange.check("tandem.compute.cuda.device", device, 0, 255);
+        SettingRange.checkPositive("tandem.compute.cuda.memory-fraction", memoryFraction, 1);
         if (memoryReserveBytes < 0 || transferBufferBytes < 0) {
             throw new IllegalArgumentException(
                     "tandem.compute.cuda: memory-reserve-bytes and transfer-buffer-bytes must" + " not be negative");
