@@ -63,6 +63,7 @@ import org.slf4j.LoggerFactory;
 public final class Tandem implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Tandem.class);
     private static final Duration DEMAND_INTERVAL = Duration.ofSeconds(1);
+    private static final Duration FIRST_DELAY = Duration.ofMillis(50);
     private static final Duration RESTART_MIN = Duration.ofMillis(100);
     private static final Duration RESTART_MAX = Duration.ofSeconds(5);
     private static final Duration STOP_MARGIN = Duration.ofSeconds(5);
@@ -101,6 +102,14 @@ public final class Tandem implements AutoCloseable {
             int device = config.getInt("tandem.compute.cuda.device") + index;
             return ConfigFactory.parseMap(Map.of("tandem.compute.cuda.device", device), "device of " + gpuId)
                     .withFallback(config);
+        }
+
+        /** Two nodes cannot have the same GPU: one of them was told wrong, and this one came later. */
+        void taken(String gpuId, String other) {
+            onFailure(
+                    gpuId,
+                    new IllegalStateException("the node " + other
+                            + " has a GPU of that id; give each GPU of a cluster another one in tandem.node.gpus"));
         }
 
         private void onFailure(String gpuId, Throwable cause) {
@@ -144,12 +153,12 @@ public final class Tandem implements AutoCloseable {
         WorkerDirectory directory = new WorkerDirectory();
         CacheKnowledge caches = new CacheKnowledge(full, directory);
         ClusterClient client = new ClusterClient(full, model, directory, caches, watch);
-        Parts[] parts = new Parts[1];
+        CompletableFuture<Parts> starting = new CompletableFuture<>();
         Start start = new Start(full, node);
         ActorSystem<Void> system;
         try {
             system = ActorSystem.create(
-                    guardian(full, node, model, directory, caches, client, start.backends, watch, parts),
+                    guardian(full, node, model, directory, caches, client, start, watch, starting),
                     node.clusterName(),
                     full);
         } catch (RuntimeException e) {
@@ -160,8 +169,8 @@ public final class Tandem implements AutoCloseable {
         system.getWhenTerminated().thenRun(watch::close);
         try {
             // The guardian runs before create returns or soon after; nothing else is done on this thread until then.
-            awaitParts(parts, node.startTimeout());
-            client.attach(system, parts[0].admission(), parts[0].supervisor(), parts[0].workers());
+            Parts parts = await(starting, node.startTimeout());
+            client.attach(system, parts.admission(), parts.supervisor(), parts.workers());
             LOG.info(
                     "node {} of cluster '{}' with {}",
                     Cluster.get(system).selfMember().address(),
@@ -226,43 +235,68 @@ public final class Tandem implements AutoCloseable {
             WorkerDirectory directory,
             CacheKnowledge caches,
             ClusterClient client,
-            BackendsAhead backends,
+            Start start,
             ProcessWatch watch,
-            Parts[] parts) {
+            CompletableFuture<Parts> starting) {
         return Behaviors.setup(context -> {
-            Registries registries = new Registries(context.getSystem());
-            ActorRef<RequestMessage> hub = context.spawn(RequestHub.create(client), "requests");
-            ActorRef<AdmissionActor.Message> admission =
-                    context.spawn(AdmissionActor.create(AdmissionSettings.from(config), client, hub), "admission");
-            ActorRef<RegistryMessage> registry = context.spawn(
-                    lasting(WorkerRegistry.create(
-                            directory,
-                            node.workerTimeout(),
-                            (gpu, epoch, why) -> hub.tell(new RequestHub.WorkerLost(gpu, epoch, why)))),
-                    Registries.NAME);
-            GpuHost host = node.gpus().isEmpty() ? null : host(config, node, model, backends);
-            WorkerShards workers = new WorkerShards(context.getSystem(), host, registries);
-            caches.attach(context.spawn(
-                    lasting(BlockFeedActor.create(
-                            caches.feed(),
-                            directory,
-                            (gpu, message) -> workers.worker(gpu).tell(message),
-                            caches.settings().interval(),
-                            caches::listens)),
-                    "blocks"));
-            ActorRef<SupervisorMessage> supervisor = ClusterSingleton.get(context.getSystem())
-                    .init(SingletonActor.of(
-                            lasting(SupervisorActor.create(directory, workers, registries, config)), "supervisor"));
-            watch.start(context, node, registry, workers);
-            keepAwake(context, config, node, workers);
-            reportDemand(context, registries, client);
-            SeedJoin.start(context.getSystem(), node);
-            synchronized (parts) {
-                parts[0] = new Parts(admission, supervisor, workers);
-                parts.notifyAll();
+            try {
+                starting.complete(parts(context, config, node, model, directory, caches, client, start, watch));
+            } catch (RuntimeException | Error e) {
+                starting.completeExceptionally(e);
+                throw e;
             }
             return Behaviors.empty();
         });
+    }
+
+    private static Parts parts(
+            ActorContext<Void> context,
+            Config config,
+            NodeSettings node,
+            ModelBundle model,
+            WorkerDirectory directory,
+            CacheKnowledge caches,
+            ClusterClient client,
+            Start start,
+            ProcessWatch watch) {
+        Registries registries = new Registries(context.getSystem());
+        ActorRef<RequestMessage> hub = context.spawn(RequestHub.create(client), "requests");
+        ActorRef<AdmissionActor.Message> admission =
+                context.spawn(AdmissionActor.create(AdmissionSettings.from(config), client, hub), "admission");
+        ActorRef<RegistryMessage> registry = context.spawn(
+                lasting(WorkerRegistry.create(
+                        directory,
+                        node.workerTimeout(),
+                        (gpu, epoch, why) -> hub.tell(new RequestHub.WorkerLost(gpu, epoch, why)))),
+                Registries.NAME);
+        GpuHost host = node.gpus().isEmpty() ? null : host(config, node, model, start.backends);
+        WorkerShards workers = new WorkerShards(context.getSystem(), host, registries);
+        caches.attach(context.spawn(
+                lasting(BlockFeedActor.create(
+                        caches.feed(),
+                        directory,
+                        (gpu, message) -> workers.worker(gpu).tell(message),
+                        caches.settings().interval(),
+                        caches::listens)),
+                "blocks"));
+        ActorRef<SupervisorMessage> supervisor = ClusterSingleton.get(context.getSystem())
+                .init(SingletonActor.of(
+                        lasting(SupervisorActor.create(directory, workers, registries, config)), "supervisor"));
+        watch.start(context, node, registry, workers);
+        keepAwake(
+                context,
+                config,
+                node,
+                workers,
+                new OwnGpus(
+                        node.gpus().keySet(),
+                        registries.selfNode(),
+                        directory,
+                        node.workerTimeout().multipliedBy(3),
+                        start::taken));
+        reportDemand(context, registries, client);
+        SeedJoin.start(context.getSystem(), node);
+        return new Parts(admission, supervisor, workers);
     }
 
     /** For those that keep nothing that cannot be learned again: after a failure they begin anew, where they would be gone for good. */
@@ -274,13 +308,25 @@ public final class Tandem implements AutoCloseable {
 
     /** What clients ask for here, to every node, so that any of them can be the supervisor's. */
     private static void reportDemand(ActorContext<Void> context, Registries registries, ClusterClient client) {
+        repeat(
+                context,
+                DEMAND_INTERVAL,
+                "report its demand",
+                () -> registries.tellAll(client.demand().report(registries.selfNode(), System.nanoTime())));
+    }
+
+    /** A scheduler ends what fails once. */
+    private static void repeat(ActorContext<Void> context, Duration interval, String what, Runnable task) {
+        Runnable guarded = () -> {
+            try {
+                task.run();
+            } catch (RuntimeException e) {
+                LOG.warn("this node could not {}, and tries again: {}", what, e.toString());
+            }
+        };
         context.getSystem()
                 .scheduler()
-                .scheduleWithFixedDelay(
-                        DEMAND_INTERVAL,
-                        DEMAND_INTERVAL,
-                        () -> registries.tellAll(client.demand().report(registries.selfNode(), System.nanoTime())),
-                        context.getExecutionContext());
+                .scheduleWithFixedDelay(FIRST_DELAY, interval, guarded, context.getExecutionContext());
     }
 
     private static GpuHost host(Config config, NodeSettings node, ModelBundle model, BackendsAhead backends) {
@@ -289,32 +335,26 @@ public final class Tandem implements AutoCloseable {
     }
 
     /** An entity starts on its first message: the owner sends one now and then, which also revives it after a failure. */
-    private static void keepAwake(ActorContext<Void> context, Config config, NodeSettings node, WorkerShards workers) {
-        if (node.gpus().isEmpty()) {
-            return;
+    private static void keepAwake(
+            ActorContext<Void> context, Config config, NodeSettings node, WorkerShards workers, OwnGpus own) {
+        if (!node.gpus().isEmpty()) {
+            repeat(context, WorkerSettings.from(config).wakeInterval(), "wake its workers", () -> {
+                workers.tellOwn(node.gpus().keySet(), new WorkerMessage.Wake());
+                own.look(System.nanoTime());
+            });
         }
-        Runnable wake = () -> workers.tellOwn(node.gpus().keySet(), new WorkerMessage.Wake());
-        Duration interval = WorkerSettings.from(config).wakeInterval();
-        context.getSystem()
-                .scheduler()
-                .scheduleWithFixedDelay(Duration.ofMillis(50), interval, wake, context.getExecutionContext());
     }
 
-    private static void awaitParts(Parts[] parts, Duration timeout) {
-        long end = System.nanoTime() + timeout.toNanos();
-        synchronized (parts) {
-            while (parts[0] == null) {
-                long millis = TimeUnit.NANOSECONDS.toMillis(end - System.nanoTime());
-                if (millis <= 0) {
-                    throw new IllegalStateException("the actor system did not start within " + timeout);
-                }
-                try {
-                    parts.wait(millis);
-                } catch (InterruptedException e) {
-                    Thread.currentThread().interrupt();
-                    throw new IllegalStateException("interrupted while starting", e);
-                }
-            }
+    private static Parts await(CompletableFuture<Parts> starting, Duration timeout) {
+        try {
+            return starting.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
+        } catch (ExecutionException e) {
+            throw new IllegalStateException("this node cannot start: " + Failures.text(e), Failures.cause(e));
+        } catch (TimeoutException e) {
+            throw new IllegalStateException("the actor system did not start within " + timeout, e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted while starting", e);
         }
     }
 
@@ -360,7 +400,9 @@ public final class Tandem implements AutoCloseable {
 
     private boolean isReady(ClusterStatus status) {
         Set<String> missing = new HashSet<>(node.gpus().keySet());
-        status.workers().stream().filter(ClusterStatus.Worker::live).forEach(w -> missing.remove(w.gpuId()));
+        status.workers().stream()
+                .filter(w -> w.live() && w.node().equals(status.self()))
+                .forEach(w -> missing.remove(w.gpuId()));
         return status.ready() && missing.isEmpty();
     }
 

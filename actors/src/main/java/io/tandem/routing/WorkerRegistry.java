@@ -7,6 +7,7 @@ import java.time.Duration;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.function.Predicate;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.javadsl.AbstractBehavior;
 import org.apache.pekko.actor.typed.javadsl.ActorContext;
@@ -69,14 +70,19 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
                 .tell(Subscribe.create(
                         context.messageAdapter(ClusterEvent.MemberEvent.class, Membership::new),
                         ClusterEvent.MemberEvent.class));
-        forgetAllButMembers();
+        forgetAllButMembers(entry -> true);
     }
 
     /** Of those that are members, the subscriptions tell. */
-    private void forgetAllButMembers() {
+    private void forgetAllButMembers(Predicate<WorkerDirectory.Entry> which) {
+        List<WorkerDirectory.Entry> asked =
+                roster.entries().stream().filter(which).toList();
+        if (asked.isEmpty()) {
+            return;
+        }
         Set<String> members = new HashSet<>();
         cluster.state().getMembers().forEach(m -> members.add(Registries.node(m.address())));
-        for (WorkerDirectory.Entry entry : roster.entries()) {
+        for (WorkerDirectory.Entry entry : asked) {
             String node = entry.report().node();
             if (!members.contains(node)) {
                 remove(node, "its node is no member any more");
@@ -141,6 +147,8 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
     }
 
     private Behavior<RegistryMessage> onTick() {
+        // A report that came after its node was removed: nobody would tell of that again.
+        forgetAllButMembers(entry -> !entry.live());
         return lose(roster.onTick(System.nanoTime()));
     }
 

@@ -60,16 +60,19 @@ final class RolePinnedAllocation extends ShardCoordinator.AbstractShardAllocatio
         return Future$.MODULE$.successful(misplaced);
     }
 
+    /** Of two that name the same GPU the older one: a node that joins by mistake takes nothing away. */
     private Optional<Address> owner(String gpuId) {
         var state = cluster.state();
+        Member owner = null;
         for (Member member : state.getMembers()) {
-            if (member.status().equals(MemberStatus.up())
+            boolean owns = member.status().equals(MemberStatus.up())
                     && member.hasRole(gpuRole(gpuId))
-                    && !state.getUnreachable().contains(member)) {
-                return Optional.of(member.address());
+                    && !state.getUnreachable().contains(member);
+            if (owns && (owner == null || member.isOlderThan(owner))) {
+                owner = member;
             }
         }
-        return Optional.empty();
+        return Optional.ofNullable(owner).map(Member::address);
     }
 
     /** A local region's path has no host. */

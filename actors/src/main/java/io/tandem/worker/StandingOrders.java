@@ -5,7 +5,7 @@ import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * What the GPUs of this process are told to be: their roles, and which are drained. A worker whose engine is lost starts anew, and nobody
+ * What the GPUs of this process are told to be, whoever their worker is: their roles, and which are drained. A worker whose engine is lost starts anew, and nobody
  * may find it in another role then, or find work for it that an operator has kept from it: so this outlives the worker's actor, and
  * ends with the process. Time as an argument. Safe for any thread.
  */
@@ -20,7 +20,13 @@ public final class StandingOrders {
     public record Role(EngineRole now, EngineRole previous, long sinceNanos) {}
 
     private final ConcurrentHashMap<String, Role> roles = new ConcurrentHashMap<>();
+    private final ConcurrentHashMap<String, Long> epochs = new ConcurrentHashMap<>();
     private final ConcurrentHashMap<String, Boolean> moveWorkByDrained = new ConcurrentHashMap<>();
+
+    /** The number of the next incarnation of a GPU's worker: the time, but never that of one before, whatever the clock says. */
+    long nextEpoch(String gpuId, long nowMillis) {
+        return epochs.merge(gpuId, nowMillis, (last, now) -> Math.max(last + 1, now));
+    }
 
     /** The role of a GPU; at first the one it is configured with. */
     Role role(String gpuId, EngineRole configured, long nowNanos) {

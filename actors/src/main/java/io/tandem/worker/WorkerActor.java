@@ -75,7 +75,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private final WorkerSettings settings;
     private final Registries registries;
     private final StandingOrders orders;
-    private final long epoch = System.currentTimeMillis();
+    private final long epoch;
     private final ConcurrentHashMap<Long, Work> works = new ConcurrentHashMap<>();
     private final EngineSettings engineSettings;
     private final StepTimeRecorder times;
@@ -105,6 +105,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         this.host = host;
         this.registries = registries;
         this.orders = orders;
+        epoch = orders.nextEpoch(gpuId, System.currentTimeMillis());
         answers = new AwaitedAnswers(gpuId, orders.isDrained(gpuId));
         settings = WorkerSettings.from(host.config());
         engineSettings = EngineSettings.from(host.config());

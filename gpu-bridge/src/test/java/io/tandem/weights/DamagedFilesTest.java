@@ -193,9 +193,7 @@ class DamagedFilesTest {
             assertTrue(said.startsWith(file + ": its chat template, line 2: "), said);
         }
         Path whole = copyOfTiny();
-        Files.writeString(
-                whole.resolve("tokenizer.json"),
-                """
+        Files.writeString(whole.resolve("tokenizer.json"), """
                 {"model": {"vocab": {"a": 0}}, "pre_tokenizer":
                  {"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated"}}""");
         String said = refusal(() -> Models.open(whole, "").tokenizer().vocabSize());

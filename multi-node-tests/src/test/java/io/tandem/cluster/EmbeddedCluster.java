@@ -62,7 +62,17 @@ final class EmbeddedCluster implements AutoCloseable {
         return ports.stream().map(p -> "127.0.0.1:" + p).toList();
     }
 
+    /** Another node with such a GPU, which is the caller's to close. */
+    Tandem startBeside(String gpu, String role) {
+        return Tandem.start(config(Map.of("tandem.node.gpus", List.of(Map.of("id", gpu, "role", role))), seeds()));
+    }
+
     private void start(String name, Map<String, Object> own, List<String> seeds) {
+        configs.put(name, config(own, seeds));
+        nodes.put(name, Tandem.start(configs.get(name)));
+    }
+
+    private Config config(Map<String, Object> own, List<String> seeds) {
         Map<String, Object> all = new HashMap<>(Map.of(
                 "tandem.node.model.path", Golden.modelFile().toString(),
                 "tandem.node.seeds", seeds,
@@ -75,8 +85,7 @@ final class EmbeddedCluster implements AutoCloseable {
                 "tandem.transfer.window-bytes", "512K"));
         all.putAll(settings);
         all.putAll(own);
-        configs.put(name, ConfigFactory.parseMap(all));
-        nodes.put(name, Tandem.start(configs.get(name)));
+        return ConfigFactory.parseMap(all);
     }
 
     private static int freePort() {
