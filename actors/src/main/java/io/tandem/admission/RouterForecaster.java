@@ -39,7 +39,7 @@ public final class RouterForecaster implements Forecaster {
                 plan.predictedTtftNanos(),
                 plan.workNanos(),
                 plan.uncachedTokens(),
-                plan.predictedItlNanos(),
+                outlook.itlNanos(),
                 outlook.outputNanos());
     }
 

@@ -59,6 +59,15 @@ public final class OnlineRegression {
         scaled = new double[n];
     }
 
+    /** The value that coefficients in the features' own units give. */
+    static double sum(double[] coefficients, double[] features) {
+        double sum = 0;
+        for (int i = 0; i < coefficients.length; i++) {
+            sum += coefficients[i] * features[i];
+        }
+        return sum;
+    }
+
     /** The value at these features. */
     public double predict(double... features) {
         double sum = 0;

@@ -80,11 +80,18 @@ public final class RequestRouter {
      *
      * @param plan how it would run
      * @param workers that may run it
-     * @param learned whether the plan's times rest on measurements
+     * @param learned whether the plan's time to first token rests on measurements
+     * @param itlNanos between its tokens and those beside it; 0 = not measured yet
      * @param idle whether the plan's GPUs have nothing to do
      * @param outputNanos GPU time of its output, beside others
      */
-    public record Outlook(RoutingDecision.Plan plan, int workers, boolean learned, boolean idle, double outputNanos) {}
+    public record Outlook(
+            RoutingDecision.Plan plan,
+            int workers,
+            boolean learned,
+            double itlNanos,
+            boolean idle,
+            double outputNanos) {}
 
     /** What a request would meet if it were sent now; nothing is booked. Empty when there is no worker. */
     public Optional<Outlook> outlook(RouteQuery query, long nowNanos) {
@@ -96,10 +103,9 @@ public final class RequestRouter {
                 WorkerLoad decode = loads.of(plan.decodeGpu());
                 boolean idle = prefill.backlogTokens() + decode.backlogTokens() <= 0
                         && prefill.decodes() + decode.decodes() == 0;
-                boolean learned =
-                        prefill.steps().prefillLearned() && decode.steps().decodeLearned();
+                double itl = decode.steps().decodeLearned() ? plan.predictedItlNanos() : 0;
                 double output = cost.outputNanos(decode.steps(), w.request());
-                return new Outlook(plan, w.reports().size(), learned, idle, output);
+                return new Outlook(plan, w.reports().size(), prefill.steps().prefillLearned(), itl, idle, output);
             });
         }
     }

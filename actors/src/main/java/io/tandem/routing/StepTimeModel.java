@@ -7,8 +7,6 @@ package io.tandem.routing;
  */
 public final class StepTimeModel {
     private static final double FORGETTING = 0.998;
-    private static final int DECODE_SAMPLES_LEAST = 16;
-    private static final int PREFILL_SAMPLES_LEAST = 4;
     private static final double[] DECODE_TYPICAL = {1, 32, 1e5, 1e10};
     private static final double[] PREFILL_TYPICAL = {1, 4096, 1.6e7, 1.6e7};
 
@@ -17,6 +15,7 @@ public final class StepTimeModel {
 
     private int maxBatchTokens;
     private final double noiseShare;
+    private final double[] decodePrior;
     private final OnlineRegression decode;
     private final OnlineRegression prefill;
     private double fullChunkNanos = -1;
@@ -46,7 +45,7 @@ public final class StepTimeModel {
         this.maxBatchTokens = maxBatchTokens;
         this.noiseShare = noiseShare;
         double doubt = noiseShare > 0 ? DOUBT_OF_MEASURED : 1;
-        double[] decodePrior = {stepNanos, 0, contextTokenNanos, 0};
+        decodePrior = new double[] {stepNanos, 0, contextTokenNanos, 0};
         double[] prefillPrior = {stepNanos, promptTokenNanos, 0, 0};
         decode = new OnlineRegression(decodePrior, DECODE_TYPICAL, FORGETTING, doubt);
         prefill = new OnlineRegression(prefillPrior, PREFILL_TYPICAL, FORGETTING, doubt);
@@ -66,18 +65,18 @@ public final class StepTimeModel {
         }
         maxBatchTokens = stepTokens;
         fullChunkNanos = -1;
-        decodeLearned |= learned.decodeSamples() >= DECODE_SAMPLES_LEAST;
-        prefillLearned |= learned.prefillSamples() >= PREFILL_SAMPLES_LEAST;
+        decodeLearned |= learned.decodeKnown();
+        prefillLearned |= learned.prefillKnown();
     }
 
     /** Whether decode times rest on measurements. */
     public boolean decodeLearned() {
-        return decodeLearned || decode.samples() >= DECODE_SAMPLES_LEAST;
+        return decodeLearned || decode.samples() >= StepTimes.DECODE_SAMPLES_LEAST;
     }
 
     /** Whether times of prompts rest on measurements. */
     public boolean prefillLearned() {
-        return prefillLearned || prefill.samples() >= PREFILL_SAMPLES_LEAST;
+        return prefillLearned || prefill.samples() >= StepTimes.PREFILL_SAMPLES_LEAST;
     }
 
     /** What has been learned so far. */
@@ -107,9 +106,13 @@ public final class StepTimeModel {
         return new double[] {1, tokens, tokens * tokens, tokens * before};
     }
 
-    /** A step of decodes alone; 0 without any. */
+    /** A step of decodes alone; 0 without any. By the prior until it is learned: a curve through a few points may pass below 0. */
     public double decodeNanos(int decodes, double contextTokens) {
-        return decodes == 0 ? 0 : Math.max(0, decode.predict(decodeFeatures(decodes, contextTokens)));
+        if (decodes == 0) {
+            return 0;
+        }
+        double[] features = decodeFeatures(decodes, contextTokens);
+        return Math.max(0, decodeLearned() ? decode.predict(features) : OnlineRegression.sum(decodePrior, features));
     }
 
     /** What {@code tokens} new prompt tokens behind {@code before} add to a step; 0 without any. */

@@ -6,4 +6,17 @@ package io.tandem.routing;
  */
 public record StepTimes(double[] decode, double[] prefill, long decodeSamples, long prefillSamples) {
     public static final StepTimes NOTHING = new StepTimes(new double[0], new double[0], 0, 0);
+
+    static final int DECODE_SAMPLES_LEAST = 16;
+    static final int PREFILL_SAMPLES_LEAST = 4;
+
+    /** Whether times of decodes rest on enough steps. */
+    public boolean decodeKnown() {
+        return decodeSamples >= DECODE_SAMPLES_LEAST;
+    }
+
+    /** Whether times of prompts rest on enough steps. */
+    public boolean prefillKnown() {
+        return prefillSamples >= PREFILL_SAMPLES_LEAST;
+    }
 }

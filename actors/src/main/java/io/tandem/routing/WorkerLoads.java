@@ -73,7 +73,7 @@ final class WorkerLoads {
             WorkerLoad load, WorkerReport report, List<WorkerDirectory.Entry> entries, long nowNanos) {
         var stats = report.stats();
         StepTimes own = report.facts().steps();
-        if (own.decodeSamples() == 0 || own.prefillSamples() == 0) {
+        if (!own.decodeKnown() || !own.prefillKnown()) {
             own = completed(own, report, entries);
         }
         load.steps().adopt(own, report.facts().stepPromptTokens());
@@ -89,10 +89,10 @@ final class WorkerLoads {
         for (WorkerDirectory.Entry entry : entries) {
             StepTimes other = entry.report().facts().steps();
             if (entry.live() && alike(report, entry.report())) {
-                if (own.decodeSamples() == 0 && other.decodeSamples() > decode.decodeSamples()) {
+                if (!own.decodeKnown() && other.decodeSamples() > decode.decodeSamples()) {
                     decode = other;
                 }
-                if (own.prefillSamples() == 0 && other.prefillSamples() > prefill.prefillSamples()) {
+                if (!own.prefillKnown() && other.prefillSamples() > prefill.prefillSamples()) {
                     prefill = other;
                 }
             }

@@ -78,14 +78,14 @@ public final class AdmissionPlacement implements Placement {
             boolean idle = prefill.backlogTokens() <= 0 && decode.decodes() == 0;
             return new Forecast(
                     workers,
-                    cost.learned(plan),
+                    cost.promptsLearned(plan),
                     idle,
                     plan.decodeGpu(),
                     Math.max(0, plan.predictedTtftNanos() - plan.workNanos()),
                     plan.predictedTtftNanos(),
                     plan.workNanos(),
                     plan.uncachedTokens(),
-                    plan.predictedItlNanos(),
+                    cost.learnedItlNanos(plan),
                     cost.outputNanos(plan, arrival));
         }
 

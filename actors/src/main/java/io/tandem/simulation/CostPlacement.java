@@ -54,7 +54,9 @@ public final class CostPlacement implements Placement {
         long now = arrival.nowNanos();
         RoutingDecision.Plan plan = decide(arrival);
         double decodeNanos = outputNanos(plan, arrival);
-        if (rejection.isPresent() && learned(plan) && rejection.get().refuses(plan, decodeNanos, now)) {
+        if (rejection.isPresent()
+                && promptsLearned(plan)
+                && rejection.get().refuses(plan, learnedItlNanos(plan), decodeNanos, now)) {
             return Plan.REJECTED;
         }
         arrived(plan, now);
@@ -66,10 +68,15 @@ public final class CostPlacement implements Placement {
         return new CostPolicy.Request(arrival.request(), arrival.inputTokens(), slo.ttftNanos(), slo.itlNanos());
     }
 
-    /** Whether a plan's times rest on measurements. Nothing is refused for a prior: what is served instead corrects it. */
-    boolean learned(RoutingDecision.Plan plan) {
-        return load(number(plan.prefillGpu())).steps().prefillLearned()
-                && load(number(plan.decodeGpu())).steps().decodeLearned();
+    /** Whether a plan's TTFT rests on measurements. Nothing is refused for a prior: what is served instead corrects it. */
+    boolean promptsLearned(RoutingDecision.Plan plan) {
+        return load(number(plan.prefillGpu())).steps().prefillLearned();
+    }
+
+    /** A plan's ITL; 0 = nothing was measured yet. */
+    double learnedItlNanos(RoutingDecision.Plan plan) {
+        boolean learned = load(number(plan.decodeGpu())).steps().decodeLearned();
+        return learned ? plan.predictedItlNanos() : 0;
     }
 
     /** Decides and books nothing. */
@@ -126,8 +133,8 @@ public final class CostPlacement implements Placement {
             prefill = own[w].prefillSamples() > prefill.prefillSamples() ? own[w] : prefill;
         }
         for (int w = 0; w < loads.length; w++) {
-            long decodeSamples = own[w].decodeSamples() == 0 ? decode.decodeSamples() : 0;
-            long prefillSamples = own[w].prefillSamples() == 0 ? prefill.prefillSamples() : 0;
+            long decodeSamples = own[w].decodeKnown() ? 0 : decode.decodeSamples();
+            long prefillSamples = own[w].prefillKnown() ? 0 : prefill.prefillSamples();
             if (decodeSamples > 0 || prefillSamples > 0) {
                 StepTimes lent = new StepTimes(decode.decode(), prefill.prefill(), decodeSamples, prefillSamples);
                 loads[w].steps().adopt(lent, cluster.maxBatchTokens());

@@ -39,10 +39,12 @@ final class EarlyRejection {
         return new EarlyRejection(slo, ANY_SIZE);
     }
 
-    /** @param decodeNanos GPU time of the request's output, its share of the steps */
-    boolean refuses(RoutingDecision.Plan plan, double decodeNanos, long nowNanos) {
+    /**
+     * @param itl predicted between tokens; 0 = not known
+     * @param decodeNanos GPU time of the request's output, its share of the steps
+     */
+    boolean refuses(RoutingDecision.Plan plan, double itl, double decodeNanos, long nowNanos) {
         double ttft = plan.predictedTtftNanos();
-        double itl = plan.predictedItlNanos();
         if (sizes.refuses(plan.workNanos() + decodeNanos, ttft, itl, nowNanos)) {
             return true;
         }

@@ -52,6 +52,18 @@ class StepTimeModelTest {
         assertEquals(truth(15), model.prefillNanos(15), 0.4 * truth(15));
     }
 
+    /** Two steps with nearly the same context: the line through them is below 0 at the context of one decode. */
+    @Test
+    void shouldKeepToItsPriorForDecodesUntilItHasSeenEnough() {
+        for (int i = 0; i < 15; i++) {
+            model.observe(0, 0, 2, 30_000 + 100 * i, (long) (44e6 + 5e6 * i));
+            assertEquals(6e6 + 20 * 1000, model.decodeNanos(1, 1000), 1, "after " + (i + 1) + " steps");
+        }
+        model.observe(0, 0, 2, 30_000, 44_000_000);
+        assertTrue(model.decodeLearned());
+        assertTrue(model.decodeNanos(2, 30_000) > 30e6);
+    }
+
     @Test
     void shouldFollowAWorkerThatBecomesSlowerWhereMostIsNeverSeen() {
         for (int i = 0; i < 20_000; i++) {
