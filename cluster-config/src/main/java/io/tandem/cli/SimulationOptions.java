@@ -1,5 +1,6 @@
 package io.tandem.cli;
 
+import com.typesafe.config.ConfigFactory;
 import io.tandem.settings.SettingRange;
 import io.tandem.simulation.ClusterSimulation.Cluster;
 import io.tandem.simulation.DynamoEngineModel;
@@ -10,11 +11,14 @@ import io.tandem.simulation.SyntheticTrace;
 import io.tandem.simulation.Trace;
 import io.tandem.simulation.TraceFiles;
 import io.tandem.simulation.TraceSampling;
+import io.tandem.simulation.planning.FittedEngineModel;
+import io.tandem.simulation.planning.Replica;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.LongFunction;
 import picocli.CommandLine.Option;
 
@@ -24,6 +28,9 @@ final class SimulationOptions {
     /** Above, {@link TraceSampling} would draw too few: e to the minus copies is 0 then. */
     private static final int COPIES_MAX = 500;
 
+    private static final String FITTED = "fitted:";
+    private static final int KV_BLOCKS = 16_384;
+    private static final double TRANSFER_GIGABYTES = 64;
     private static final int KV_BLOCKS_MAX = 1 << 24;
     /** Of all traces, drawn ones too. */
     private static final int PREFIX_TOKENS = 512;
@@ -50,8 +57,10 @@ final class SimulationOptions {
     @Option(
             names = "--engine",
             defaultValue = "dynamo",
-            description = "dynamo (its replay's own timing) or a roofline, such as"
-                    + " roofline:model=llama-3.1-8b,gpu=h100 (default: ${DEFAULT-VALUE})")
+            description =
+                    "dynamo (its replay's own timing); what tandem pareto plans with, a worker being tp GPUs, such as"
+                            + " fitted:model=llama-3.1-70b,gpu=h100,precision=fp8,tp=2; or a plain roofline, such as"
+                            + " roofline:model=llama-3.1-8b,gpu=h100 (default: ${DEFAULT-VALUE})")
     String engine;
 
     @Option(
@@ -77,8 +86,10 @@ final class SimulationOptions {
     @Option(names = "--requests", description = "the earliest so many requests only (default: all)")
     int requestsMax = Integer.MAX_VALUE;
 
-    @Option(names = "--kv-blocks", defaultValue = "16384", description = "of a GPU (default: ${DEFAULT-VALUE})")
-    int kvBlocks;
+    @Option(
+            names = "--kv-blocks",
+            description = "of a worker (default: 16384; with fitted what its memory holds beside the weights)")
+    Integer kvBlocks;
 
     @Option(
             names = "--block-tokens",
@@ -94,15 +105,14 @@ final class SimulationOptions {
 
     @Option(
             names = "--kv-bytes-per-token",
-            defaultValue = "0",
-            description = "what a transfer between GPUs moves; 0 = it takes no time (default: ${DEFAULT-VALUE})")
-    long kvBytesPerToken;
+            description =
+                    "what a transfer between workers moves; 0 = it takes no time (default: 0; with fitted the model's)")
+    Long kvBytesPerToken;
 
     @Option(
             names = "--transfer-gbytes",
-            defaultValue = "64",
-            description = "GB/s of a transfer (default: ${DEFAULT-VALUE})")
-    double transferGigabytes;
+            description = "GB/s of a transfer (default: 64; with fitted the GPUs' network)")
+    Double transferGigabytes;
 
     @Option(
             names = "--threads",
@@ -118,26 +128,42 @@ final class SimulationOptions {
         if (engine.equals("dynamo")) {
             return DynamoEngineModel.DEFAULT;
         }
+        if (engine.startsWith(FITTED)) {
+            return FittedEngineModel.parse(engine.substring(FITTED.length()), ConfigFactory.load());
+        }
         if (engine.startsWith("roofline:")) {
             return RooflineEngineModel.parse(engine.substring("roofline:".length()));
         }
         throw new IllegalArgumentException(
-                "--engine is dynamo or roofline:…, such as roofline:model=llama-3.1-8b,gpu=h100, not '" + engine + "'");
+                "--engine is dynamo, fitted:… or roofline:…, such as fitted:model=llama-3.1-8b,gpu=h100, not '" + engine
+                        + "'");
     }
 
     Cluster limits() {
-        SettingRange.check("--kv-blocks", kvBlocks, 1, KV_BLOCKS_MAX);
         if (blockTokens < 1 || PREFIX_TOKENS % blockTokens != 0) {
             throw new IllegalArgumentException("--block-tokens must divide the " + PREFIX_TOKENS
                     + " tokens of a prefix id, such as 16, 64 or 512, not " + blockTokens);
         }
         positive("--max-sequences", maxSequences);
         positive("--batch-tokens", batchTokens);
-        if (kvBytesPerToken < 0 || !(transferGigabytes > 0)) {
+        Optional<Replica> replica =
+                timer() instanceof FittedEngineModel m ? Optional.of(m.replica()) : Optional.empty();
+        int blocks = kvBlocks != null
+                ? kvBlocks
+                : replica.map(r -> (int) Math.min(KV_BLOCKS_MAX, r.kvTokens() / blockTokens))
+                        .orElse(KV_BLOCKS);
+        long bytes = kvBytesPerToken != null
+                ? kvBytesPerToken
+                : replica.map(r -> (long) r.model().kvBytesPerToken(r.precision()))
+                        .orElse(0L);
+        double gigabytes = transferGigabytes != null
+                ? transferGigabytes
+                : replica.map(r -> r.networkBytesPerSecond() / 1e9).orElse(TRANSFER_GIGABYTES);
+        SettingRange.check("--kv-blocks", blocks, 1, KV_BLOCKS_MAX);
+        if (bytes < 0 || !(gigabytes > 0)) {
             throw new IllegalArgumentException("--kv-bytes-per-token must be at least 0, --transfer-gbytes above 0");
         }
-        return new Cluster(
-                1, kvBlocks, blockTokens, maxSequences, batchTokens, kvBytesPerToken, transferGigabytes * 1e9);
+        return new Cluster(1, blocks, blockTokens, maxSequences, batchTokens, bytes, gigabytes * 1e9);
     }
 
     private static void positive(String name, int value) {

@@ -82,6 +82,11 @@ public record ModelShape(
         return kvElementsPerToken * precision.kvBytes();
     }
 
+    /** Share of all weights that a pass over so many tokens reads. */
+    double touchedShare(double tokens) {
+        return (parameters - expertParameters + expertParameters * expertsTouched(tokens) / experts) / parameters;
+    }
+
     /** Expected number of distinct experts of a layer that a batch of tokens touches. */
     double expertsTouched(double tokens) {
         return experts * (1 - Math.pow(1 - (double) expertsPerToken / experts, tokens));

@@ -8,7 +8,10 @@ import java.util.List;
  * never makes it shorter.
  */
 final class NonNegativeFit {
-    private static final int ROUNDS = 400;
+    /** Parts that resemble each other are told apart slowly; most fits end far earlier. */
+    private static final int ROUNDS_MAX = 100_000;
+
+    private static final double SETTLED = 1e-7;
 
     private NonNegativeFit() {}
 
@@ -18,6 +21,11 @@ final class NonNegativeFit {
      * @return a coefficient a part
      */
     static double[] fit(List<double[]> parts, double[] measured) {
+        return fit(parts, measured, new double[parts.getFirst().length]);
+    }
+
+    /** @param atLeast a coefficient may be: 1 = nothing is faster than the hardware */
+    static double[] fit(List<double[]> parts, double[] measured, double[] atLeast) {
         int k = parts.getFirst().length;
         double[][] products = new double[k][k];
         double[] target = new double[k];
@@ -32,14 +40,18 @@ final class NonNegativeFit {
             }
         }
         double[] w = new double[k];
-        Arrays.fill(w, 0.1);
-        for (int round = 0; round < ROUNDS; round++) {
+        Arrays.setAll(w, i -> Math.max(0.1, atLeast[i]));
+        double change = 1;
+        for (int round = 0; round < ROUNDS_MAX && change > SETTLED; round++) {
+            change = 0;
             for (int j = 0; j < k; j++) {
                 double slope = target[j];
                 for (int i = 0; i < k; i++) {
                     slope -= products[j][i] * w[i];
                 }
-                w[j] = products[j][j] == 0 ? 0 : Math.max(0, w[j] + slope / products[j][j]);
+                double next = products[j][j] == 0 ? atLeast[j] : Math.max(atLeast[j], w[j] + slope / products[j][j]);
+                change = Math.max(change, Math.abs(next - w[j]));
+                w[j] = next;
             }
         }
         return w;

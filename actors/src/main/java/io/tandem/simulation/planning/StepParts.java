@@ -48,8 +48,18 @@ final class StepParts {
 
     /** A prompt alone on the GPUs of a replica, {@code tokens} of it to compute, from nothing in KV. */
     static double[] prefill(ModelShape m, GpuSpec g, Precision p, double gpus, double tokens) {
+        return prefill(m, g, p, gpus, tokens, tokens * tokens / 2);
+    }
+
+    /**
+     * A pass over prompts or chunks of them.
+     *
+     * @param tokens of prompts in the pass
+     * @param pairs of a token and one it attends to
+     */
+    static double[] prefill(ModelShape m, GpuSpec g, Precision p, double gpus, double tokens, double pairs) {
         double products = 2 * m.activeParameters() * tokens / gpus;
-        double attention = 2 * tokens * tokens * m.layers() * m.hidden() / gpus;
+        double attention = 4 * pairs * m.layers() * m.hidden() / gpus;
         return new double[] {
             ms(products, g.flops(p)) + ms(attention, g.bf16Flops()),
             ms(m.parameters() * p.bytes() / gpus, g.memoryBytesPerSecond()),

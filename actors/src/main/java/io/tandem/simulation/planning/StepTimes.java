@@ -34,9 +34,27 @@ public record StepTimes(List<Double> decode, List<Double> prefill) {
         return dot(decode, StepParts.decode(m, g, p, gpus, 1, batch, context));
     }
 
-    /** Milliseconds of a prompt alone on a replica. */
+    /** Milliseconds of a prompt alone on a replica; never faster than its weights are read. */
     public double prefillMs(ModelShape m, GpuSpec g, Precision p, int gpus, double tokens) {
-        return dot(prefill, StepParts.prefill(m, g, p, gpus, tokens));
+        return aloneMs(m, g, p, gpus, tokens, tokens * tokens / 2);
+    }
+
+    /** Milliseconds of a pass over prompts and nothing else. */
+    double aloneMs(ModelShape m, GpuSpec g, Precision p, int gpus, double tokens, double pairs) {
+        double[] parts = StepParts.prefill(m, g, p, gpus, tokens, pairs);
+        double weights = decode.getFirst() * parts[1] * m.touchedShare(tokens);
+        return dot(prefill, parts) + Math.max(0, weights - prefill.getFirst() * parts[0]);
+    }
+
+    /** Milliseconds that prompts add to a pass with decodes, which reads the weights anyway. */
+    double besideMs(ModelShape m, GpuSpec g, Precision p, int gpus, double tokens, double pairs) {
+        return dot(prefill, StepParts.prefill(m, g, p, gpus, tokens, pairs));
+    }
+
+    /** Milliseconds to read what is in KV already before a chunk of a prompt. */
+    double prefixMs(ModelShape m, GpuSpec g, Precision p, int gpus, double tokens) {
+        double cuts = m.kvHeads() == 1 ? 1 : Math.min(gpus, m.kvHeads());
+        return decode.get(1) * tokens * m.kvBytesPerToken(p) / cuts / g.memoryBytesPerSecond() * 1e3;
     }
 
     private static double dot(List<Double> w, double[] parts) {

@@ -1,5 +1,6 @@
 package io.tandem.simulation.planning;
 
+import com.typesafe.config.ConfigFactory;
 import io.tandem.simulation.planning.TimingModel.Metric;
 import io.tandem.simulation.planning.TimingModel.Miss;
 import java.util.ArrayList;
@@ -43,6 +44,7 @@ public final class TimingReport {
         report.classes();
         report.pairs();
         report.coefficients();
+        report.planning();
         return report.text.toString();
     }
 
@@ -200,6 +202,28 @@ public final class TimingReport {
                 + numbers(TimingModel.fit(Metric.TPOT, points).coefficients()));
         line("- TTFT, prompt compute, weights, exchange, queue, log queue, layers, fixed, one step, wait for memory: "
                 + numbers(TimingModel.fit(Metric.TTFT, points).coefficients()));
+    }
+
+    /** What the planner reckons with, as the settings take it, and how far off it is. */
+    private void planning() {
+        List<ServingPoint> usable = PlanningFit.usable(points);
+        double[] w = PlanningFit.fit(usable);
+        int last = w.length - 1;
+        List<Double> prefill = StepTimes.from(ConfigFactory.load()).prefill();
+        line("");
+        line(
+                "For planning (the roofline alone, of " + usable.size()
+                        + " runs on one replica without data or expert parallelism whose KV fits; nothing below the hardware's limit):");
+        line("");
+        line("- tandem.planning.decode-coefficients = [" + numbers(Arrays.copyOf(w, last)) + "]");
+        line("- of prompts' compute, the first of tandem.planning.prefill-coefficients: "
+                + numbers(new double[] {w[last]}));
+        line("");
+        line("| pair left out, by the planner's own formulas | metric | runs | MAPE | median | p90 |");
+        line("|---|---|---|---|---|---|");
+        for (Metric metric : Metric.values()) {
+            row("all engines", metric, PlanningFit.crossValidate(metric, usable, prefill));
+        }
     }
 
     private static String numbers(double[] values) {
