@@ -5,12 +5,14 @@ import io.tandem.simulation.fault.FaultReport;
 import io.tandem.simulation.fault.FaultSimulation;
 import io.tandem.simulation.fault.InvariantViolation;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
@@ -22,6 +24,8 @@ import picocli.CommandLine.Option;
 final class FaultSim implements Callable<Integer> {
     /** Each leaves a report until the end. */
     private static final int SEEDS_MAX = 1_000_000;
+
+    private static final int FRAMES = 6;
 
     private static final int THREADS_MAX = 256;
 
@@ -72,15 +76,29 @@ final class FaultSim implements Callable<Integer> {
         try {
             return FaultSimulation.run(next);
         } catch (InvariantViolation e) {
-            System.out.println("VIOLATION " + e.getMessage());
-            System.out.println("  again: ./tandem fault-sim --seed " + next);
+            System.out.println("VIOLATION " + e.getMessage() + again(next));
+            throw e;
+        } catch (RuntimeException | Error e) {
+            System.out.println("FAILURE " + e + at(e) + again(next));
             throw e;
         }
     }
 
+    private static String again(long seed) {
+        return System.lineSeparator() + "  again: ./tandem fault-sim --seed " + seed;
+    }
+
+    /** Where a policy threw what nobody expected of it. */
+    private static String at(Throwable e) {
+        return Arrays.stream(e.getStackTrace())
+                .limit(FRAMES)
+                .map(f -> System.lineSeparator() + "  at " + f)
+                .collect(Collectors.joining());
+    }
+
     private void summary(long from, List<FaultReport> reports, int violations, double seconds) {
         System.out.printf(
-                "%,d seeds from %d in %.1f s (%,.0f an hour, %d threads), %,d faults, %,d events: %d violations%n",
+                "%,d seeds from %d in %.1f s (%,.0f an hour, %d threads), %,d faults, %,d events: %d violations and failures%n",
                 seeds,
                 from,
                 seconds,

@@ -231,7 +231,7 @@ final class ParetoPage {
             return "<p>None.</p>";
         }
         StringBuilder rows =
-                new StringBuilder("<table><tr><th>layout<th>GPUs<th>sequences a replica<th>busy with prompts %"
+                new StringBuilder("<table><tr><th>layout<th>GPUs<th>sequences a replica<th>busy with prompts, percent"
                         + "<th>TTFT ms<th>ITL ms<th>tokens/s per user<th>tokens/s per GPU");
         for (Point p : points) {
             rows.append(String.format(

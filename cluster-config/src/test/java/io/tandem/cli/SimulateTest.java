@@ -60,6 +60,9 @@ class SimulateTest {
         assertFalse(Files.readString(json).contains("NaN"), "which is no JSON");
         String page = Files.readString(html);
         assertTrue(page.contains("\"good_share\""), "the figures are inside");
+        assertTrue(
+                page.contains("data.bounds") && page.contains("MARKS"),
+                "the bound is drawn; lines differ in more than colour");
         assertFalse(page.contains("src=") || page.contains("href=") || page.contains("/*DATA*/"), "nothing is fetched");
     }
 
