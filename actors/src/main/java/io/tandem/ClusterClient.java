@@ -8,43 +8,23 @@ import io.tandem.engine.EngineRole;
 import io.tandem.engine.SequenceSpec;
 import io.tandem.model.ModelBundle;
 import io.tandem.request.AdmissionActor;
-import io.tandem.request.AdmissionServices;
-import io.tandem.request.AdmissionStatusView;
 import io.tandem.request.RequestHub;
-import io.tandem.request.RequestServices;
 import io.tandem.request.RequestSettings;
-import io.tandem.routing.BlockFeed;
-import io.tandem.routing.CostSettings;
-import io.tandem.routing.PredictionErrors;
-import io.tandem.routing.PredictionErrors.Figure;
 import io.tandem.routing.PromptKeys;
 import io.tandem.routing.Registries;
-import io.tandem.routing.RequestRouter;
-import io.tandem.routing.Route;
-import io.tandem.routing.RouteQuery;
-import io.tandem.routing.Routed;
-import io.tandem.routing.RoutingSettings;
 import io.tandem.routing.WorkerDirectory;
-import io.tandem.supervisor.DemandMeter;
-import io.tandem.supervisor.RebalanceSettings;
 import io.tandem.supervisor.SupervisorMessage;
-import io.tandem.transfer.TransferStats;
-import io.tandem.worker.WorkerMessage;
-import io.tandem.worker.WorkerReport;
 import io.tandem.worker.WorkerShards;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Flow;
 import java.util.concurrent.ThreadLocalRandom;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.ActorSystem;
@@ -52,33 +32,22 @@ import org.apache.pekko.actor.typed.javadsl.AskPattern;
 import org.apache.pekko.cluster.Member;
 import org.apache.pekko.cluster.MemberStatus;
 import org.apache.pekko.cluster.typed.Cluster;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /** The embedding API on one node: checks requests on the caller's thread and hands them to the request actors. */
-final class ClusterClient implements TandemClient, RequestServices, AdmissionServices {
-    private static final Logger LOG = LoggerFactory.getLogger(ClusterClient.class);
+final class ClusterClient implements TandemClient {
     private static final Duration ROLE_TIMEOUT = Duration.ofSeconds(30);
     /** The tenant of all who name none. */
     private static final String NO_TENANT = "anonymous";
 
     private final ModelBundle model;
+    private final NodeServices services;
     private final WorkerDirectory directory;
     private final RequestSettings settings;
     private final AdmissionSettings admissionSettings;
-    private final RoutingSettings routing;
-    private final RequestRouter router;
     private final CacheKnowledge caches;
     private final ProcessWatch watch;
-    private final PredictionErrors errors = new PredictionErrors();
     private final Duration drainTimeout;
-    private final DemandMeter demand;
     private final AtomicLong lastRequest = new AtomicLong();
-    private final AtomicInteger active = new AtomicInteger();
-    private final Map<String, RequestReport> reports;
-
-    /** Of the requests that run, so bounded by their number. */
-    private final Map<String, List<RouteDecision>> decisions = new ConcurrentHashMap<>();
 
     /** Of the requests that run, by id: the actors that would tell them of their end may end before. */
     private final Map<Long, GenerationObserver> observers = new ConcurrentHashMap<>();
@@ -86,11 +55,9 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
     private final String nodeTag = Long.toString(ThreadLocalRandom.current().nextLong() >>> 24, 36);
     private volatile boolean stopped;
     private volatile boolean ended;
-    private volatile AdmissionStatus admissionStatus;
     private ActorSystem<?> system;
     private ActorRef<AdmissionActor.Message> admission;
     private ActorRef<SupervisorMessage> supervisor;
-    private WorkerShards workers;
     private String self = "";
 
     ClusterClient(
@@ -101,28 +68,13 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         this.directory = directory;
         settings = RequestSettings.from(config);
         admissionSettings = AdmissionSettings.from(config);
-        admissionStatus = AdmissionStatusView.initial(admissionSettings);
-        demand = new DemandMeter(RebalanceSettings.from(config).demandHalfLife().toNanos());
-        routing = RoutingSettings.from(config);
-        router = new RequestRouter(
-                directory,
-                caches.feed(),
-                routing,
-                CostSettings.from(config),
-                ThreadLocalRandom.current().nextLong());
         drainTimeout = config.getDuration("tandem.node.drain-timeout");
-        int kept = settings.keptReports();
-        reports = new LinkedHashMap<>() {
-            @Override
-            protected boolean removeEldestEntry(Map.Entry<String, RequestReport> eldest) {
-                return size() > kept;
-            }
-        };
+        services = new NodeServices(config, model, directory, caches);
     }
 
-    /** What clients ask for on this node. */
-    DemandMeter demand() {
-        return demand;
+    /** What the actors need of this node. */
+    NodeServices services() {
+        return services;
     }
 
     void attach(
@@ -133,7 +85,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         system = running;
         admission = door;
         supervisor = supervisorProxy;
-        workers = shards;
+        services.attach(door, shards);
         self = Registries.node(Cluster.get(running).selfMember().address());
         running.getWhenTerminated().thenRun(this::onSystemEnded);
     }
@@ -150,13 +102,11 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         for (long id : List.copyOf(observers.keySet())) {
             GenerationObserver left = observers.remove(id);
             if (left != null) {
-                active.decrementAndGet();
+                services.onRequestOver();
                 left.onError(new GenerationException(Kind.UNAVAILABLE, "this node has gone down"));
             }
         }
     }
-
-    // ---- TandemClient
 
     @Override
     public Generation start(GenerationRequest request, GenerationObserver observer) {
@@ -172,8 +122,7 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
         Duration timeout = RequestChecks.timeout(request, settings.defaultTimeout());
         SequenceSpec spec = RequestChecks.check(request, model, maxTokens(model), salt(request));
         PromptKeys keys = caches.keys(model.fingerprint(), spec.cacheSalt(), spec.tokens());
-        if (active.incrementAndGet() > settings.maxActive()) {
-            active.decrementAndGet();
+        if (!services.enter()) {
             throw new GenerationException(
                     Kind.OVERLOADED, settings.maxActive() + " requests are running on this node already");
         }
@@ -354,46 +303,22 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
 
     @Override
     public Optional<RequestReport> report(String requestId) {
-        synchronized (reports) {
-            return Optional.ofNullable(reports.get(requestId));
-        }
+        return services.report(requestId);
     }
 
     @Override
     public AdmissionStatus admission() {
-        return admissionStatus;
-    }
-
-    @Override
-    public void publish(AdmissionStatus status) {
-        admissionStatus = status;
+        return services.admission();
     }
 
     @Override
     public Optional<List<RouteDecision>> decisions(String requestId) {
-        List<RouteDecision> running = decisions.get(requestId);
-        return running != null ? Optional.of(running) : TandemClient.super.decisions(requestId);
+        return services.runningDecisions(requestId).or(() -> TandemClient.super.decisions(requestId));
     }
 
     @Override
     public RoutingStatus routing() {
-        BlockFeed.Counts c = caches.feed().latestCounts();
-        BlockFeed.IndexSize size = caches.feed().latestSize();
-        return new RoutingStatus(
-                new RoutingStatus.Index(
-                        size.blocks(),
-                        size.evictedBlocks(),
-                        size.bytes(),
-                        c.events(),
-                        c.words(),
-                        c.gaps(),
-                        c.duplicates(),
-                        c.snapshots(),
-                        c.refused()),
-                errors.histograms().stream()
-                        .map(h -> new RoutingStatus.Errors(
-                                h.figure(), h.role(), h.side(), PredictionErrors.ERRORS, h.counts(), h.sum()))
-                        .toList());
+        return services.routing();
     }
 
     @Override
@@ -403,148 +328,6 @@ final class ClusterClient implements TandemClient, RequestServices, AdmissionSer
 
     @Override
     public int activeRequests() {
-        return active.get();
-    }
-
-    // ---- RequestServices
-
-    @Override
-    public RequestSettings settings() {
-        return settings;
-    }
-
-    @Override
-    public Optional<Routed> route(RequestHub.Launch launch, int[] tokens, Set<String> avoid) {
-        boolean resumed = tokens.length > launch.spec().tokens().length;
-        PromptKeys keys =
-                resumed ? caches.keys(model.fingerprint(), launch.spec().cacheSalt(), tokens) : launch.keys();
-        Optional<Routed> routed = router.route(query(launch, tokens.length, keys, avoid), System.nanoTime());
-        routed.ifPresent(r -> admission.tell(
-                new AdmissionActor.Moved(launch.requestId(), r.route().decodeGpu())));
-        return routed;
-    }
-
-    @Override
-    public String unserved() {
-        String why = StatusView.unserved(directory.entries(), model.name(), model.fingerprint());
-        // One may have come back between the question and its answer.
-        return why.isEmpty() ? "no worker takes requests of " + model.name() + " now" : why;
-    }
-
-    @Override
-    public RequestRouter router() {
-        return router;
-    }
-
-    @Override
-    public RouteQuery query(RequestHub.Launch launch) {
-        return query(launch, launch.spec().tokens().length, launch.keys(), Set.of());
-    }
-
-    /** A class may promise less than routing strives for: wide targets would only make it pile requests up. */
-    private RouteQuery query(RequestHub.Launch launch, int tokens, PromptKeys keys, Set<String> avoid) {
-        ServiceClass c = launch.serviceClass();
-        return new RouteQuery(
-                launch.requestId(),
-                model.fingerprint(),
-                tokens,
-                launch.spec().newTokens(tokens),
-                keys,
-                launch.session(),
-                avoid,
-                Math.min(c.ttftTargetNanos(), routing.ttftTarget().toNanos()),
-                Math.min(c.itlTargetNanos(), routing.itlTarget().toNanos()),
-                c.itlTargetNanos());
-    }
-
-    @Override
-    public void decided(String requestName, List<RouteDecision> soFar) {
-        decisions.put(requestName, soFar);
-    }
-
-    @Override
-    public void observed(RouteDecision decision) {
-        RouteDecision.Plan plan = decision.plan();
-        RouteDecision.Observed seen = decision.observed();
-        role(plan.prefillGpu())
-                .ifPresent(r -> errors.observe(Figure.TTFT, r, plan.predictedTtftNanos(), seen.ttftNanos()));
-        role(plan.decodeGpu()).ifPresent(r -> errors.observe(Figure.ITL, r, plan.predictedItlNanos(), seen.itlNanos()));
-    }
-
-    private Optional<EngineRole> role(String gpuId) {
-        return directory.live(gpuId).map(WorkerReport::role);
-    }
-
-    @Override
-    public void promptComputed(long requestId) {
-        router.promptComputed(requestId);
-    }
-
-    @Override
-    public void transferred(long requestId, String decodeGpu, TransferStats stats) {
-        router.transferred(requestId, decodeGpu, stats, System.nanoTime());
-    }
-
-    @Override
-    public void parted(Route route) {
-        LOG.warn("no way for blocks from {} to {}: not paired for a while", route.prefillGpu(), route.decodeGpu());
-        router.parted(route, System.nanoTime());
-    }
-
-    @Override
-    public void outputEnded(int tokens) {
-        router.outputEnded(tokens);
-    }
-
-    @Override
-    public void moved(long requestId, String decodeGpu) {
-        router.moved(requestId, decodeGpu);
-        admission.tell(new AdmissionActor.Moved(requestId, decodeGpu));
-    }
-
-    @Override
-    public void attemptOver(long requestId) {
-        router.over(requestId, System.nanoTime());
-    }
-
-    @Override
-    public boolean live(String gpuId, long epoch) {
-        return directory.live(gpuId).filter(w -> w.epoch() == epoch).isPresent();
-    }
-
-    @Override
-    public Optional<Route> moveTarget(String fromGpu, int contextTokens, int tokensMax) {
-        return router.moveTarget(fromGpu, contextTokens, tokensMax, System.nanoTime());
-    }
-
-    @Override
-    public void tellWorker(String gpuId, WorkerMessage.Remote message) {
-        if (directory.live(gpuId).isPresent()) {
-            workers.worker(gpuId).tell(message);
-        }
-    }
-
-    @Override
-    public void countInFlight(String gpuId, int change) {
-        directory.countInFlight(gpuId, change);
-    }
-
-    @Override
-    public void keep(RequestReport report) {
-        demand.finished(report.promptTokens(), report.outputTokens(), System.nanoTime());
-        synchronized (reports) {
-            reports.put(report.requestId(), report);
-        }
-        decisions.remove(report.requestId());
-    }
-
-    @Override
-    public void onDispatched(int uncachedTokens) {
-        demand.arrived(uncachedTokens, System.nanoTime());
-    }
-
-    @Override
-    public void onRequestOver() {
-        active.decrementAndGet();
+        return services.active();
     }
 }

@@ -16,6 +16,7 @@ import io.tandem.routing.Registries;
 import io.tandem.routing.RegistryMessage;
 import io.tandem.routing.WorkerDirectory;
 import io.tandem.routing.WorkerRegistry;
+import io.tandem.supervisor.DemandMeter;
 import io.tandem.supervisor.RebalanceSettings;
 import io.tandem.supervisor.SupervisorActor;
 import io.tandem.supervisor.SupervisorMessage;
@@ -260,9 +261,9 @@ public final class Tandem implements AutoCloseable {
             Start start,
             ProcessWatch watch) {
         Registries registries = new Registries(context.getSystem());
-        ActorRef<RequestMessage> hub = context.spawn(RequestHub.create(client), "requests");
+        ActorRef<RequestMessage> hub = context.spawn(RequestHub.create(client.services()), "requests");
         ActorRef<AdmissionActor.Message> admission =
-                context.spawn(AdmissionActor.create(AdmissionSettings.from(config), client, hub), "admission");
+                context.spawn(AdmissionActor.create(AdmissionSettings.from(config), client.services(), hub), "admission");
         ActorRef<RegistryMessage> registry = context.spawn(
                 lasting(WorkerRegistry.create(
                         directory,
@@ -294,7 +295,7 @@ public final class Tandem implements AutoCloseable {
                         directory,
                         node.workerTimeout().multipliedBy(3),
                         start::taken));
-        reportDemand(context, registries, client);
+        reportDemand(context, registries, client.services().demand());
         SeedJoin.start(context.getSystem(), node);
         return new Parts(admission, supervisor, workers);
     }
@@ -307,12 +308,12 @@ public final class Tandem implements AutoCloseable {
     }
 
     /** What clients ask for here, to every node, so that any of them can be the supervisor's. */
-    private static void reportDemand(ActorContext<Void> context, Registries registries, ClusterClient client) {
+    private static void reportDemand(ActorContext<Void> context, Registries registries, DemandMeter demand) {
         repeat(
                 context,
                 DEMAND_INTERVAL,
                 "report its demand",
-                () -> registries.tellAll(client.demand().report(registries.selfNode(), System.nanoTime())));
+                () -> registries.tellAll(demand.report(registries.selfNode(), System.nanoTime())));
     }
 
     /** A scheduler ends what fails once. */
