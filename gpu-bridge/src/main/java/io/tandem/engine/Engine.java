@@ -2,7 +2,6 @@ package io.tandem.engine;
 
 import io.tandem.compute.ComputeBackend;
 import io.tandem.compute.ForwardBatch;
-import io.tandem.compute.ForwardOutput;
 import io.tandem.engine.EngineListener.RefusalReason;
 import io.tandem.kvcache.BlockEvents;
 import io.tandem.kvcache.BlockHash;
@@ -29,36 +28,24 @@ public final class Engine implements AutoCloseable {
     /** About the blocks of one long prompt; more are handed out in parts. */
     private static final int BLOCK_EVENT_WORDS = 4096;
 
-    private final ComputeBackend backend;
     private final EngineSettings settings;
     private final EngineListener listener;
-    private final LongSupplier stopwatch;
     private final KvMemory kv;
     private final BlockPool pool;
     private final BlockEvents blockEvents;
     private final Scheduler scheduler;
     private final PrefillReports prefillReports;
     private final TokenChoice tokenChoice;
-    private final Pass[] passes;
+    private final PassPipeline pipeline;
     private final Map<Long, Sequence> sequences = new HashMap<>();
     private final LiveExports exports;
-    private final int maxTokens;
+    private final SequenceChecks checks;
     private EngineRole role;
-    /** The pass that the backend has taken in this step. */
-    private Pass started;
-
-    private Pass underWay;
-    /** The pass whose results are being taken. */
-    private Pass ending;
-
-    private int turn;
     private int held;
     private boolean roleIsNew;
     private long steps;
     private long computedTokens;
     private long generatedTokens;
-    private long lastStepNanos;
-    private long lastCompletionNanos = Long.MIN_VALUE;
 
     /**
      * @param modelFingerprint keeps block hashes of different models apart
@@ -84,8 +71,6 @@ public final class Engine implements AutoCloseable {
             EngineListener listener,
             LongSupplier stopwatch,
             BlockHashKey hashKey) {
-        this.backend = backend;
-        this.stopwatch = stopwatch;
         this.settings = settings;
         this.listener = listener;
         this.role = role;
@@ -99,17 +84,12 @@ public final class Engine implements AutoCloseable {
         scheduler = new Scheduler(settings, pool, BlockHash.of(hashKey, modelFingerprint, settings.blockTokens()));
         exports = new LiveExports(pool, scheduler, settings.blockTokens(), listener);
         int batchTokens = Math.min(settings.maxBatchTokens(), backend.maxBatchTokens());
-        int vocabSize = backend.model().vocabSize();
-        passes = new Pass[backend.overlapsPasses() ? 2 : 1];
-        for (int i = 0; i < passes.length; i++) {
-            passes[i] = new Pass(
-                    new ForwardBatch(batchTokens, settings.maxSequences()),
-                    new ForwardOutput(settings.maxSequences(), vocabSize, !backend.choosesTokens()));
-        }
+        pipeline = new PassPipeline(backend, kv, batchTokens, settings.maxSequences(), stopwatch);
         prefillReports = new PrefillReports(listener, scheduler, kv, settings.blockTokens());
         tokenChoice = new TokenChoice(backend, settings.maxSequences());
         long kvTokens = (long) kv.blocks() * settings.blockTokens();
-        maxTokens = (int) Math.min(backend.model().maxContextTokens(), kvTokens);
+        int maxTokens = (int) Math.min(backend.model().maxContextTokens(), kvTokens);
+        checks = new SequenceChecks(listener, maxTokens, backend.model().vocabSize());
     }
 
     public KvMemory kvMemory() {
@@ -118,7 +98,7 @@ public final class Engine implements AutoCloseable {
 
     /** True when a step would do something. */
     public boolean hasWork() {
-        return !scheduler.running().isEmpty() || !scheduler.waiting().isEmpty() || underWay != null;
+        return !scheduler.running().isEmpty() || !scheduler.waiting().isEmpty() || pipeline.isBusy();
     }
 
     /**
@@ -127,20 +107,10 @@ public final class Engine implements AutoCloseable {
      */
     public boolean step(long nowNanos) {
         boolean starts = start(nowNanos);
-        Pass over = started;
-        if (backend.overlapsPasses()) {
-            over = underWay;
-            underWay = started;
-        }
-        started = null;
-        ending = over;
+        Pass over = pipeline.await();
         if (over != null) {
-            backend.await();
             complete(over, nowNanos);
-            ending = null;
-            long now = stopwatch.getAsLong();
-            lastStepNanos = now - Math.max(over.begunNanos, lastCompletionNanos);
-            lastCompletionNanos = now;
+            pipeline.taken(over);
             reportShape(over.batch);
         }
         blockEvents.flush();
@@ -164,20 +134,17 @@ public final class Engine implements AutoCloseable {
                 before += batch.contextStart[i];
             }
         }
-        listener.onStepTimed(newTokens, before, decodes, context, lastStepNanos);
+        listener.onStepTimed(newTokens, before, decodes, context, pipeline.lastStepNanos());
     }
 
     /** Schedules and starts a pass; false when nothing can run. */
     private boolean start(long nowNanos) {
-        Pass pass = passes[turn];
-        pass.begunNanos = stopwatch.getAsLong();
+        Pass pass = pipeline.next();
         scheduler.schedule(role, pass);
         if (pass.isEmpty()) {
             return false;
         }
-        turn = (turn + 1) % passes.length;
-        backend.submit(pass.batch, kv, pass.output);
-        started = pass;
+        pipeline.submit(pass);
         pass.begin(nowNanos);
         if (kv.layerGroups() > 1) {
             prefillReports.onBegun(pass);
@@ -376,29 +343,11 @@ public final class Engine implements AutoCloseable {
             listener.onRefused(key, RefusalReason.BAD_KEY, "key " + key + " is in use");
             return false;
         }
-        if (spec.tokens().length >= maxTokens) {
-            listener.onRefused(
-                    key,
-                    RefusalReason.TOO_LONG,
-                    spec.tokens().length + " tokens leave no room in a context of " + maxTokens);
-            return false;
-        }
-        return inVocabulary(key, "token id ", spec.tokens())
-                && inVocabulary(key, "logit_bias: token id ", spec.sampling().biasTokenIds());
-    }
-
-    private boolean inVocabulary(long key, String what, int[] ids) {
-        for (int id : ids) {
-            if (id < 0 || id >= backend.model().vocabSize()) {
-                listener.onRefused(key, RefusalReason.BAD_KEY, what + id + " is not in the vocabulary");
-                return false;
-            }
-        }
-        return true;
+        return checks.canRun(key, spec);
     }
 
     private Sequence newSequence(long key, SequenceSpec spec, Purpose purpose, long nowNanos) {
-        int capacity = (int) Math.min((long) spec.promptTokens() + spec.maxNewTokens(), maxTokens);
+        int capacity = (int) Math.min((long) spec.promptTokens() + spec.maxNewTokens(), checks.maxTokens());
         return new Sequence(
                 key, spec, purpose, settings.blockTokens(), Math.max(capacity, spec.tokens().length + 1), nowNanos);
     }
@@ -422,25 +371,16 @@ public final class Engine implements AutoCloseable {
      * now. The engine goes on.
      */
     public void failStep(String detail, long nowNanos) {
-        Pass lost = ending;
-        Pass begun = underWay;
-        int toAwait = (begun == null ? 0 : 1) + (started == null ? 0 : 1);
-        ending = null;
-        underWay = null;
-        started = null;
-        for (int i = 0; i < toAwait; i++) {
-            backend.await();
-        }
+        List<Pass> lost = pipeline.abandon();
         for (Sequence s : List.copyOf(scheduler.running())) {
             finish(s, FinishReason.ERROR, nowNanos, detail);
         }
-        failRows(lost, detail, nowNanos);
-        failRows(begun, detail, nowNanos);
+        lost.forEach(pass -> failRows(pass, detail, nowNanos));
         blockEvents.flush();
     }
 
     private void failRows(Pass pass, String detail, long nowNanos) {
-        for (int row = 0; pass != null && row < pass.batch.sequences; row++) {
+        for (int row = 0; row < pass.batch.sequences; row++) {
             Sequence s = pass.sequences[row];
             if (s.phase == Phase.WAITING || s.phase == Phase.PAUSED) {
                 finish(s, FinishReason.ERROR, nowNanos, detail);
@@ -471,9 +411,7 @@ public final class Engine implements AutoCloseable {
 
     /** Ends every sequence in every phase: the device is lost. */
     public void failAll(String detail, long nowNanos) {
-        ending = null;
-        underWay = null;
-        started = null;
+        pipeline.forget();
         for (Sequence s : List.copyOf(sequences.values())) {
             finish(s, FinishReason.ERROR, nowNanos, detail);
         }
@@ -538,7 +476,7 @@ public final class Engine implements AutoCloseable {
                 generatedTokens,
                 scheduler.cacheHitTokens(),
                 scheduler.preemptions(),
-                lastStepNanos);
+                pipeline.lastStepNanos());
     }
 
     private static boolean contains(int[] ids, int id) {
