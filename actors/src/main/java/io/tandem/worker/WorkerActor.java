@@ -8,20 +8,16 @@ import io.tandem.engine.EngineRole;
 import io.tandem.engine.EngineSettings;
 import io.tandem.kvcache.BlockHashKey;
 import io.tandem.kvcache.FindableBlocks;
-import io.tandem.kvcache.KvMemory;
 import io.tandem.request.RequestMessage;
 import io.tandem.routing.BlockFeedMessage;
 import io.tandem.routing.Registries;
 import io.tandem.routing.RegistryMessage;
 import io.tandem.routing.RoutingSettings;
 import io.tandem.routing.WorkerFacts;
-import io.tandem.transfer.BlockTransport;
 import io.tandem.transfer.TransferSettings;
 import java.io.IOException;
-import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.stream.Stream;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.DispatcherSelector;
@@ -41,19 +37,15 @@ import org.slf4j.LoggerFactory;
 public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private static final Logger LOG = LoggerFactory.getLogger(WorkerActor.class);
 
-    /** For peers to close this worker's blocks before they are freed. */
-    private static final Duration PEERS_PATIENCE = Duration.ofSeconds(2);
-
     /** What the actor hears from its own engine, transport and timers. */
     sealed interface Internal extends WorkerMessage {}
 
-    record Opened(ComputeBackend backend, BlockTransport transport, Throwable failure) implements Internal {
+    /** @param gpu null when it failed */
+    record Opened(OpenGpu gpu, Throwable failure) implements Internal {
         /** Nobody took it. */
         void close() {
-            if (failure == null) {
-                try (backend) {
-                    transport.close();
-                }
+            if (gpu != null) {
+                gpu.close();
             }
         }
     }
@@ -82,13 +74,10 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private final BlockHashKey hashKey;
     private final AwaitedAnswers answers;
     private final CompletableFuture<Opened> opening;
-    private ComputeBackend backend;
-    private BlockTransport transport;
+    private OpenGpu gpu;
     private EngineLoop loop;
     private WorkBook book;
     private BlockPublisher blocks;
-    private KvMemory kv;
-    private String directState = "";
 
     /** The engine has not come back from a step for too long. */
     private boolean hangs;
@@ -116,7 +105,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         timers.startTimerWithFixedDelay(new Report(), settings.reportInterval());
         opening = CompletableFuture.supplyAsync(
                 () -> open(gpuId, host), context.getSystem().dispatchers().lookup(DispatcherSelector.blocking()));
-        context.pipeToSelf(opening, (opened, failure) -> failure == null ? opened : new Opened(null, null, failure));
+        context.pipeToSelf(opening, (opened, failure) -> failure == null ? opened : new Opened(null, failure));
     }
 
     /**
@@ -135,15 +124,10 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     }
 
     private static Opened open(String gpuId, GpuHost host) {
-        ComputeBackend backend = null;
         try {
-            backend = host.backends().open(gpuId);
-            return new Opened(backend, host.transports().open(gpuId), null);
+            return new Opened(OpenGpu.open(gpuId, host), null);
         } catch (IOException | RuntimeException | Error e) {
-            if (backend != null) {
-                isDone(gpuId, "close the backend", backend::close);
-            }
-            return new Opened(null, null, e);
+            return new Opened(null, e);
         }
     }
 
@@ -217,8 +201,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     }
 
     private Behavior<WorkerMessage> onOpened(Opened opened) {
-        backend = opened.backend();
-        transport = opened.transport();
+        gpu = opened.gpu();
         Throwable failure = opened.failure();
         if (failure == null) {
             try {
@@ -234,12 +217,13 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     }
 
     private void begin() {
+        ComputeBackend backend = gpu.backend();
         EngineRole role = ordered().now();
         EnginePublisher publisher =
                 new EnginePublisher(gpuId, works, getContext().getSelf()::tell, signals());
         Engine engine = new Engine(
                 backend, host.model().fingerprint(), engineSettings, role, publisher, System::nanoTime, hashKey);
-        loop = new EngineLoop(gpuId, engine, engineSettings.commandQueueEntries());
+        loop = gpu.run(engine, engineSettings.commandQueueEntries());
         blocks = new BlockPublisher(
                 new BlockEventLog(gpuId, epoch, settings.keptBlockEventWords(), BlockEventLog.MESSAGE_WORDS),
                 loop::offer,
@@ -250,7 +234,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 works,
                 loop::offer,
                 engine.kvMemory(),
-                transport,
+                gpu.transport(),
                 new WorkBook.Watcher() {
                     @Override
                     public void tellSelf(WorkEvent event) {
@@ -270,7 +254,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 settings.maxWorks(),
                 settings.maxMoves(),
                 settings.holdingInterval().toNanos());
-        enableDirect(engine.kvMemory());
+        String direct = gpu.enableDirect(TransferSettings.from(host.config()).direct(), epoch);
         orders.movesWork(gpuId).ifPresent(moveWork -> book.onDraining(true, moveWork, System.nanoTime()));
         LOG.info(
                 "GPU {} is up as {}{}: {} on {}, {} KV blocks of {} bytes, transfers by {}, device to device: {}",
@@ -281,35 +265,13 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 backend.info().device(),
                 loop.stats().totalBlocks(),
                 backend.kvLayout().blockBytes(),
-                transport.endpoint().channels(),
-                directState);
+                gpu.transport().endpoint().channels(),
+                direct);
         onRoleRuns(role);
     }
 
     private StandingOrders.Role ordered() {
         return orders.role(gpuId, host.gpus().getOrDefault(gpuId, EngineRole.MIXED), System.nanoTime());
-    }
-
-    /** Blocks of workers on this host need not pass through its memory. */
-    private void enableDirect(KvMemory memory) {
-        kv = memory;
-        if (!TransferSettings.from(host.config()).direct()) {
-            directState = "none (tandem.transfer.direct is off)";
-        } else if (memory.peers().isEmpty()) {
-            directState = "none (not with this backend)";
-        } else {
-            PeerPath path = new PeerPath(memory.peers().get());
-            transport.enableDirect(path, epoch);
-            directState = path.name();
-        }
-    }
-
-    /** How blocks leave: "cuda-ipc; /dev/shm/x: direct; /dev/shm/y: stream, the receiver is on another host". */
-    private String transferPaths() {
-        return String.join(
-                "; ",
-                Stream.concat(Stream.of(directState), transport.describePeers().stream())
-                        .toList());
     }
 
     /** From the engine's thread: step times are learned there, the cache's changes go through the mailbox. */
@@ -461,6 +423,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
             return;
         }
         StandingOrders.Role ordered = ordered();
+        ComputeBackend backend = gpu.backend();
         RegistryMessage report = new WorkerReport(
                 gpuId,
                 registries.selfNode(),
@@ -469,7 +432,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                 host.model().fingerprint(),
                 backend.kvLayout().signature(),
                 backend.info(),
-                transport.endpoint().wire(),
+                gpu.transport().endpoint().wire(),
                 answers.draining(),
                 (int) Math.min(
                         backend.model().maxContextTokens(),
@@ -485,7 +448,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                         times.promptShare(System.nanoTime())),
                 new WorkerReport.RoleHistory(
                         ordered.previous(), (System.nanoTime() - ordered.sinceNanos()) / 1_000_000),
-                transferPaths());
+                gpu.transferPaths());
         registries.tellAll(report);
     }
 
@@ -505,51 +468,15 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
         return now;
     }
 
-    /**
-     * Transfers end before the memory they touch goes, and none of these steps keeps the next ones from being done. What is still being
-     * opened is closed when it is open.
-     */
+    /** What is still being opened is closed when it is open. */
     private void close() {
-        if (backend == null) {
+        if (gpu == null) {
             opening.thenAccept(Opened::close);
-        }
-        if (transport != null) {
-            endTransfers();
-        }
-        if (loop != null) {
-            isDone(gpuId, "end the engine", loop::close);
-        }
-        // A step that goes on still reads the weights.
-        if (backend != null && (loop == null || loop.hasEnded())) {
-            isDone(gpuId, "close the backend", backend::close);
+        } else {
+            gpu.close();
         }
         // What ran here resumes elsewhere: whoever waits for this worker to run dry need not wait for its successor.
         answers.onIdle(ordered().now(), System.nanoTime());
         LOG.info("GPU {} is down", gpuId);
-    }
-
-    private void endTransfers() {
-        boolean unread = kv == null || isDone(gpuId, "have peers close its blocks", this::endDirect);
-        boolean ended = isDone(gpuId, "end its transfers", transport::close);
-        if (kv != null && !(unread && ended)) {
-            kv.keep();
-        }
-    }
-
-    private void endDirect() {
-        if (!transport.endDirect(PEERS_PATIENCE)) {
-            kv.keep();
-        }
-    }
-
-    /** Does a step of an end; false when it fails, which is said here. */
-    private static boolean isDone(String gpuId, String what, Runnable step) {
-        try {
-            step.run();
-            return true;
-        } catch (RuntimeException | Error e) {
-            LOG.error("GPU {} could not {}", gpuId, what, e);
-            return false;
-        }
     }
 }
