@@ -262,8 +262,8 @@ public final class Tandem implements AutoCloseable {
             ProcessWatch watch) {
         Registries registries = new Registries(context.getSystem());
         ActorRef<RequestMessage> hub = context.spawn(RequestHub.create(client.services()), "requests");
-        ActorRef<AdmissionActor.Message> admission =
-                context.spawn(AdmissionActor.create(AdmissionSettings.from(config), client.services(), hub), "admission");
+        ActorRef<AdmissionActor.Message> admission = context.spawn(
+                AdmissionActor.create(AdmissionSettings.from(config), client.services(), hub), "admission");
         ActorRef<RegistryMessage> registry = context.spawn(
                 lasting(WorkerRegistry.create(
                         directory,

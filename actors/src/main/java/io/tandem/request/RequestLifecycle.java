@@ -8,7 +8,6 @@ import io.tandem.routing.Route;
 import io.tandem.transfer.TransferFailure;
 import io.tandem.worker.WorkerMessage;
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -38,18 +37,10 @@ public final class RequestLifecycle {
     }
 
     private final SequenceSpec spec;
-    private final int maxAttempts;
-    private final Set<String> avoid = new HashSet<>();
     private final RequestOutput output;
     private final RunningFigures figures = new RunningFigures();
-    private Phase phase = Phase.WAITING;
-
-    /** The latest one; null before the first. */
-    private Attempt attempt;
-
     private final LiveMoves moves;
-
-    private int failures;
+    private final Attempts attempts;
 
     /** Why there was no route when one was looked for last; else empty. */
     private String unserved = "";
@@ -60,17 +51,22 @@ public final class RequestLifecycle {
     /** @param maxAttempts without a token between them */
     public RequestLifecycle(SequenceSpec spec, int maxAttempts) {
         this.spec = spec;
-        this.maxAttempts = maxAttempts;
         output = new RequestOutput(spec);
         moves = new LiveMoves(output, figures);
+        attempts = new Attempts(output, figures, moves, maxAttempts);
     }
 
     public Phase phase() {
-        return phase;
+        return attempts.phase();
     }
 
     public boolean over() {
-        return phase == Phase.OVER;
+        return phase() == Phase.OVER;
+    }
+
+    /** The latest one; null before the first. */
+    private Attempt attempt() {
+        return attempts.latest();
     }
 
     /** Tokens the next attempt has to have in KV before it can go on: the prompt and the output so far. */
@@ -80,7 +76,7 @@ public final class RequestLifecycle {
 
     /** GPUs that refused or failed this request. */
     public Set<String> avoid() {
-        return avoid;
+        return attempts.avoid();
     }
 
     public int outputTokens() {
@@ -101,19 +97,17 @@ public final class RequestLifecycle {
     /** A route was found, at the start or after {@link RequestEffect.RetryLater}. */
     public List<RequestEffect> onRoute(Route route, RequestTarget target, long timeLeftMillis) {
         List<RequestEffect> effects = new ArrayList<>();
-        if (phase != Phase.WAITING) {
+        if (phase() != Phase.WAITING) {
             return effects;
         }
         unserved = "";
-        attempt = new Attempt(route, target);
+        attempts.begin(route, target);
         toldAtTheEnd = 0;
         figures.routed(route, output.count() > 0);
         if (route.split()) {
-            phase = Phase.SPLIT;
             dispatch(effects, WorkerMessage.Kind.RESERVE, route.decodeGpu(), route.decodeEpoch(), timeLeftMillis);
             dispatch(effects, WorkerMessage.Kind.PREFILL, route.prefillGpu(), route.prefillEpoch(), timeLeftMillis);
         } else {
-            phase = Phase.TOGETHER;
             dispatch(effects, WorkerMessage.Kind.GENERATE, route.decodeGpu(), route.decodeEpoch(), timeLeftMillis);
         }
         return effects;
@@ -126,12 +120,11 @@ public final class RequestLifecycle {
      */
     public List<RequestEffect> onNoRoute(String why) {
         List<RequestEffect> effects = new ArrayList<>(1);
-        if (phase != Phase.WAITING) {
+        if (phase() != Phase.WAITING) {
             return effects;
         }
-        if (attempt == null) {
-            end(effects);
-            effects.add(new RequestEffect.Fail(Kind.UNAVAILABLE, why));
+        if (attempt() == null) {
+            attempts.fail(effects, Kind.UNAVAILABLE, why, "");
         } else {
             unserved = why;
             effects.add(new RequestEffect.RetryLater());
@@ -143,23 +136,11 @@ public final class RequestLifecycle {
             List<RequestEffect> effects, WorkerMessage.Kind kind, String gpu, long epoch, long timeLeftMillis) {
         effects.add(new RequestEffect.Count(gpu, 1));
         effects.add(new RequestEffect.Tell(
-                gpu, new WorkerMessage.Dispatch(kind, epoch, attempt.target(), output.rest(), timeLeftMillis)));
-    }
-
-    private boolean decodes() {
-        return phase == Phase.TOGETHER || phase == Phase.ADOPTED;
-    }
-
-    private boolean runs() {
-        return phase != Phase.WAITING && phase != Phase.OVER;
-    }
-
-    private boolean stale(int ofAttempt) {
-        return !runs() || ofAttempt != attempt.number();
+                gpu, new WorkerMessage.Dispatch(kind, epoch, attempt().target(), output.rest(), timeLeftMillis)));
     }
 
     private RequestTarget named(int ofAttempt) {
-        return new RequestTarget(attempt.target().hub(), attempt.target().requestId(), ofAttempt);
+        return new RequestTarget(attempt().target().hub(), attempt().target().requestId(), ofAttempt);
     }
 
     /** One token of the output. */
@@ -170,41 +151,41 @@ public final class RequestLifecycle {
             commitMove(effects);
         }
         boolean late = overtaken(ofAttempt, index);
-        if (stale(ofAttempt) && !late) {
+        if (attempts.stale(ofAttempt) && !late) {
             stopLeftover(effects, ofAttempt, gpu);
             return effects;
         }
-        attempt.heard(gpu);
+        attempt().heard(gpu);
         if (index < output.count()) {
             return effects;
         }
         if (index > output.count()) {
-            resume(effects, gpu, "a token is missing");
+            attempts.resume(effects, gpu, "a token is missing");
             return effects;
         }
         output.add(token);
-        failures = 0;
+        attempts.bringsTokens();
         effects.add(new RequestEffect.Emit(index, token, logprob, topIds, topLogprobs));
-        if (phase == Phase.SPLIT && attempt.prefillsOn(gpu) && !output.isComplete()) {
-            attempt.adopt(effects, token);
+        if (phase() == Phase.SPLIT && attempt().prefillsOn(gpu) && !output.isComplete()) {
+            attempt().adopt(effects, token);
         }
         if (late && output.isComplete()) {
-            finish(effects, output.reason(), gpu);
+            attempts.finish(effects, output.reason(), gpu);
         }
         return effects;
     }
 
     /** The end of its attempt overtook this token, which nobody computes anew yet. */
     private boolean overtaken(int ofAttempt, int index) {
-        return phase == Phase.WAITING
+        return phase() == Phase.WAITING
                 && index < toldAtTheEnd
-                && ofAttempt == attempt.number()
+                && ofAttempt == attempt().number()
                 && index == output.count();
     }
 
     /** A worker that goes on with an attempt that is over, because a message to it was lost. */
     private void stopLeftover(List<RequestEffect> effects, int ofAttempt, String gpu) {
-        if (attempt != null && ofAttempt < attempt.number()) {
+        if (attempt() != null && ofAttempt < attempt().number()) {
             effects.add(new RequestEffect.Tell(gpu, new WorkerMessage.CancelWork(named(ofAttempt))));
         }
     }
@@ -243,30 +224,30 @@ public final class RequestLifecycle {
 
     private List<RequestEffect> onKvReserved(RequestMessage.KvReserved m) {
         List<RequestEffect> effects = new ArrayList<>(1);
-        if (!stale(m.attempt()) && phase == Phase.SPLIT) {
-            attempt.reserved(effects, m);
+        if (!attempts.stale(m.attempt()) && phase() == Phase.SPLIT) {
+            attempt().reserved(effects, m);
         }
         return effects;
     }
 
     private List<RequestEffect> onKvAdopted(RequestMessage.KvAdopted m) {
         List<RequestEffect> effects = new ArrayList<>(1);
-        if (!stale(m.attempt()) && phase == Phase.SPLIT) {
-            phase = Phase.ADOPTED;
+        if (!attempts.stale(m.attempt()) && phase() == Phase.SPLIT) {
+            attempts.adopted();
             figures.transferred(m.stats());
-            effects.add(new RequestEffect.Count(attempt.route().prefillGpu(), -1));
+            effects.add(new RequestEffect.Count(attempt().route().prefillGpu(), -1));
         }
         return effects;
     }
 
     private List<RequestEffect> onKvFailed(RequestMessage.KvFailed m) {
         List<RequestEffect> effects = new ArrayList<>();
-        if (!stale(m.attempt()) && phase == Phase.SPLIT) {
+        if (!attempts.stale(m.attempt()) && phase() == Phase.SPLIT) {
             figures.transferFailed(m.stats());
             if (m.failure() == TransferFailure.NOT_CONNECTED) {
                 parted(effects);
             } else {
-                resume(effects, "", "the transfer failed: " + m.failure());
+                attempts.resume(effects, "", "the transfer failed: " + m.failure());
             }
         }
         return effects;
@@ -274,9 +255,9 @@ public final class RequestLifecycle {
 
     /** Both workers are well, as far as anybody knows, and do not reach each other: others do, and need not be waited for. */
     private void parted(List<RequestEffect> effects) {
-        Route route = attempt.route();
+        Route route = attempt().route();
         effects.add(new RequestEffect.Parted(route));
-        resume(
+        attempts.resume(
                 effects,
                 "",
                 "no way for blocks from " + route.prefillGpu() + " to " + route.decodeGpu(),
@@ -285,73 +266,61 @@ public final class RequestLifecycle {
 
     private List<RequestEffect> onEnded(RequestMessage.Ended m) {
         List<RequestEffect> effects = new ArrayList<>();
-        if (stale(m.attempt())) {
+        if (attempts.stale(m.attempt())) {
             return effects;
         }
-        attempt.heard(m.gpuId());
+        attempt().heard(m.gpuId());
         figures.cached(m.stats().cachedTokens());
-        if (phase == Phase.ADOPTED && !attempt.decodesOn(m.gpuId())) {
+        if (phase() == Phase.ADOPTED && !attempt().decodesOn(m.gpuId())) {
             // The prefill worker, whose blocks are where they are needed.
             return effects;
         }
         if (m.publishedTokens() > output.count()) {
-            resume(effects, m.gpuId(), "a token is missing");
+            attempts.resume(effects, m.gpuId(), "a token is missing");
             toldAtTheEnd = m.publishedTokens();
             return effects;
         }
         switch (m.reason()) {
-            case PREFILLED -> attempt.prefillHasEnded();
-            case STOP -> finish(effects, m.reason(), m.gpuId());
+            case PREFILLED -> attempt().prefillHasEnded();
+            case STOP -> attempts.finish(effects, m.reason(), m.gpuId());
             case LENGTH -> {
                 if (output.isComplete()) {
-                    finish(effects, m.reason(), m.gpuId());
+                    attempts.finish(effects, m.reason(), m.gpuId());
                 } else {
-                    giveBack(effects, m.gpuId(), m.gpuId() + " holds no longer sequence");
+                    attempts.giveBack(effects, m.gpuId(), m.gpuId() + " holds no longer sequence");
                 }
             }
-            case DEADLINE -> resume(effects, m.gpuId(), "the worker says that its time is over");
+            case DEADLINE -> attempts.resume(effects, m.gpuId(), "the worker says that its time is over");
             case CANCELLED -> {
                 // Cancelled by its worker, which loses its GPU or gives up a transfer; our own cancel ended the
                 // attempt.
-                resume(effects, m.gpuId(), "the worker gave the sequence up");
+                attempts.resume(effects, m.gpuId(), "the worker gave the sequence up");
             }
-            case ERROR -> resume(effects, m.gpuId(), m.detail());
-            case SHED -> giveBack(effects, m.gpuId(), m.gpuId() + " gave it back");
+            case ERROR -> attempts.resume(effects, m.gpuId(), m.detail());
+            case SHED -> attempts.giveBack(effects, m.gpuId(), m.gpuId() + " gave it back");
         }
         return effects;
     }
 
-    /** Given back unstarted, or by a worker that is smaller than others: that is no failure. */
-    private void giveBack(List<RequestEffect> effects, String gpu, String why) {
-        letGo(effects, gpu);
-        uncount(effects);
-        avoid.add(gpu);
-        figures.goesOnSince(why);
-        phase = Phase.WAITING;
-        effects.add(new RequestEffect.Reroute());
-    }
-
     private List<RequestEffect> onRefused(RequestMessage.Refused m) {
         List<RequestEffect> effects = new ArrayList<>();
-        if (stale(m.attempt())) {
+        if (attempts.stale(m.attempt())) {
             return effects;
         }
         if (m.reason() == RefusalReason.TOO_LONG && output.count() > 0) {
-            finish(effects, FinishReason.LENGTH, m.gpuId());
+            attempts.finish(effects, FinishReason.LENGTH, m.gpuId());
             return effects;
         }
         if (m.reason() == RefusalReason.TOO_LONG) {
-            letGo(effects, m.gpuId());
-            end(effects);
-            effects.add(new RequestEffect.Fail(Kind.CONTEXT_OVERFLOW, m.detail()));
+            attempts.fail(effects, Kind.CONTEXT_OVERFLOW, m.detail(), m.gpuId());
             return effects;
         }
         boolean full = m.reason() != RefusalReason.BAD_KEY && m.reason() != RefusalReason.FAILED;
         // A client that has tokens already waits for room as long as its deadline allows.
         if (full && output.count() > 0) {
-            failures--;
+            attempts.findsNoRoom();
         }
-        resume(effects, m.gpuId(), m.reason() + ": " + m.detail());
+        attempts.resume(effects, m.gpuId(), m.reason() + ": " + m.detail());
         return effects;
     }
 
@@ -365,15 +334,15 @@ public final class RequestLifecycle {
      */
     public List<RequestEffect> onQuiet(BiPredicate<String, Long> live) {
         List<RequestEffect> effects = new ArrayList<>(2);
-        if (!runs()) {
+        if (!attempts.runs()) {
             return effects;
         }
-        Optional<String> gone = attempt.gone(live, phase == Phase.SPLIT);
+        Optional<String> gone = attempt().gone(live, phase() == Phase.SPLIT);
         if (gone.isPresent()) {
-            resume(effects, gone.get(), "worker " + gone.get() + " is lost");
+            attempts.resume(effects, gone.get(), "worker " + gone.get() + " is lost");
             return effects;
         }
-        attempt.askSilent(effects, phase == Phase.SPLIT);
+        attempt().askSilent(effects, phase() == Phase.SPLIT);
         moves.onQuiet(effects, live);
         return effects;
     }
@@ -381,20 +350,22 @@ public final class RequestLifecycle {
     /** What a worker has of this request; what it should have and has not is told again, or given up. */
     private List<RequestEffect> onWorkState(RequestMessage.WorkState m) {
         List<RequestEffect> effects = new ArrayList<>(2);
-        if (stale(m.attempt())) {
+        if (attempts.stale(m.attempt())) {
             return effects;
         }
-        boolean decode = attempt.decodesOn(m.gpuId());
+        boolean decode = attempt().decodesOn(m.gpuId());
         if (m.publishedTokens() > output.count()) {
-            resume(effects, m.gpuId(), "a token is missing");
-        } else if (!m.known() && !decode && (phase == Phase.ADOPTED || attempt.prefillEnded())) {
-            attempt.prefillIsGone();
+            attempts.resume(effects, m.gpuId(), "a token is missing");
+        } else if (!m.known()
+                && !decode
+                && (phase() == Phase.ADOPTED || attempt().prefillEnded())) {
+            attempt().prefillIsGone();
         } else if (!m.known()) {
-            resume(effects, m.gpuId(), "the worker knows nothing of it");
-        } else if (phase == Phase.SPLIT && attempt.transferLost(m)) {
-            resume(effects, "", "the transfer ended on one side only");
-        } else if (phase == Phase.SPLIT) {
-            attempt.tellAgain(effects, m);
+            attempts.resume(effects, m.gpuId(), "the worker knows nothing of it");
+        } else if (phase() == Phase.SPLIT && attempt().transferLost(m)) {
+            attempts.resume(effects, "", "the transfer ended on one side only");
+        } else if (phase() == Phase.SPLIT) {
+            attempt().tellAgain(effects, m);
         } else if (decode) {
             moves.onOldWorkState(effects, m);
         }
@@ -407,8 +378,8 @@ public final class RequestLifecycle {
         if (moves.wanted(ofAttempt, gpuId)) {
             return effects;
         }
-        boolean wanted = !stale(ofAttempt) && attempt.needs(gpuId, phase == Phase.SPLIT);
-        if (!wanted && attempt != null) {
+        boolean wanted = !attempts.stale(ofAttempt) && attempt().needs(gpuId, phase() == Phase.SPLIT);
+        if (!wanted && attempt() != null) {
             effects.add(new RequestEffect.Tell(gpuId, new WorkerMessage.CancelWork(named(ofAttempt))));
         }
         return effects;
@@ -417,12 +388,12 @@ public final class RequestLifecycle {
     /** A worker is lost; it matters when this attempt needs it still. Nothing is waited for: the router knows it as well. */
     public List<RequestEffect> onWorkerLost(String gpuId, long epoch, String why) {
         List<RequestEffect> effects = new ArrayList<>();
-        if (!runs()) {
+        if (!attempts.runs()) {
             return effects;
         }
         moves.onWorkerLost(effects, gpuId, epoch);
-        if (attempt.needs(gpuId, phase == Phase.SPLIT) && attempt.isEpoch(gpuId, epoch)) {
-            resume(effects, gpuId, "worker " + gpuId + " is lost: " + why, new RequestEffect.Reroute());
+        if (attempt().needs(gpuId, phase() == Phase.SPLIT) && attempt().isEpoch(gpuId, epoch)) {
+            attempts.resume(effects, gpuId, "worker " + gpuId + " is lost: " + why, new RequestEffect.Reroute());
         }
         return effects;
     }
@@ -431,9 +402,11 @@ public final class RequestLifecycle {
 
     /** The worker would rather have it elsewhere; answered by {@link #onMoveRoute} after {@link RequestEffect.FindMove}. */
     private List<RequestEffect> onMoveAway(RequestMessage.MoveAway m) {
-        boolean movable =
-                !stale(m.attempt()) && decodes() && !moves.underWay() && output.count() > spec.resumedTokens();
-        if (!movable || !attempt.decodesOn(m.gpuId())) {
+        boolean movable = !attempts.stale(m.attempt())
+                && attempts.decodes()
+                && !moves.underWay()
+                && output.count() > spec.resumedTokens();
+        if (!movable || !attempt().decodesOn(m.gpuId())) {
             return List.of();
         }
         int context = spec.tokens().length + output.count();
@@ -448,116 +421,49 @@ public final class RequestLifecycle {
      */
     public List<RequestEffect> onMoveRoute(Optional<Route> found, RequestTarget target, long timeLeftMillis) {
         List<RequestEffect> effects = new ArrayList<>();
-        if (found.isEmpty() || !decodes() || moves.underWay() || output.isComplete()) {
+        if (found.isEmpty() || !attempts.decodes() || moves.underWay() || output.isComplete()) {
             return effects;
         }
-        moves.begin(effects, attempt, found.get(), target, timeLeftMillis);
+        moves.begin(effects, attempt(), found.get(), target, timeLeftMillis);
         return effects;
     }
 
     private List<RequestEffect> onPaused(RequestMessage.Paused m) {
         List<RequestEffect> effects = new ArrayList<>(2);
-        if (!stale(m.attempt()) && !moves.onPaused(effects, m)) {
-            resume(effects, m.gpuId(), "a token is missing");
+        if (!attempts.stale(m.attempt()) && !moves.onPaused(effects, m)) {
+            attempts.resume(effects, m.gpuId(), "a token is missing");
         }
         return effects;
     }
 
     private List<RequestEffect> onMoveFailed(RequestMessage.MoveFailed m) {
         List<RequestEffect> effects = new ArrayList<>(2);
-        if (!stale(m.attempt())) {
+        if (!attempts.stale(m.attempt())) {
             moves.onFailed(effects, m);
         }
         return effects;
     }
 
     private void commitMove(List<RequestEffect> effects) {
-        attempt = moves.commit(effects);
-        phase = Phase.TOGETHER;
+        attempts.moved(moves.commit(effects));
     }
 
     // ---- ends
 
-    private void finish(List<RequestEffect> effects, FinishReason why, String endedOn) {
-        letGo(effects, endedOn);
-        end(effects);
-        effects.add(new RequestEffect.Finish(why));
-    }
-
-    private void resume(List<RequestEffect> effects, String failedGpu, String why) {
-        resume(effects, failedGpu, why, new RequestEffect.RetryLater());
-    }
-
-    /** Ends this attempt and asks for another route, unless all is there already or there were too many. */
-    private void resume(List<RequestEffect> effects, String failedGpu, String why, RequestEffect next) {
-        if (output.isComplete()) {
-            finish(effects, output.reason(), failedGpu);
-            return;
-        }
-        letGo(effects, "");
-        uncount(effects);
-        if (!failedGpu.isEmpty()) {
-            avoid.add(failedGpu);
-        }
-        failures++;
-        if (failures >= maxAttempts) {
-            phase = Phase.OVER;
-            Kind kind = output.count() == 0 ? Kind.OVERLOADED : Kind.INTERNAL;
-            effects.add(new RequestEffect.Fail(kind, "gave up after " + failures + " attempts; the last: " + why));
-            return;
-        }
-        if (output.count() > 0) {
-            figures.resumed();
-        }
-        figures.goesOnSince(why);
-        phase = Phase.WAITING;
-        effects.add(next);
-    }
-
     /** The client is gone or wants no more. */
     public List<RequestEffect> onCancel() {
-        return endEverywhere(new RequestEffect.Finish(FinishReason.CANCELLED));
+        return attempts.endEverywhere(new RequestEffect.Finish(FinishReason.CANCELLED));
     }
 
     /** A stop text was found: the output ends here although the model would go on. */
     public List<RequestEffect> onStopText() {
-        return endEverywhere(new RequestEffect.Finish(FinishReason.STOP));
+        return attempts.endEverywhere(new RequestEffect.Finish(FinishReason.STOP));
     }
 
     public List<RequestEffect> onDeadline() {
-        return endEverywhere(new RequestEffect.Fail(
+        return attempts.endEverywhere(new RequestEffect.Fail(
                 Kind.DEADLINE,
                 "the request's time is over after " + output.count() + " output tokens"
                         + (unserved.isEmpty() ? "" : ": " + unserved)));
-    }
-
-    private List<RequestEffect> endEverywhere(RequestEffect terminal) {
-        List<RequestEffect> effects = new ArrayList<>();
-        if (phase != Phase.OVER) {
-            letGo(effects, "");
-            end(effects);
-            effects.add(terminal);
-        }
-        return effects;
-    }
-
-    private void end(List<RequestEffect> effects) {
-        uncount(effects);
-        phase = Phase.OVER;
-    }
-
-    private void uncount(List<RequestEffect> effects) {
-        if (runs()) {
-            attempt.uncount(effects, phase == Phase.SPLIT);
-        }
-    }
-
-    /** Tells every worker of this attempt to let go, except the one where the sequence has ended by itself. */
-    private void letGo(List<RequestEffect> effects, String endedOn) {
-        if (!runs()) {
-            return;
-        }
-        moves.drop(effects);
-        attempt.letGo(effects, endedOn, phase == Phase.SPLIT);
     }
 }
