@@ -132,6 +132,7 @@ public final class CostPolicy {
             return Optional.empty();
         }
         List<RoutingDecision.Plan> plans = new ArrayList<>(candidates.size());
+        double company = decodesEach(candidates);
         int best = -1;
         for (Candidate prefill : candidates) {
             Candidate target = prefill.role() == EngineRole.DECODE || !request.decodes()
@@ -140,7 +141,7 @@ public final class CostPolicy {
             if (target == null) {
                 continue;
             }
-            plans.add(plan(request, prefill, target, ways, nowNanos));
+            plans.add(plan(request, prefill, target, company, ways, nowNanos));
             int last = plans.size() - 1;
             if (best < 0 || better(request, plans.get(last), plans.get(best))) {
                 best = last;
@@ -169,7 +170,22 @@ public final class CostPolicy {
         return decodeChoice(request, others, nowNanos);
     }
 
-    private RoutingDecision.Plan plan(Request request, Candidate prefill, Candidate decode, Ways ways, long nowNanos) {
+    /** Decodes of a DECODE GPU, in the mean. */
+    private static double decodesEach(List<Candidate> candidates) {
+        int all = 0;
+        int gpus = 0;
+        for (Candidate c : candidates) {
+            if (c.role() == EngineRole.DECODE) {
+                all += c.load().decodes();
+                gpus++;
+            }
+        }
+        return gpus == 0 ? 0 : (double) all / gpus;
+    }
+
+    /** @param company decodes that a DECODE GPU has in the mean: one that is idle now will have them beside its prompt soon */
+    private RoutingDecision.Plan plan(
+            Request request, Candidate prefill, Candidate decode, double company, Ways ways, long nowNanos) {
         WorkerLoad at = prefill.load();
         int uncached = Math.max(1, request.promptTokens() - prefill.cachedTokens());
         double wait = at.prefillEndNanos(0, nowNanos);
@@ -184,7 +200,7 @@ public final class CostPolicy {
             ttft += transfer + ownItl;
         }
         int beside = at.decodes();
-        double interference = work * beside;
+        double interference = work * (prefill.role() == EngineRole.DECODE ? Math.max(beside, company) : beside);
         double besideItl = beside == 0 ? 0 : cautiousItl(request, prefill, 0, 0, uncached, nowNanos);
         double predictedItl = Math.max(ownItl, besideItl);
         double harm = besideItl > request.itlTargetNanos() ? settings.latePenalty() : 1;

@@ -48,6 +48,26 @@ class CostPolicyTest {
         return new Request(id, tokens, TTFT, ITL);
     }
 
+    /** Here the first token comes a decode step sooner when the prompt is not split: no reason to compute it where decodes are due. */
+    @Test
+    void shouldLeaveADecodeGpuThatHappensToBeIdleToDecodes() {
+        CostPolicy late = new CostPolicy(CostSettings.DEFAULT.withFirstTokenFromDecode(true), 1);
+        List<Candidate> all = List.of(
+                worker("p0", EngineRole.PREFILL, 0),
+                worker("d0", EngineRole.DECODE, 0),
+                worker("d1", EngineRole.DECODE, 0));
+        for (int r = 100; r < 104; r++) {
+            find("d0").bookDecode(r, 5000);
+        }
+        RoutingDecision.Plan plan =
+                late.decide(request(1, 8000), all, 0).orElseThrow().plan();
+        assertEquals("p0", plan.prefillGpu());
+        assertEquals("d1", plan.decodeGpu());
+        find("p0").bookPrefill(2, 80_000, 0);
+        plan = late.decide(request(3, 8000), all, 0).orElseThrow().plan();
+        assertEquals("d1", plan.prefillGpu(), "but it helps when prompts queue");
+    }
+
     @Test
     void shouldPairAPrefillGpuWithOneThatItReaches() {
         List<Candidate> all = List.of(
