@@ -130,6 +130,13 @@ public record Comparison(
         return tasks;
     }
 
+    /** Milliseconds a token of an output that nothing runs beside: no layout and no policy is faster. */
+    public double decodeAloneMillis() {
+        PassShape pass = new PassShape();
+        pass.addDecode(1);
+        return timer.passNanos(pass) / 1e6;
+    }
+
     /** How many are to be done; 0 = no policy can run any of the layouts. */
     public int runs() {
         return seeds.size()

@@ -2,7 +2,6 @@ package io.tandem.cli;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.typesafe.config.ConfigFactory;
-import io.tandem.model.Models;
 import io.tandem.settings.SettingRange;
 import io.tandem.simulation.planning.GpuSpec;
 import io.tandem.simulation.planning.LayoutPlanner;
@@ -94,7 +93,7 @@ final class Pareto implements Callable<Integer> {
         positive("--ttft-ms", ttftMs);
         positive("--itl-ms", itlMs);
         var demand = new LayoutPlanner.Demand(
-                shape(), GpuSpec.of(gpu), Precision.of(precision), promptTokens, outputTokens, gpus);
+                ModelShape.open(model), GpuSpec.of(gpu), Precision.of(precision), promptTokens, outputTokens, gpus);
         List<Point> points = new LayoutPlanner(StepTimes.from(ConfigFactory.load()), demand).points();
         if (points.isEmpty()) {
             throw new IllegalArgumentException(String.format(
@@ -125,16 +124,6 @@ final class Pareto implements Callable<Integer> {
         if (!(value > 0 && value <= 1e9)) {
             throw new IllegalArgumentException(option + " must be above 0 and at most 1e9, not " + value);
         }
-    }
-
-    private ModelShape shape() throws IOException {
-        Path path = Path.of(model);
-        if (Files.exists(path)) {
-            try (var checkpoint = Models.openWeights(path)) {
-                return ModelShape.of(path.getFileName().toString(), checkpoint.config());
-            }
-        }
-        return ModelShape.of(model);
     }
 
     private String title(LayoutPlanner.Demand d) {

@@ -93,6 +93,14 @@ final class Simulate implements Callable<Integer> {
                 options.timer(),
                 options.limits(),
                 options.traces());
+        double aloneMs = comparison.decodeAloneMillis();
+        if (aloneMs > comparison.slo().itlMillis()) {
+            System.err.printf(
+                    Locale.ROOT,
+                    "with this engine one output alone takes %.1f ms a token: none can be good with an ITL target of %.1f ms%n",
+                    aloneMs,
+                    comparison.slo().itlMillis());
+        }
         String leftOut = comparison.leftOut();
         if (comparison.runs() > 0 && !leftOut.isEmpty() && !policies.equals(List.of("all"))) {
             System.err.println("left out: " + leftOut);

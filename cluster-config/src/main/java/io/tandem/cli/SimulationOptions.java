@@ -124,7 +124,7 @@ final class SimulationOptions {
         return Slo.parse(slo);
     }
 
-    PassTimer timer() {
+    PassTimer timer() throws IOException {
         if (engine.equals("dynamo")) {
             return DynamoEngineModel.DEFAULT;
         }
@@ -139,7 +139,7 @@ final class SimulationOptions {
                         + "'");
     }
 
-    Cluster limits() {
+    Cluster limits() throws IOException {
         if (blockTokens < 1 || PREFIX_TOKENS % blockTokens != 0) {
             throw new IllegalArgumentException("--block-tokens must divide the " + PREFIX_TOKENS
                     + " tokens of a prefix id, such as 16, 64 or 512, not " + blockTokens);

@@ -3,6 +3,7 @@ package io.tandem.simulation.planning;
 import com.typesafe.config.Config;
 import io.tandem.simulation.PassShape;
 import io.tandem.simulation.PassTimer;
+import java.io.IOException;
 import java.util.Locale;
 
 /**
@@ -14,7 +15,7 @@ public record FittedEngineModel(StepTimes times, Replica replica) implements Pas
             "model and gpu, and maybe precision and tp, such as model=llama-3.1-8b,gpu=h100";
 
     /** Reads {@code model=NAME,gpu=NAME,precision=fp8,tp=2}; bf16 on one GPU unless said. */
-    public static FittedEngineModel parse(String text, Config config) {
+    public static FittedEngineModel parse(String text, Config config) throws IOException {
         ModelShape model = null;
         GpuSpec gpu = null;
         Precision precision = Precision.BF16;
@@ -23,7 +24,7 @@ public record FittedEngineModel(StepTimes times, Replica replica) implements Pas
             String[] parts = field.strip().split("=", 2);
             String value = parts.length < 2 ? "" : parts[1].strip();
             switch (parts[0].strip().toLowerCase(Locale.ROOT)) {
-                case "model" -> model = ModelShape.of(value);
+                case "model" -> model = ModelShape.open(value);
                 case "gpu" -> gpu = GpuSpec.of(value);
                 case "precision" -> precision = Precision.of(value);
                 case "tp" -> gpus = number(value);

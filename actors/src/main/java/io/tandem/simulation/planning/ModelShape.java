@@ -1,6 +1,10 @@
 package io.tandem.simulation.planning;
 
 import io.tandem.model.ModelConfig;
+import io.tandem.model.Models;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 
@@ -56,6 +60,17 @@ public record ModelShape(
                 .max((a, b) -> Integer.compare(a.name.length(), b.name.length()))
                 .orElseThrow(() -> new IllegalArgumentException("the model '" + name + "' is not known; there are: "
                         + KNOWN.stream().map(ModelShape::name).toList() + ", or a model's file or folder"));
+    }
+
+    /** A known model's by its name, or that of a model's file or folder. */
+    public static ModelShape open(String nameOrPath) throws IOException {
+        Path path = Path.of(nameOrPath);
+        if (Files.exists(path)) {
+            try (var checkpoint = Models.openWeights(path)) {
+                return of(String.valueOf(path.getFileName()), checkpoint.config());
+            }
+        }
+        return of(nameOrPath);
     }
 
     /** The shape of a model that Tandem can open. */
