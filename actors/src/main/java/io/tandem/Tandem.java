@@ -110,7 +110,8 @@ public final class Tandem implements AutoCloseable {
             onFailure(
                     gpuId,
                     new IllegalStateException("the node " + other
-                            + " has a GPU of that id; give each GPU of a cluster another one in tandem.node.gpus"));
+                            + " has a GPU of that id; give each GPU of a cluster another one"
+                            + " (tandem.node.gpus, or --gpus ID=ROLE)"));
         }
 
         private void onFailure(String gpuId, Throwable cause) {

@@ -145,7 +145,7 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
                                 decidedNanos,
                                 failure == null
                                         ? ""
-                                        : worker.map(w -> new Unanswered(w, settings.flipTimeout())
+                                        : worker.map(w -> Unanswered.since(decidedNanos, w, settings.flipTimeout())
                                                         .roleChange(flip.to(), failure, directory.entries()))
                                                 .orElse(flip.gpuId() + " is lost")));
     }
@@ -185,14 +185,15 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
             m.replyTo().tell(unknown(m.gpuId()));
             return this;
         }
+        long asked = System.nanoTime();
         LOG.info("role of {} by hand: {} -> {}", m.gpuId(), worker.get().role(), m.role());
         answer(
                 m.gpuId(),
                 m.replyTo(),
                 ask(m.gpuId(), ref -> supervision.changeRole(m.gpuId(), m.role(), ref), ROLE_TIMEOUT),
                 done -> "",
-                failure ->
-                        new Unanswered(worker.get(), ROLE_TIMEOUT).roleChange(m.role(), failure, directory.entries()));
+                failure -> Unanswered.since(asked, worker.get(), ROLE_TIMEOUT)
+                        .roleChange(m.role(), failure, directory.entries()));
         return this;
     }
 
@@ -202,6 +203,7 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
             m.replyTo().tell(unknown(m.gpuId()));
             return this;
         }
+        long asked = System.nanoTime();
         // By hand, or by its node, which stops.
         LOG.info("{} {}", m.gpuId(), m.draining() ? "is to be drained" : "takes work again");
         answer(
@@ -209,8 +211,8 @@ public final class SupervisorActor extends AbstractBehavior<SupervisorMessage> {
                 m.replyTo(),
                 ask(m.gpuId(), ref -> supervision.setDraining(m.gpuId(), m.draining(), ref), drainTimeout),
                 done -> done.draining() == m.draining() ? "" : m.gpuId() + " was put back into routing meanwhile",
-                failure ->
-                        new Unanswered(worker.get(), drainTimeout).drain(m.draining(), failure, directory.entries()));
+                failure -> Unanswered.since(asked, worker.get(), drainTimeout)
+                        .drain(m.draining(), failure, directory.entries()));
         return this;
     }
 

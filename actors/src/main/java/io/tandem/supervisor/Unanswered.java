@@ -17,8 +17,14 @@ import java.util.function.Function;
  *
  * @param asked the worker as it was asked
  * @param waited for its answer, at most
+ * @param passed until the failure: sooner than that, nobody was there to be asked
  */
-record Unanswered(WorkerReport asked, Duration waited) {
+record Unanswered(WorkerReport asked, Duration waited, Duration passed) {
+
+    /** A question that was asked at a time, by {@link System#nanoTime()}. */
+    static Unanswered since(long askedNanos, WorkerReport asked, Duration waited) {
+        return new Unanswered(asked, waited, Duration.ofNanos(System.nanoTime() - askedNanos));
+    }
 
     private static final String KNOWS_NOTHING = "it was started anew meanwhile and knows nothing of it; ask again";
 
@@ -50,7 +56,7 @@ record Unanswered(WorkerReport asked, Duration waited) {
     }
 
     private String text(Throwable failure, List<WorkerDirectory.Entry> workers, Function<WorkerReport, String> busy) {
-        if (!(Failures.cause(failure) instanceof TimeoutException)) {
+        if (!(Failures.cause(failure) instanceof TimeoutException) || passed.compareTo(waited) < 0) {
             return asked.gpuId() + " could not be asked: " + Failures.text(failure);
         }
         Optional<WorkerDirectory.Entry> known = workers.stream()

@@ -17,8 +17,12 @@ class UnansweredTest {
     private static final EngineStats BUSY =
             new EngineStats(EngineRole.DECODE, 2, 3, 1, 0, 0, 6, 0, 40, 40, 0, 0, 0, 0, 0, 0, 0);
 
-    private final Unanswered drain = new Unanswered(TestWorker.named("g0").report(), Duration.ofMinutes(10));
-    private final Unanswered role = new Unanswered(TestWorker.named("g0").report(), Duration.ofMillis(500));
+    private final Unanswered drain = after(Duration.ofMinutes(10), Duration.ofMinutes(10));
+    private final Unanswered role = after(Duration.ofMillis(500), Duration.ofMillis(501));
+
+    private static Unanswered after(Duration waited, Duration passed) {
+        return new Unanswered(TestWorker.named("g0").report(), waited, passed);
+    }
 
     private static List<WorkerDirectory.Entry> only(WorkerDirectory.Entry entry) {
         return List.of(TestWorker.named("another").live(), entry);
@@ -66,6 +70,18 @@ class UnansweredTest {
         assertEquals(
                 "g0: it is not idle after 600 s: 3 sequences run and 3 wait there; it stays out of routing, and another drain waits on",
                 drain.drain(true, late, only(anew.stats(BUSY).draining(true).live())));
+    }
+
+    /** Pekko calls it a time-out, too, when nobody is there any more: at the end of a node, say. */
+    @Test
+    void shouldNotSpeakOfATimeThatHasNotPassed() {
+        assertEquals(
+                "g0 could not be asked: Recipient[g0] had already been terminated",
+                after(Duration.ofMinutes(10), Duration.ofMillis(3))
+                        .drain(
+                                true,
+                                new TimeoutException("Recipient[g0] had already been terminated"),
+                                only(TestWorker.named("g0").draining(true).live())));
     }
 
     @Test

@@ -38,7 +38,7 @@ class NodeStartTest {
                 IllegalStateException e = assertThrows(IllegalStateException.class, () -> second.awaitReady(GUARD));
                 assertEquals(
                         "GPU twin cannot start: the node " + before.node()
-                                + " has a GPU of that id; give each GPU of a cluster another one in tandem.node.gpus",
+                                + " has a GPU of that id; give each GPU of a cluster another one (tandem.node.gpus, or --gpus ID=ROLE)",
                         e.getMessage());
             }
             assertEquals(before.epoch(), cluster.worker("twin").epoch());
