@@ -2,6 +2,7 @@ package io.tandem.routing;
 
 import io.tandem.supervisor.DemandReport;
 import io.tandem.supervisor.SupervisorReport;
+import io.tandem.worker.WorkerEnded;
 import io.tandem.worker.WorkerReport;
 import java.time.Duration;
 import java.util.HashSet;
@@ -108,6 +109,9 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
     public Receive<RegistryMessage> createReceive() {
         return newReceiveBuilder()
                 .onMessage(WorkerReport.class, this::onReport)
+                .onMessage(
+                        WorkerEnded.class,
+                        m -> lose(roster.onWorkerEnded(m.gpuId(), m.epoch(), m.why(), System.nanoTime())))
                 .onMessage(Tick.class, m -> onTick())
                 .onMessage(Reachability.class, m -> onReachability(m.event()))
                 .onMessage(Membership.class, m -> onMembership(m.event()))
@@ -200,7 +204,7 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
             WorkerReport worker = loss.worker();
             if (loss.why().equals(SELF_LEAVING)) {
                 LOG.debug("worker {} on {} is not seen any more: {}", worker.gpuId(), worker.node(), loss.why());
-            } else if (loss.why().equals(LEAVING)) {
+            } else if (loss.why().equals(LEAVING) || loss.why().equals(WorkerEnded.NODE_STOPS)) {
                 LOG.info("worker {} on {} leaves: {}", worker.gpuId(), worker.node(), loss.why());
             } else {
                 LOG.warn("worker {} on {} is lost: {}", worker.gpuId(), worker.node(), loss.why());

@@ -9,7 +9,7 @@ import java.util.TreeMap;
 
 /**
  * Which workers there are, as one node sees it: reports, silence and the fate of their nodes in, losses out. No clock, no
- * actor. A worker is lost when its process or its node is gone or unreachable, when its reports stop, or when a new incarnation
+ * actor. A worker is lost when it says so, when its process or its node is gone or unreachable, when its reports stop, or when a new incarnation
  * reports; each loss is told once.
  */
 public final class WorkerRoster {
@@ -80,6 +80,17 @@ public final class WorkerRoster {
             return false;
         }
         return dead.epoch() == report.epoch();
+    }
+
+    /** A worker ends, as it says itself; at most one loss. Nothing that it said before is believed any more. */
+    public List<Loss> onWorkerEnded(String gpuId, long epoch, String why, long nowNanos) {
+        List<Loss> losses = new ArrayList<>(1);
+        WorkerDirectory.Entry known = workers.get(gpuId);
+        if (known != null && known.live() && known.report().epoch() == epoch) {
+            gone.put(gpuId, new Gone(epoch, nowNanos + timeoutNanos));
+            lose(losses, known.report(), why, nowNanos);
+        }
+        return losses;
     }
 
     /** The node's process is dead; a successor may report any moment. */

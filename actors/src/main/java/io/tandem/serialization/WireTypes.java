@@ -24,6 +24,7 @@ import io.tandem.transfer.LeaseId;
 import io.tandem.transfer.TransferEndpoint;
 import io.tandem.transfer.TransferFailure;
 import io.tandem.transfer.TransferStats;
+import io.tandem.worker.WorkerEnded;
 import io.tandem.worker.WorkerMessage;
 import io.tandem.worker.WorkerReport;
 import java.util.ArrayList;
@@ -67,6 +68,7 @@ public final class WireTypes {
         m.put(261, RequestMessage.WorkState.class);
         m.put(262, RequestMessage.Holding.class);
         m.put(140, WorkerReport.class);
+        m.put(141, WorkerEnded.class);
         m.put(150, SupervisorMessage.SetRole.class);
         m.put(151, SupervisorMessage.Drain.class);
         m.put(152, SupervisorMessage.Outcome.class);

@@ -79,6 +79,9 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
     private WorkBook book;
     private BlockPublisher blocks;
 
+    /** Why it ends, when it does. */
+    private String end = "its actor failed";
+
     /** The engine has not come back from a step for too long. */
     private boolean hangs;
 
@@ -181,6 +184,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
             return onOpened(opened);
         }
         if (message instanceof Stop) {
+            end = WorkerEnded.NODE_STOPS;
             return Behaviors.stopped();
         }
         if (book == null) {
@@ -407,6 +411,7 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
                     "GPU {} is lost: {}; its requests go on elsewhere, and the worker starts anew",
                     gpuId,
                     loop.failure().getMessage());
+            end = "its GPU is lost: " + loop.failure().getMessage();
             return Behaviors.stopped();
         }
         book.tick(System.nanoTime());
@@ -470,6 +475,9 @@ public final class WorkerActor extends AbstractBehavior<WorkerMessage> {
 
     /** What is still being opened is closed when it is open. */
     private void close() {
+        if (book != null) {
+            registries.tellAll(new WorkerEnded(gpuId, epoch, end));
+        }
         if (gpu == null) {
             opening.thenAccept(Opened::close);
         } else {

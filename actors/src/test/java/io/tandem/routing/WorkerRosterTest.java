@@ -41,6 +41,20 @@ class WorkerRosterTest {
     }
 
     @Test
+    void shouldLoseAWorkerThatSaysItEndsButNotItsSuccessor() {
+        roster.onReport(report("a", NODE, 5), 0);
+        roster.onReport(report("b", NODE, 5), 0);
+        List<WorkerRoster.Loss> losses = roster.onWorkerEnded("a", 5, "its GPU is lost: error 700", 10);
+        assertEquals(List.of(new WorkerRoster.Loss(report("a", NODE, 5), "its GPU is lost: error 700")), losses);
+        assertTrue(live("b"));
+        assertEquals(List.of(), roster.onReport(report("a", NODE, 5), 11));
+        assertFalse(live("a"), "it was on its way");
+        roster.onReport(report("a", NODE, 6), 12);
+        assertEquals(List.of(), roster.onWorkerEnded("a", 5, "again", 13));
+        assertTrue(live("a"));
+    }
+
+    @Test
     void shouldNotBelieveWhatTheDeadSaidBefore() {
         roster.onReport(report("a", NODE, 5), 0);
         roster.onProcessGone(NODE, "gone", 10);

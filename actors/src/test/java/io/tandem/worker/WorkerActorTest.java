@@ -51,6 +51,7 @@ class WorkerActorTest {
     private static final int GUARD_SECONDS = 60;
     private static final Duration GUARD = Duration.ofSeconds(GUARD_SECONDS);
 
+    private final BlockingQueue<WorkerEnded> ends = new LinkedBlockingQueue<>();
     private final CountDownLatch asked = new CountDownLatch(1);
     private final CountDownLatch mayOpen = new CountDownLatch(1);
     private final CountDownLatch closed = new CountDownLatch(2);
@@ -90,13 +91,17 @@ class WorkerActorTest {
         return new SimulatedBackend(shape, 16, 640, new TimingModel(0, 0, 0, 0), List.of());
     }
 
-    /** Everything that a worker says of itself, in order. */
-    private static BlockingQueue<WorkerReport> reports(ActorTestKit kit) {
+    /** Everything that a worker says of itself, in order; its last words are among {@link #ends}. */
+    private BlockingQueue<WorkerReport> reports(ActorTestKit kit) {
         BlockingQueue<WorkerReport> reports = new LinkedBlockingQueue<>();
         kit.spawn(
                 Behaviors.receive(RegistryMessage.class)
                         .onMessage(WorkerReport.class, r -> {
                             reports.add(r);
+                            return Behaviors.same();
+                        })
+                        .onMessage(WorkerEnded.class, r -> {
+                            ends.add(r);
                             return Behaviors.same();
                         })
                         .build(),
@@ -325,7 +330,7 @@ class WorkerActorTest {
                             calls));
             ActorRef<WorkerMessage> worker =
                     kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), new StandingOrders()));
-            next(reports, r -> true);
+            long epoch = next(reports, r -> true).epoch();
             failing.set(true);
             if (told) {
                 worker.tell(new WorkerActor.Stop());
@@ -333,6 +338,9 @@ class WorkerActorTest {
             kit.createTestProbe().expectTerminated(worker, GUARD);
             calls.removeIf(call -> call.equals("kvLayout"));
             assertEquals(List.of("endDirect", "close", "close"), List.copyOf(calls));
+            assertEquals(
+                    new WorkerEnded("g", epoch, told ? "its node stops" : "its actor failed"),
+                    ends.poll(GUARD_SECONDS, TimeUnit.SECONDS));
         } finally {
             kit.shutdownTestKit();
         }
