@@ -30,16 +30,16 @@ final class Refusals {
             case "itl" ->
                 String.format(
                         Locale.ROOT,
-                        "service_tier '%s' promises %.0f ms between tokens, and %s",
+                        "service_tier '%s' promises %s ms between tokens, and %s",
                         r.serviceClass(),
-                        r.itlTargetMs(),
+                        millis(r.itlTargetMs()),
                         predicted(r.predictedItlMs(), r.itlTargetMs()));
             case "ttft" ->
                 String.format(
                         Locale.ROOT,
-                        "service_tier '%s' promises a first token within %.0f ms, and %s",
+                        "service_tier '%s' promises a first token within %s ms, and %s",
                         r.serviceClass(),
-                        r.ttftTargetMs(),
+                        millis(r.ttftTargetMs()),
                         predicted(r.predictedTtftMs(), r.ttftTargetMs()));
             case "size" ->
                 "the cluster is overloaded and serves smaller requests first; a shorter prompt may be served in '"
@@ -54,7 +54,14 @@ final class Refusals {
     /** Below the target too a request is refused, by tandem.admission.reject-above. */
     private static String predicted(double millis, double targetMillis) {
         String near = millis <= targetMillis ? ", too near to be sure" : "";
-        return String.format(Locale.ROOT, "%.0f ms are predicted%s", millis, near);
+        return millis(millis) + " ms are predicted" + near;
+    }
+
+    /** Few milliseconds with a tenth, or target and prediction would read alike. */
+    private static String millis(double value) {
+        return value < 100 && value != Math.rint(value)
+                ? String.format(Locale.ROOT, "%.1f", value)
+                : String.format(Locale.ROOT, "%.0f", value);
     }
 
     /** Rounded up, and up to a quarter later by the request's number: those refused together do not come back together. */

@@ -236,10 +236,13 @@ public final class SimulationResult {
         return spread(this::endToEndMillis);
     }
 
-    /** Gaps between single tokens. */
+    /** Gaps between single tokens; NaN where no answer had two. */
     public Spread itl() {
+        if (gaps.getTotalCount() == 0) {
+            return new Spread(Double.NaN, Double.NaN, Double.NaN, Double.NaN);
+        }
         return new Spread(
-                gapNanos / 1e6 / Math.max(1, gaps.getTotalCount()),
+                gapNanos / 1e6 / gaps.getTotalCount(),
                 gaps.getValueAtPercentile(50) / 1e6,
                 gaps.getValueAtPercentile(90) / 1e6,
                 gaps.getValueAtPercentile(99) / 1e6);

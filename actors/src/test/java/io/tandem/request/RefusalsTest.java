@@ -51,4 +51,15 @@ class RefusalsTest {
                 Refusals.of(new Verdict.Reject(applicant, Verdict.Cause.TTFT, forecast, 480e6, 1, 0));
         assertTrue(near.getMessage().contains("480 ms are predicted, too near to be sure; "), near.getMessage());
     }
+
+    @Test
+    void shouldTellFewMillisecondsApart() {
+        ServiceClass c = new ServiceClass("fast", 500_000_000, 6_600_000, 1, 1, false, 10);
+        Applicant applicant = new Applicant(0, "a", c, 10, 10, 0, 1_000_000_000);
+        Forecast forecast = new Forecast(1, true, false, "g", 1e9, 2e9, 1e9, 10, 6.94e6, 0);
+        GenerationException itl = Refusals.of(new Verdict.Reject(applicant, Verdict.Cause.ITL, forecast, 2e9, 1, 0));
+        assertTrue(
+                itl.getMessage().contains("promises 6.6 ms between tokens, and 6.9 ms are predicted; "),
+                itl.getMessage());
+    }
 }

@@ -67,6 +67,18 @@ class SimulateTest {
     }
 
     @Test
+    void shouldHaveNoTimesWhereNothingWasAnswered() throws Exception {
+        Path json = folder.resolve("none.json");
+        String trace = "synthetic:seconds=5,rate=2,input=1000";
+        new CommandLine(new Simulate()).execute("--trace", trace, "--kv-blocks", "1", "--json", json.toString());
+        JsonNode run = new ObjectMapper().readTree(json.toFile()).at("/cells/0/runs/0");
+        assertEquals(0, run.path("completed").asInt());
+        for (String figure : List.of("ttft_ms", "itl_ms", "tpot_ms")) {
+            assertTrue(run.path(figure).path("p99").isNull(), figure);
+        }
+    }
+
+    @Test
     void shouldRefuseAFileItCannotWriteBeforeItPlays() {
         String trace = "synthetic:seconds=1";
         Path nowhere = folder.resolve("none").resolve("out.html");
