@@ -51,6 +51,11 @@ class SupervisorActTest {
         gpus.put("act-2", "decode");
         try (EmbeddedCluster cluster = new EmbeddedCluster(gpus, SETTINGS)) {
             load(cluster, 12, 2_000, 4, () -> count(cluster, EngineRole.DECODE) < 2);
+            // A change counts once it is done, which is told with the supervisor's next report.
+            Poll.until(
+                    "the first change to be told",
+                    () -> cluster.status().supervisor().changes() > 0,
+                    () -> cluster.status().toString());
             long changes = cluster.status().supervisor().changes();
             load(
                     cluster,
