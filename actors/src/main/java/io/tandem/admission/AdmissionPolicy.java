@@ -128,7 +128,7 @@ public final class AdmissionPolicy {
         double target = ttftLimit(entry);
         double gpu = f.workNanos() + f.outputNanos();
         SizeGuard guard = sizes[entry.classIndex];
-        if (guard.refuses(gpu, ttft, f.itlNanos(), now)) {
+        if (guard.refuses(f.workNanos(), f.outputNanos(), ttft, f.itlNanos(), now)) {
             refuse(entry, Cause.SIZE, f, ttft, guard.untilAdmittedNanos(gpu), now, out);
             return true;
         }

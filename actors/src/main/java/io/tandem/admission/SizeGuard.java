@@ -2,8 +2,11 @@ package io.tandem.admission;
 
 /** The {@link SizeLimit} of one service class, moved by what becomes of its requests. Not thread-safe. */
 public final class SizeGuard {
-    /** A request has room to spare when it is predicted to need no more than these shares of its targets. */
+    /** A request has room to spare when it is predicted to need no more than these shares of its targets, */
     private static final double TTFT_SPARE = 0.5;
+
+    /** or, if its prompt alone takes longer, to wait no more than this share of what the prompt leaves of the target. */
+    private static final double SLACK_SPARE = 0.1;
 
     private static final double ITL_SPARE = 0.9;
 
@@ -27,15 +30,17 @@ public final class SizeGuard {
     /**
      * Whether a request is to be refused for its size, whatever else is predicted.
      *
-     * @param gpuNanos GPU time of its prompt and its output
+     * @param workNanos GPU time of its prompt
+     * @param decodeNanos GPU time of its output
      * @param ttftNanos predicted
      * @param itlNanos predicted
      */
-    public boolean refuses(double gpuNanos, double ttftNanos, double itlNanos, long nowNanos) {
-        if (limit.admits(gpuNanos, nowNanos)) {
+    public boolean refuses(double workNanos, double decodeNanos, double ttftNanos, double itlNanos, long nowNanos) {
+        if (limit.admits(workNanos + decodeNanos, nowNanos)) {
             return false;
         }
-        if (ttftNanos <= TTFT_SPARE * ttftTargetNanos && itlNanos <= ITL_SPARE * itlTargetNanos) {
+        double spare = Math.max(TTFT_SPARE * ttftTargetNanos, workNanos + SLACK_SPARE * (ttftTargetNanos - workNanos));
+        if (ttftNanos <= spare && itlNanos <= ITL_SPARE * itlTargetNanos) {
             limit.roomToSpare(nowNanos);
         }
         return true;

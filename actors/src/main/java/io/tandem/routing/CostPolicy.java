@@ -95,6 +95,7 @@ public final class CostPolicy {
      * @param transferNanos to bring the prompt's blocks to it from another GPU
      * @param directNanos the same where they go from device to device
      * @param freeTokens room in its KV pool, after eviction and after all that is booked; below 0 = what is booked waits itself
+     * @param dedicated whether it is there for decodes, whatever it may do for this request: prompts on it were exceptions
      */
     public record Candidate(
             WorkerLoad load,
@@ -102,7 +103,19 @@ public final class CostPolicy {
             int cachedTokens,
             double transferNanos,
             double directNanos,
-            long freeTokens) {
+            long freeTokens,
+            boolean dedicated) {
+        /** One that does for this request what it is there for. */
+        public Candidate(
+                WorkerLoad load,
+                EngineRole role,
+                int cachedTokens,
+                double transferNanos,
+                double directNanos,
+                long freeTokens) {
+            this(load, role, cachedTokens, transferNanos, directNanos, freeTokens, role == EngineRole.DECODE);
+        }
+
         /** Where all blocks go the same way. */
         public Candidate(WorkerLoad load, EngineRole role, int cachedTokens, double transferNanos, long freeTokens) {
             this(load, role, cachedTokens, transferNanos, transferNanos, freeTokens);
@@ -251,7 +264,10 @@ public final class CostPolicy {
         WorkerLoad load = c.load();
         double window = expectedOutputTokens * (double) request.itlTargetNanos();
         double coming = load.steps().prefillNanos(load.backlogTokens() + morePromptTokens) / window;
-        return Math.min(0.95, Math.max(load.promptShare(nowNanos), coming));
+        // On a DECODE GPU a whole request is the exception that was made because nothing would suffer: no sign of more
+        // to come.
+        double lately = c.role() == EngineRole.DECODE ? 0 : load.promptShare(nowNanos);
+        return Math.min(0.95, Math.max(lately, coming));
     }
 
     /** The same for a decode that has worse luck than most: how many prompts of this size come beside it is chance. */

@@ -382,7 +382,8 @@ public final class RequestRouter {
                 there,
                 rates.nanos(worker.transferWire(), missing),
                 rates.nanos(TransferRates.DIRECT, missing),
-                freeTokens(worker, blockTokens));
+                freeTokens(worker, blockTokens),
+                worker.role() == EngineRole.DECODE);
     }
 
     /** Room after all that is booked, and no more than the worker itself says: prompts that wait there hold blocks too. */

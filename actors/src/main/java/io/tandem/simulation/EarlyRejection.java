@@ -45,7 +45,7 @@ final class EarlyRejection {
      */
     boolean refuses(RoutingDecision.Plan plan, double itl, double decodeNanos, long nowNanos) {
         double ttft = plan.predictedTtftNanos();
-        if (sizes.refuses(plan.workNanos() + decodeNanos, ttft, itl, nowNanos)) {
+        if (sizes.refuses(plan.workNanos(), decodeNanos, ttft, itl, nowNanos)) {
             return true;
         }
         boolean refused = ttft > TTFT_SHARE * slo.ttftNanos() || itl > ITL_SHARE * slo.itlNanos();

@@ -14,20 +14,30 @@ class SizeGuardTest {
     @Test
     void shouldFallOnlyForWhatAnIdleClusterServesInTime() {
         guard.missed(1.95e9, SECOND);
-        assertFalse(guard.refuses(1e12, 3e9, 50e6, SECOND), "it was late by itself");
+        assertFalse(guard.refuses(0, 1e12, 3e9, 50e6, SECOND), "it was late by itself");
         guard.missed(1.5e9, SECOND);
-        assertTrue(guard.refuses(2.8e9, 3e9, 50e6, SECOND));
-        assertFalse(guard.refuses(2.6e9, 3e9, 50e6, SECOND));
+        assertTrue(guard.refuses(0.5e9, 2.3e9, 3e9, 50e6, SECOND));
+        assertFalse(guard.refuses(0.5e9, 2.1e9, 3e9, 50e6, SECOND));
         assertEquals(Math.log(1 / 0.9) / 0.02 * 1e9, guard.untilAdmittedNanos(1e12), 1e6);
     }
 
     @Test
     void shouldRiseAtOnceWhenWhatIsKeptOutHadRoomToSpare() {
         guard.missed(1e9, SECOND);
-        assertTrue(guard.refuses(2.8e9, 1.1e9, 20e6, SECOND), "no room to spare");
-        assertTrue(guard.refuses(2.8e9, 1.1e9, 20e6, SECOND));
-        assertTrue(guard.refuses(2.8e9, 0.9e9, 48e6, SECOND), "tokens would just be in time");
-        assertTrue(guard.refuses(2.8e9, 0.9e9, 20e6, SECOND));
-        assertFalse(guard.refuses(2.8e9, 0.9e9, 20e6, SECOND), "its size has room now");
+        assertTrue(guard.refuses(0.5e9, 2.3e9, 1.1e9, 20e6, SECOND), "no room to spare");
+        assertTrue(guard.refuses(0.5e9, 2.3e9, 1.1e9, 20e6, SECOND));
+        assertTrue(guard.refuses(0.5e9, 2.3e9, 0.9e9, 48e6, SECOND), "tokens would just be in time");
+        assertTrue(guard.refuses(0.5e9, 2.3e9, 0.9e9, 20e6, SECOND));
+        assertFalse(guard.refuses(0.5e9, 2.3e9, 0.9e9, 20e6, SECOND), "its size has room now");
+    }
+
+    /** Its prompt alone takes more than half of the target, which says nothing of the room that there is. */
+    @Test
+    void shouldSeeRoomForALargePromptThatHardlyWaits() {
+        guard.missed(1.5e9, SECOND);
+        assertTrue(guard.refuses(1.2e9, 1.6e9, 1.3e9, 20e6, SECOND), "it waits an eighth of what is left");
+        assertTrue(guard.refuses(1.2e9, 1.6e9, 1.3e9, 20e6, SECOND));
+        assertTrue(guard.refuses(1.2e9, 1.6e9, 1.25e9, 20e6, SECOND));
+        assertFalse(guard.refuses(1.2e9, 1.6e9, 1.25e9, 20e6, SECOND), "its size has room now");
     }
 }

@@ -96,6 +96,13 @@ class CostPolicyTest {
         assertEquals("m0", decision.plan().prefillGpu());
     }
 
+    /** Where no GPU hands blocks to another. */
+    private RoutingDecision.Plan whole(Request request, List<Candidate> candidates) {
+        return policy.decide(request, candidates, parted((from, to) -> !from.equals(to)), 0)
+                .orElseThrow()
+                .plan();
+    }
+
     private static CostPolicy.Ways parted(BiPredicate<String, String> pairs) {
         return new CostPolicy.Ways(pairs, (from, to) -> false);
     }
@@ -324,8 +331,28 @@ class CostPolicyTest {
     }
 
     private RoutingDecision.Plan plan(WorkerLoad load) {
-        Candidate only = new Candidate(load, EngineRole.DECODE, 0, 0, 1_000_000);
+        Candidate only = new Candidate(load, EngineRole.MIXED, 0, 0, 1_000_000);
         return policy.decide(request(9, 2_000), List.of(only), 0).orElseThrow().plan();
+    }
+
+    /** Prompts come beside decodes on MIXED GPUs; on a DECODE GPU one was computed because nothing suffered by it. */
+    @Test
+    void shouldNotExpectMorePromptsOnADecodeGpuThatComputedOne() {
+        for (EngineRole role : List.of(EngineRole.DECODE, EngineRole.MIXED)) {
+            Candidate gpu = worker("of role " + role, role, 0);
+            double before = itl(gpu);
+            gpu.load().promptShareReported(0.3, 0);
+            assertEquals(role == EngineRole.DECODE, itl(gpu) == before, role + ": " + before + " and " + itl(gpu));
+            gpu.load().bookPrefill(7, 80_000, 0);
+            assertTrue(itl(gpu) > before, "what waits there now counts on either");
+        }
+    }
+
+    private double itl(Candidate only) {
+        return policy.decide(request(1, 1_000), List.of(only), 0)
+                .orElseThrow()
+                .plan()
+                .predictedItlNanos();
     }
 
     @Test
@@ -410,9 +437,9 @@ class CostPolicyTest {
 
     @Test
     void shouldNotPayForTheItlOfARequestThatHasNone() {
-        List<Candidate> two = List.of(worker("home", EngineRole.DECODE, 3_000), worker("other", EngineRole.DECODE, 0));
+        List<Candidate> two = List.of(worker("home", EngineRole.MIXED, 3_000), worker("other", EngineRole.MIXED, 0));
         find("home").promptShareReported(0.95, 0);
-        assertEquals("other", route(request(1, 4_000), two).prefillGpu(), "its ITL there would miss the target");
+        assertEquals("other", whole(request(1, 4_000), two).prefillGpu(), "its ITL there would miss the target");
         RoutingDecision.Plan plan = route(new Request(2, 4_000, TTFT, ITL, ITL, 1), two);
         assertEquals("home", plan.prefillGpu());
         assertEquals(0, plan.predictedItlNanos());
@@ -449,7 +476,7 @@ class CostPolicyTest {
 
     @Test
     void shouldGoWhereThePrefixIsUnlessTheItlThereFailsTheClass() {
-        List<Candidate> two = List.of(worker("home", EngineRole.DECODE, 3_000), worker("other", EngineRole.DECODE, 0));
+        List<Candidate> two = List.of(worker("home", EngineRole.MIXED, 3_000), worker("other", EngineRole.MIXED, 0));
         find("home").promptShareReported(0.95, 0);
         double itl = policy.decide(request(1, 4_000), two.subList(0, 1), 0)
                 .orElseThrow()
@@ -457,10 +484,8 @@ class CostPolicyTest {
                 .predictedItlNanos();
         assertTrue(itl > ITL, "the prompts of late let it be feared");
         CostPolicy.Request wide = new CostPolicy.Request(1, 4_000, TTFT, ITL, 20 * ITL, 1_000);
-        assertEquals("home", policy.decide(wide, two, 0).orElseThrow().plan().prefillGpu());
-        assertEquals(
-                "other",
-                policy.decide(request(1, 4_000), two, 0).orElseThrow().plan().prefillGpu());
+        assertEquals("home", whole(wide, two).prefillGpu());
+        assertEquals("other", whole(request(1, 4_000), two).prefillGpu());
     }
 
     private double wait(WorkerLoad load, long freeTokens) {
