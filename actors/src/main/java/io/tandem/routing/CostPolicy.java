@@ -264,9 +264,8 @@ public final class CostPolicy {
         WorkerLoad load = c.load();
         double window = expectedOutputTokens * (double) request.itlTargetNanos();
         double coming = load.steps().prefillNanos(load.backlogTokens() + morePromptTokens) / window;
-        // On a DECODE GPU a whole request is the exception that was made because nothing would suffer: no sign of more
-        // to come.
-        double lately = c.role() == EngineRole.DECODE ? 0 : load.promptShare(nowNanos);
+        // A prompt was computed on a DECODE GPU because nothing would suffer: no sign of more to come.
+        double lately = c.dedicated() ? 0 : load.promptShare(nowNanos);
         return Math.min(0.95, Math.max(lately, coming));
     }
 
