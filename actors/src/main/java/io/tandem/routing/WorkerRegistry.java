@@ -83,6 +83,9 @@ public final class WorkerRegistry extends AbstractBehavior<RegistryMessage> {
         }
         Set<String> members = new HashSet<>();
         cluster.state().getMembers().forEach(m -> members.add(Registries.node(m.address())));
+        if (!members.contains(Registries.node(cluster.selfMember().address()))) {
+            return; // Who is no member itself yet knows nothing of the others.
+        }
         for (WorkerDirectory.Entry entry : asked) {
             String node = entry.report().node();
             if (!members.contains(node)) {

@@ -1,6 +1,7 @@
 package io.tandem.routing;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.typesafe.config.Config;
 import com.typesafe.config.ConfigFactory;
@@ -37,6 +38,10 @@ class WorkerRegistryTest {
             Cluster cluster = Cluster.get(kit.system());
             cluster.manager().tell(Join.create(cluster.selfMember().address()));
             String here = Registries.node(cluster.selfMember().address());
+            kit.createTestProbe().awaitAssert(GUARD, () -> {
+                assertTrue(cluster.state().getMembers().iterator().hasNext(), "it is a member");
+                return null;
+            });
             WorkerDirectory directory = new WorkerDirectory();
             TestProbe<String> lost = kit.createTestProbe();
             ActorRef<RegistryMessage> registry =
