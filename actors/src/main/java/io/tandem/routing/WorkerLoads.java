@@ -1,6 +1,7 @@
 package io.tandem.routing;
 
 import io.tandem.worker.WorkerReport;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -84,19 +85,16 @@ final class WorkerLoads {
 
     /** Fills in what a worker has not measured from those like it. */
     private static StepTimes completed(StepTimes own, WorkerReport report, List<WorkerDirectory.Entry> entries) {
-        StepTimes decode = own;
-        StepTimes prefill = own;
+        List<StepTimes> known = new ArrayList<>();
+        known.add(own);
         for (WorkerDirectory.Entry entry : entries) {
-            StepTimes other = entry.report().facts().steps();
             if (entry.live() && alike(report, entry.report())) {
-                if (!own.decodeKnown() && other.decodeSamples() > decode.decodeSamples()) {
-                    decode = other;
-                }
-                if (!own.prefillKnown() && other.prefillSamples() > prefill.prefillSamples()) {
-                    prefill = other;
-                }
+                known.add(entry.report().facts().steps());
             }
         }
+        StepTimes most = StepTimes.mostMeasured(known);
+        StepTimes decode = own.decodeKnown() ? own : most;
+        StepTimes prefill = own.prefillKnown() ? own : most;
         return new StepTimes(decode.decode(), prefill.prefill(), decode.decodeSamples(), prefill.prefillSamples());
     }
 

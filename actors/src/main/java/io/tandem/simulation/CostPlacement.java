@@ -10,6 +10,7 @@ import io.tandem.simulation.ClusterSimulation.Cluster;
 import io.tandem.supervisor.DemandWindow;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 
@@ -124,19 +125,14 @@ public final class CostPlacement implements Placement {
      * alike. Else one whose prior is beyond a target is never tried.
      */
     private void lendTimes() {
-        StepTimes[] own = new StepTimes[loads.length];
-        StepTimes decode = StepTimes.NOTHING;
-        StepTimes prefill = StepTimes.NOTHING;
+        List<StepTimes> own =
+                Arrays.stream(loads).map(load -> load.steps().learned()).toList();
+        StepTimes most = StepTimes.mostMeasured(own);
         for (int w = 0; w < loads.length; w++) {
-            own[w] = loads[w].steps().learned();
-            decode = own[w].decodeSamples() > decode.decodeSamples() ? own[w] : decode;
-            prefill = own[w].prefillSamples() > prefill.prefillSamples() ? own[w] : prefill;
-        }
-        for (int w = 0; w < loads.length; w++) {
-            long decodeSamples = own[w].decodeKnown() ? 0 : decode.decodeSamples();
-            long prefillSamples = own[w].prefillKnown() ? 0 : prefill.prefillSamples();
+            long decodeSamples = own.get(w).decodeKnown() ? 0 : most.decodeSamples();
+            long prefillSamples = own.get(w).prefillKnown() ? 0 : most.prefillSamples();
             if (decodeSamples > 0 || prefillSamples > 0) {
-                StepTimes lent = new StepTimes(decode.decode(), prefill.prefill(), decodeSamples, prefillSamples);
+                StepTimes lent = new StepTimes(most.decode(), most.prefill(), decodeSamples, prefillSamples);
                 loads[w].steps().adopt(lent, cluster.maxBatchTokens());
             }
         }
