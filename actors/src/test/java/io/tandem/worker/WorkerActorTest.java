@@ -35,6 +35,7 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.IntFunction;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
@@ -48,6 +49,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class WorkerActorTest {
+    private static final ModelBundle MODEL = new ModelBundle("m", Path.of("m"), null, null, Optional.empty(), "f", 1);
     private static final int GUARD_SECONDS = 60;
     private static final Duration GUARD = Duration.ofSeconds(GUARD_SECONDS);
 
@@ -122,21 +124,25 @@ class WorkerActorTest {
         }
     }
 
+    /** Of one GPU; a backend by how many workers of it began before. */
+    private static GpuHost host(Config config, IntFunction<ComputeBackend> backends) {
+        InMemoryNetwork network = new InMemoryNetwork();
+        AtomicInteger opened = new AtomicInteger();
+        return new GpuHost(
+                config,
+                MODEL,
+                Map.of("g", EngineRole.MIXED),
+                gpu -> backends.apply(opened.get()),
+                gpu -> InMemoryTransport.start(network, "g" + opened.incrementAndGet()));
+    }
+
     @Test
     void shouldStayDrainedWhenItStartsAnew() throws InterruptedException {
         Config config = config();
         ActorTestKit kit = ActorTestKit.create("drained", config);
         try {
             BlockingQueue<WorkerReport> reports = reports(kit);
-            ModelBundle model = new ModelBundle("m", Path.of("m"), null, null, Optional.empty(), "f", 1);
-            InMemoryNetwork network = new InMemoryNetwork();
-            AtomicInteger opened = new AtomicInteger();
-            GpuHost host = new GpuHost(
-                    config,
-                    model,
-                    Map.of("g", EngineRole.MIXED),
-                    gpu -> simulated(),
-                    gpu -> InMemoryTransport.start(network, "g" + opened.incrementAndGet()));
+            GpuHost host = host(config, opened -> simulated());
             StandingOrders orders = new StandingOrders();
             Supplier<ActorRef<WorkerMessage>> start =
                     () -> kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), orders));
@@ -168,15 +174,7 @@ class WorkerActorTest {
         ActorTestKit kit = ActorTestKit.create("role", config);
         try {
             BlockingQueue<WorkerReport> reports = reports(kit);
-            ModelBundle model = new ModelBundle("m", Path.of("m"), null, null, Optional.empty(), "f", 1);
-            InMemoryNetwork network = new InMemoryNetwork();
-            AtomicInteger opened = new AtomicInteger();
-            GpuHost host = new GpuHost(
-                    config,
-                    model,
-                    Map.of("g", EngineRole.MIXED),
-                    gpu -> opened.get() == 1 ? later(simulated()) : simulated(),
-                    gpu -> InMemoryTransport.start(network, "g" + opened.incrementAndGet()));
+            GpuHost host = host(config, opened -> opened == 1 ? later(simulated()) : simulated());
             StandingOrders orders = new StandingOrders();
             Supplier<ActorRef<WorkerMessage>> start =
                     () -> kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), orders));
@@ -208,14 +206,7 @@ class WorkerActorTest {
         ActorTestKit kit = ActorTestKit.create("starts", config);
         try {
             BlockingQueue<WorkerReport> reports = reports(kit);
-            ModelBundle model = new ModelBundle("m", Path.of("m"), null, null, Optional.empty(), "f", 1);
-            InMemoryNetwork network = new InMemoryNetwork();
-            GpuHost host = new GpuHost(
-                    config,
-                    model,
-                    Map.of("g", EngineRole.MIXED),
-                    gpu -> later(simulated()),
-                    gpu -> InMemoryTransport.start(network, gpu));
+            GpuHost host = host(config, opened -> later(simulated()));
             ActorRef<WorkerMessage> worker =
                     kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), new StandingOrders()));
             assertTrue(asked.await(GUARD_SECONDS, TimeUnit.SECONDS));
@@ -241,14 +232,7 @@ class WorkerActorTest {
         CountDownLatch mayEnd = new CountDownLatch(1);
         try {
             BlockingQueue<WorkerReport> reports = reports(kit);
-            ModelBundle model = new ModelBundle("m", Path.of("m"), null, null, Optional.empty(), "f", 1);
-            InMemoryNetwork network = new InMemoryNetwork();
-            GpuHost host = new GpuHost(
-                    config,
-                    model,
-                    Map.of("g", EngineRole.MIXED),
-                    gpu -> hanging(simulated(), begun, mayEnd),
-                    gpu -> InMemoryTransport.start(network, gpu));
+            GpuHost host = host(config, opened -> hanging(simulated(), begun, mayEnd));
             ActorRef<WorkerMessage> worker =
                     kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), new StandingOrders()));
             long epoch = next(reports, r -> true).epoch();
@@ -313,13 +297,12 @@ class WorkerActorTest {
         ActorTestKit kit = ActorTestKit.create("closes", config);
         try {
             BlockingQueue<WorkerReport> reports = reports(kit);
-            ModelBundle model = new ModelBundle("m", Path.of("m"), null, null, Optional.empty(), "f", 1);
             InMemoryNetwork network = new InMemoryNetwork();
             AtomicBoolean failing = new AtomicBoolean();
             BlockingQueue<String> calls = new LinkedBlockingQueue<>();
             GpuHost host = new GpuHost(
                     config,
-                    model,
+                    MODEL,
                     Map.of("g", EngineRole.MIXED),
                     gpu -> failing(ComputeBackend.class, simulated(), failing, List.of("close", "kvLayout"), calls),
                     gpu -> failing(
@@ -370,9 +353,8 @@ class WorkerActorTest {
                     List.of("g"),
                     gpu -> closeable(ComputeBackend.class),
                     (gpu, why) -> heard.add(gpu + ": " + why.getMessage()));
-            ModelBundle model = new ModelBundle("m", Path.of("m"), null, null, Optional.empty(), "f", 1);
             GpuHost host = new GpuHost(
-                    config, model, Map.of("g", EngineRole.MIXED), backends, gpu -> closeable(BlockTransport.class));
+                    config, MODEL, Map.of("g", EngineRole.MIXED), backends, gpu -> closeable(BlockTransport.class));
             ActorRef<WorkerMessage> worker =
                     kit.spawn(WorkerActor.create("g", host, new Registries(kit.system()), new StandingOrders()));
             kit.createTestProbe().expectTerminated(worker, GUARD);
